@@ -1,0 +1,1 @@
+//! The durable journal: format, writer, recovery, reader.
