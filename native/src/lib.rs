@@ -9,7 +9,20 @@
 //! - [`shard`]: the composition of the above for one worker
 //! - [`py`]: the only module, with this file, that knows Python
 
+pub mod clock;
+pub mod counters;
+pub mod dead_letter;
 pub mod decode;
 pub mod error;
+pub mod frame;
 pub mod journal;
+pub mod py;
+pub mod receive;
 pub mod reject;
+pub mod shard;
+
+/// The Python module `ingest._native`.
+#[pyo3::pymodule(gil_used = true)]
+fn _native(module: &pyo3::Bound<'_, pyo3::types::PyModule>) -> pyo3::PyResult<()> {
+    py::register(module)
+}

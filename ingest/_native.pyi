@@ -1,0 +1,219 @@
+"""The Rust core. What crosses here crosses once per batch, never once per event."""
+
+from collections.abc import Sequence
+from typing import Literal, final
+
+__version__: str
+
+METRICS: tuple[Metric, ...]
+"""Every metric and protocol cell, in the order of `Region.samples()`."""
+
+@final
+class Metric:
+    """One row of the metric table."""
+
+    @property
+    def name(self) -> str:
+        """Name as exposed, `ingest_<what>_<unit or total>`."""
+    @property
+    def kind(self) -> Literal["counter", "gauge", "histogram"]:
+        """Behaviour over time. The cells of a histogram count per bound; `sum` closes them."""
+    @property
+    def scope(self) -> Literal["worker", "listener"]:
+        """Kept per worker, or per worker and listener."""
+    @property
+    def unit(self) -> str:
+        """`seconds`, `bytes` or nothing."""
+    @property
+    def scale(self) -> int:
+        """Cells hold integers; the exposed value is the cell divided by this."""
+    @property
+    def label(self) -> str | None:
+        """Name of the label that tells the cells of the row apart."""
+    @property
+    def label_values(self) -> list[str]:
+        """A cell for each; empty when there is no label."""
+    @property
+    def public(self) -> bool:
+        """Whether it is exported; the others are the protocol between the roles."""
+    @property
+    def help(self) -> str:
+        """One sentence for people."""
+
+@final
+class Ledger:
+    """The sum of one worker and listener at one moment; events, all of them counts.
+
+    `received = journaled + filtered + dead_lettered + dropped + lost + in_flight`
+    """
+
+    @property
+    def received(self) -> int:
+        """Complete frames read."""
+    @property
+    def journaled(self) -> int:
+        """Durable in the journal."""
+    @property
+    def filtered(self) -> int:
+        """Dropped on purpose by a filter."""
+    @property
+    def dead_lettered(self) -> int:
+        """Durable in the dead-letter journal."""
+    @property
+    def lost(self) -> dict[str, int]:
+        """Received and never durable, by reason."""
+    @property
+    def in_flight(self) -> int:
+        """Being decoded, or in a journal and not yet durable."""
+    @property
+    def kernel_dropped(self) -> int:
+        """UDP datagrams the kernel dropped before they could be read; beside the sum."""
+    @property
+    def closed(self) -> bool:
+        """Whether the sum holds."""
+
+@final
+class Region:
+    """The shared memory of a running server: one slot of cells per worker index.
+
+    Cells are unsigned 64-bit integers with one writer each; reading takes no lock.
+    """
+
+    @staticmethod
+    def create(workers: int, listeners: Sequence[str], descriptor: bytes) -> Region:
+        """Make a region with every cell at zero; `descriptor` is kept for readers, unchanged.
+
+        Raises ValueError for impossible sizes and OSError when the memory cannot be had.
+        """
+    @staticmethod
+    def attach(fileno: int) -> Region:
+        """Map the region behind a file descriptor, which is duplicated.
+
+        Raises ValueError when another version of the program made it, OSError when it is no region.
+        """
+    def fileno(self) -> int:
+        """Return the descriptor to hand to a child process."""
+    @property
+    def workers(self) -> int:
+        """How many worker slots there are."""
+    @property
+    def listeners(self) -> list[str]:
+        """Names of the listeners, by index."""
+    @property
+    def descriptor(self) -> bytes:
+        """The text given to `create`."""
+    @property
+    def boot_time_ns(self) -> int:
+        """When the region was made, nanoseconds since the epoch."""
+    def get(
+        self, worker: int, metric: str, *, listener: int | None = None, label: str | None = None
+    ) -> int:
+        """Read one cell. Raises KeyError for a name or index that does not exist."""
+    def set(
+        self,
+        worker: int,
+        metric: str,
+        value: int,
+        *,
+        listener: int | None = None,
+        label: str | None = None,
+    ) -> None:
+        """Write one cell; only its one writer may. Raises KeyError like `get`."""
+    def add(
+        self,
+        worker: int,
+        metric: str,
+        value: int = 1,
+        *,
+        listener: int | None = None,
+        label: str | None = None,
+    ) -> None:
+        """Increase one cell; only its one writer may. Raises KeyError like `get`."""
+    def ledger(self, worker: int, listener: int) -> Ledger:
+        """Read the sum of one worker and listener. Raises KeyError when there is no such pair."""
+    def samples(self) -> list[tuple[int, int, int | None, str | None, int]]:
+        """Read every public cell: (index into METRICS, worker, listener, label value, cell)."""
+
+@final
+class Found:
+    """What opening the journals of a shard found."""
+
+    @property
+    def events_sequence(self) -> int:
+        """Sequence number of the next event."""
+    @property
+    def dead_sequence(self) -> int:
+        """Sequence number of the next dead letter."""
+    @property
+    def lost(self) -> int:
+        """Events that a predecessor had received and that never became durable."""
+    @property
+    def notes(self) -> list[str]:
+        """A line for each thing that an operator should know, such as a torn tail that was cut."""
+
+@final
+class Shard:
+    """The sockets and the two journals of one worker: receive, frame, decode, store.
+
+    Belongs to one thread, that of the worker's loop. A writer thread of its own, without the GIL,
+    makes events durable.
+    """
+
+    def __new__(
+        cls,
+        region: Region,
+        worker: int,
+        data_dir: str,
+        sockets: Sequence[tuple[Literal["tcp", "udp"], int]],
+        *,
+        compression_level: int | None,
+        sync_interval_seconds: float,
+        segment_bytes: int,
+        segment_age_seconds: float,
+        retention_bytes: int | None,
+        retention_age_seconds: float | None,
+        queue_bytes: int,
+        line_bytes: int,
+        depth: int,
+        keys: int,
+        connections: int,
+        arena_bytes: int,
+    ) -> Shard:
+        """Recover the journals, settle a predecessor's counters and take over the sockets.
+
+        `sockets` gives kind and descriptor for each listener of the region, in its order; the
+        shard closes them. `compression_level` is a Zstandard level or None to store lines as they
+        are. Raises OSError when a journal cannot be opened, ValueError for what cannot be meant.
+        """
+    @property
+    def found(self) -> Found:
+        """What the journals held."""
+    def fileno(self) -> int:
+        """Return a descriptor that is readable while there is something to `drain`."""
+    def progress_filenos(self) -> tuple[int, int]:
+        """Return descriptors that become readable when the journals have made progress."""
+    def listen(self) -> None:
+        """Begin to accept connections and to read datagrams. Raises OSError."""
+    def drain(self) -> bool:
+        """Read, decode and hand on what is ready, at most some MiB.
+
+        Returns False when the journals have no room: wait for `progress_filenos`, then `resume`.
+        """
+    def resume(self) -> bool:
+        """Return whether there is room again after `drain` returned False."""
+    def tick(self) -> None:
+        """Write the heartbeat and the gauges; call it from a timer of the loop."""
+    def stall_text(self) -> str | None:
+        """Return the operating system's words for what holds a journal back, if anything does."""
+    def finish(self, patience_seconds: float) -> int:
+        """Read what the kernel already holds, make everything durable and close.
+
+        Blocks for at most about `patience_seconds`. Returns how many events could not be made
+        durable; they are counted as lost. The shard cannot be used afterwards.
+        """
+
+def recover_worker(region: Region, worker: int, data_dir: str) -> Found:
+    """Settle the counters of a worker that is gone: what is stored is journaled, the rest lost.
+
+    Cuts torn tails of its journals. Raises OSError when a journal cannot be read.
+    """

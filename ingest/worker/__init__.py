@@ -1,0 +1,1 @@
+"""The role that takes events in: one process per core, started by the supervisor."""

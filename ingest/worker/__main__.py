@@ -1,0 +1,28 @@
+"""`python -m ingest.worker --spec JSON`: started by the supervisor, never by people."""
+
+from __future__ import annotations
+
+import argparse
+import sys
+
+from ingest import contract, logs
+from ingest.contract import WorkerSpec
+from ingest.errors import ExitStatus, IngestError
+from ingest.worker.worker import run
+
+
+def main() -> ExitStatus:
+    """Run the worker that the arguments describe; return its exit status."""
+    parser = argparse.ArgumentParser(prog="ingest.worker")
+    parser.add_argument("--spec", required=True)
+    spec = contract.decode(parser.parse_args().spec, WorkerSpec)
+    logs.configure(spec.log, role="worker", worker=spec.index)
+    try:
+        return run(spec)
+    except IngestError as error:
+        logs.get_logger(__name__).error("The worker stopped.", reason=str(error))
+        return error.exit_status
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,133 @@
+"""The composition of a worker: its sockets and journals, its loop, its heartbeat, its end.
+
+Nothing here touches an event; that is the shard's work. The worker tells its state through the
+shared region and drains when it is told to, or when the supervisor is gone.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import signal
+
+import uvloop
+
+from ingest._native import Region, Shard
+from ingest.contract import WorkerSpec, WorkerState
+from ingest.errors import BootError, ExitStatus
+from ingest.logs import get_logger
+from ingest.receive import Intake
+
+_log = get_logger(__name__)
+
+
+def open_shard(spec: WorkerSpec, region: Region) -> Shard:
+    """Open the journals and take over the sockets; raise BootError when that is impossible."""
+    compressed = spec.journal.compression == "zstd"
+    try:
+        return Shard(
+            region,
+            spec.index,
+            spec.data_dir,
+            [(listener.kind, listener.descriptor) for listener in spec.listeners],
+            compression_level=spec.journal.level if compressed else None,
+            sync_interval_seconds=spec.journal.sync_interval_seconds,
+            segment_bytes=spec.journal.segment_bytes,
+            segment_age_seconds=spec.journal.segment_age_seconds,
+            retention_bytes=spec.journal.retention_bytes,
+            retention_age_seconds=spec.journal.retention_age_seconds,
+            queue_bytes=spec.journal.queue_bytes,
+            line_bytes=spec.limits.line_bytes,
+            depth=spec.limits.depth,
+            keys=spec.limits.keys,
+            connections=spec.limits.connections,
+            arena_bytes=spec.limits.arena_bytes,
+        )
+    except (OSError, ValueError, RuntimeError) as error:
+        raise BootError(f"worker {spec.index} cannot open its shard: {error}") from error
+
+
+class Worker:
+    """One worker from its readiness to its end."""
+
+    def __init__(self, spec: WorkerSpec, loop: asyncio.AbstractEventLoop) -> None:
+        self._spec = spec
+        self._loop = loop
+        self._region = Region.attach(spec.region)
+        self._shard = open_shard(spec, self._region)
+        self._intake = Intake(loop, self._shard)
+        self._status = ExitStatus.CLEAN
+        self._stall: str | None = None
+
+    def start(self) -> None:
+        """Take part in the service; from here on the state cell says so."""
+        found = self._shard.found
+        for note in found.notes:
+            _log.warning("The journal was repaired.", detail=note)
+        if found.lost:
+            _log.error("Events of the previous worker were lost.", events=found.lost)
+        self._loop.set_exception_handler(self._fail)
+        self._loop.add_signal_handler(signal.SIGTERM, self._loop.stop)
+        # A terminal sends SIGINT to every process; only the supervisor decides what it means.
+        self._loop.add_signal_handler(signal.SIGINT, lambda: None)
+        self._loop.add_reader(self._spec.lifeline, self._orphaned)
+        try:
+            self._intake.start()
+        except OSError as error:
+            raise BootError(f"worker {self._spec.index} cannot listen: {error}") from error
+        self._beat()
+        self._set_state(WorkerState.READY)
+        _log.info(
+            "The worker is ready.",
+            pid=os.getpid(),
+            generation=self._spec.generation,
+            next_sequence=found.events_sequence,
+        )
+
+    def drain(self) -> ExitStatus:
+        """Make everything that was read durable and end."""
+        self._set_state(WorkerState.DRAINING)
+        self._intake.stop()
+        lost = self._shard.finish(self._spec.drain_seconds)
+        if lost:
+            _log.error("Events could not be made durable in time.", events=lost)
+            self._status = self._status or ExitStatus.LOST
+        return self._status
+
+    def _set_state(self, state: WorkerState) -> None:
+        self._region.set(self._spec.index, "ingest_worker_state", state)
+
+    def _beat(self) -> None:
+        self._loop.call_later(self._spec.heartbeat_seconds, self._beat)
+        self._shard.tick()
+        self._report_stall()
+
+    def _report_stall(self) -> None:
+        stall = self._shard.stall_text()
+        if stall and not self._stall:
+            _log.error("The journal cannot be written; senders wait.", reason=stall)
+        elif self._stall and not stall:
+            _log.info("The journal can be written again.")
+        self._stall = stall
+
+    def _orphaned(self) -> None:
+        _log.warning("The supervisor is gone; the worker drains and ends.")
+        self._loop.stop()
+
+    def _fail(self, loop: asyncio.AbstractEventLoop, context: dict[str, object]) -> None:
+        # A fault in a callback leaves the shard in an unknown state: end, and be replaced.
+        _log.critical("The worker failed.", reason=repr(context.get("exception") or context))
+        self._status = ExitStatus.UNEXPECTED
+        loop.stop()
+
+
+def run(spec: WorkerSpec) -> ExitStatus:
+    """Serve until SIGTERM or the end of the lifeline; return the exit status."""
+    loop = uvloop.new_event_loop()
+    try:
+        worker = Worker(spec, loop)
+        worker.start()
+        loop.run_forever()
+        return worker.drain()
+    finally:
+        loop.close()

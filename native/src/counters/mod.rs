@@ -1,0 +1,11 @@
+//! The shared region: every number the server tells about itself, in cells that outlive
+//! the process that writes them.
+
+mod ledger;
+mod region;
+mod schema;
+
+pub(crate) use ledger::commit;
+pub use ledger::{Journal, Ledger, counted_sequence, settle};
+pub use region::{Region, Sample, add, observe};
+pub use schema::{Cell, Kind, METRICS, Metric, Scope, cells};

@@ -1,0 +1,374 @@
+//! The metric table. The Prometheus collector, `status` and the metrics reference are
+//! generated from it, and the offsets of the shared cells follow from its order.
+
+use crate::reject::Reject;
+
+/// How a value behaves over time.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Kind {
+    /// Only grows while the server runs, also across the respawn of a worker.
+    Counter,
+    /// Goes up and down.
+    Gauge,
+    /// Cumulative-by-bound counts; the last two cells are `+Inf` and `sum`.
+    Histogram,
+}
+
+/// What a cell is kept for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Scope {
+    /// One per worker.
+    Worker,
+    /// One per worker and listener.
+    Listener,
+}
+
+/// One row of the table.
+#[derive(Debug)]
+pub struct Metric {
+    /// Name as exposed, `ingest_<what>_<unit or total>`.
+    pub name: &'static str,
+    /// Behaviour over time.
+    pub kind: Kind,
+    /// What it is kept for.
+    pub scope: Scope,
+    /// `seconds`, `bytes` or nothing.
+    pub unit: &'static str,
+    /// Cells hold integers; the exposed value is the cell divided by this.
+    pub scale: u64,
+    /// Name of the label that tells the cells of this row apart, or nothing.
+    pub label: &'static str,
+    /// A cell for each value of the label; empty means one cell without a label.
+    pub values: &'static [&'static str],
+    /// Whether it is exported; the others are the protocol between the roles.
+    pub public: bool,
+    /// One sentence for people.
+    pub help: &'static str,
+}
+
+const fn metric(
+    name: &'static str,
+    kind: Kind,
+    scope: Scope,
+    label: &'static str,
+    values: &'static [&'static str],
+    help: &'static str,
+) -> Metric {
+    Metric { name, kind, scope, unit: "", scale: 1, label, values, public: true, help }
+}
+
+const fn counter(scope: Scope, name: &'static str, help: &'static str) -> Metric {
+    metric(name, Kind::Counter, scope, "", &[], help)
+}
+
+const fn gauge(scope: Scope, name: &'static str, help: &'static str) -> Metric {
+    metric(name, Kind::Gauge, scope, "", &[], help)
+}
+
+const fn labelled(
+    scope: Scope,
+    name: &'static str,
+    label: &'static str,
+    values: &'static [&'static str],
+    help: &'static str,
+) -> Metric {
+    metric(name, Kind::Counter, scope, label, values, help)
+}
+
+const fn private(scope: Scope, name: &'static str, help: &'static str) -> Metric {
+    let mut row = gauge(scope, name, help);
+    row.public = false;
+    row
+}
+
+const fn private_pair(scope: Scope, name: &'static str, help: &'static str) -> Metric {
+    let mut row = metric(name, Kind::Gauge, scope, "journal", JOURNALS, help);
+    row.public = false;
+    row
+}
+
+const fn bytes(mut row: Metric) -> Metric {
+    row.unit = "bytes";
+    row
+}
+
+/// The two journals of a shard.
+const JOURNALS: &[&str] = &["events", "dead"];
+const LOST: &[&str] = &["worker_died", "drain_deadline"];
+const EDITS: &[&str] = &["control_field_removed", "group_wrapped", "envelope_unwrapped"];
+/// Upper bounds in seconds; `+Inf` and `sum` close a histogram.
+const SYNC_BOUNDS: &[&str] = &[
+    "0.001", "0.0025", "0.005", "0.01", "0.025", "0.05", "0.1", "0.25", "0.5", "1", "2.5", "10",
+    "+Inf", "sum",
+];
+
+use Scope::{Listener, Worker};
+
+/// Every metric and protocol cell.
+pub const METRICS: &[Metric] = &[
+    private(Worker, "ingest_worker_state", "0 gone, 1 starting, 2 ready, 3 draining."),
+    private(Worker, "ingest_worker_heartbeat_ns", "CLOCK_MONOTONIC of the last loop timer."),
+    private_pair(Worker, "ingest_journal_checkpoint", "(Next durable sequence + 1) * 2 + row."),
+    private_pair(Worker, "ingest_journal_stall", "0 none, 1 no space, 2 disk error."),
+    gauge(Worker, "ingest_worker_pid", "Process id of the worker, 0 while there is none."),
+    gauge(Worker, "ingest_worker_generation", "How many processes this slot has had."),
+    counter(Worker, "ingest_worker_restarts_total", "Times the supervisor replaced the worker."),
+    gauge(Worker, "ingest_worker_breaker_open", "1 while respawning is held back, else 0."),
+    gauge(Worker, "ingest_connections", "TCP connections open now."),
+    gauge(
+        Worker,
+        "ingest_intake_paused",
+        "Why reading is stopped: 0 it is not, 1 the journal queue is full, 2 no space left, \
+         3 disk error.",
+    ),
+    counter(Worker, "ingest_intake_pauses_total", "Times reading stopped for the journal."),
+    counter(Worker, "ingest_accept_errors_total", "accept() calls that failed."),
+    bytes(gauge(Worker, "ingest_arena_bytes", "Bytes read that are not yet durable.")),
+    labelled(
+        Worker,
+        "ingest_edits_total",
+        "edit",
+        EDITS,
+        "Changes made while bringing events to their canonical form.",
+    ),
+    metric(
+        "ingest_journal_durable_sequence",
+        Kind::Gauge,
+        Worker,
+        "journal",
+        JOURNALS,
+        "Every event below this sequence number of the shard is on stable storage.",
+    ),
+    bytes(labelled(
+        Worker,
+        "ingest_journal_written_bytes_total",
+        "journal",
+        JOURNALS,
+        "Bytes made durable, metadata included.",
+    )),
+    labelled(Worker, "ingest_journal_batches_total", "journal", JOURNALS, "Batches made durable."),
+    labelled(Worker, "ingest_journal_segments_total", "journal", JOURNALS, "Segments begun."),
+    labelled(
+        Worker,
+        "ingest_journal_stalls_total",
+        "journal",
+        JOURNALS,
+        "Times that writing to the disk failed and was held back until it worked.",
+    ),
+    Metric {
+        name: "ingest_journal_sync_seconds",
+        kind: Kind::Histogram,
+        scope: Worker,
+        unit: "seconds",
+        scale: 1_000_000_000,
+        label: "le",
+        values: SYNC_BOUNDS,
+        public: true,
+        help: "Duration of the group commits of the event journal.",
+    },
+    private(Listener, "ingest_events_decoding", "Events of the read in work."),
+    private(Listener, "ingest_events_accepted", "Events handed to a journal, durable or not."),
+    private_pair(Listener, "ingest_checkpoint_even", "Durable events, row 0 of the checkpoint."),
+    private_pair(Listener, "ingest_checkpoint_odd", "Durable events, row 1 of the checkpoint."),
+    counter(Listener, "ingest_events_received_total", "Complete frames read."),
+    counter(Listener, "ingest_events_journaled_total", "Events durable in the journal."),
+    counter(Listener, "ingest_events_filtered_total", "Events dropped on purpose by a filter."),
+    counter(
+        Listener,
+        "ingest_events_dead_lettered_total",
+        "Lines durable in the dead-letter journal.",
+    ),
+    labelled(
+        Listener,
+        "ingest_events_lost_total",
+        "reason",
+        LOST,
+        "Events that were received and never became durable.",
+    ),
+    labelled(
+        Listener,
+        "ingest_events_rejected_total",
+        "reason",
+        &Reject::NAMES,
+        "Lines that are no event and were handed to the dead-letter journal.",
+    ),
+    bytes(counter(Listener, "ingest_received_bytes_total", "Bytes read from sockets.")),
+    counter(Listener, "ingest_reads_total", "System calls that read data."),
+    counter(Listener, "ingest_connections_opened_total", "TCP connections accepted."),
+    counter(Listener, "ingest_connections_closed_total", "TCP connections closed."),
+    counter(Listener, "ingest_datagrams_received_total", "UDP datagrams read."),
+    counter(
+        Listener,
+        "ingest_kernel_dropped_total",
+        "UDP datagrams the kernel dropped before they could be read.",
+    ),
+];
+
+impl Metric {
+    /// How many cells the row has.
+    pub const fn cells(&self) -> usize {
+        if self.values.is_empty() { 1 } else { self.values.len() }
+    }
+}
+
+/// The place of a row's first cell within its worker or listener block.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Cell {
+    pub(super) scope: Scope,
+    pub(super) offset: usize,
+}
+
+/// The rows as places; a name that is not in the table does not compile.
+pub mod cells {
+    use super::{Cell, cell};
+
+    macro_rules! cells {
+        ($($constant:ident = $name:literal;)*) => {
+            $(#[doc = concat!("`", $name, "`")] pub const $constant: Cell = cell($name);)*
+        };
+    }
+
+    cells! {
+        HEARTBEAT = "ingest_worker_heartbeat_ns";
+        CHECKPOINT = "ingest_journal_checkpoint";
+        STALL = "ingest_journal_stall";
+        CONNECTIONS = "ingest_connections";
+        INTAKE_PAUSED = "ingest_intake_paused";
+        INTAKE_PAUSES = "ingest_intake_pauses_total";
+        ACCEPT_ERRORS = "ingest_accept_errors_total";
+        ARENA = "ingest_arena_bytes";
+        EDITS = "ingest_edits_total";
+        DURABLE_SEQUENCE = "ingest_journal_durable_sequence";
+        WRITTEN_BYTES = "ingest_journal_written_bytes_total";
+        BATCHES = "ingest_journal_batches_total";
+        SEGMENTS = "ingest_journal_segments_total";
+        STALLS = "ingest_journal_stalls_total";
+        SYNC_SECONDS = "ingest_journal_sync_seconds";
+        DECODING = "ingest_events_decoding";
+        ACCEPTED = "ingest_events_accepted";
+        CHECKPOINT_EVEN = "ingest_checkpoint_even";
+        CHECKPOINT_ODD = "ingest_checkpoint_odd";
+        RECEIVED = "ingest_events_received_total";
+        JOURNALED = "ingest_events_journaled_total";
+        FILTERED = "ingest_events_filtered_total";
+        DEAD_LETTERED = "ingest_events_dead_lettered_total";
+        LOST = "ingest_events_lost_total";
+        REJECTED = "ingest_events_rejected_total";
+        RECEIVED_BYTES = "ingest_received_bytes_total";
+        READS = "ingest_reads_total";
+        CONNECTIONS_OPENED = "ingest_connections_opened_total";
+        CONNECTIONS_CLOSED = "ingest_connections_closed_total";
+        DATAGRAMS = "ingest_datagrams_received_total";
+        KERNEL_DROPPED = "ingest_kernel_dropped_total";
+    }
+
+    /// Index of `worker_died` and `drain_deadline` within [`LOST`].
+    pub const LOST_WORKER_DIED: usize = 0;
+    /// See [`LOST_WORKER_DIED`].
+    pub const LOST_DRAIN_DEADLINE: usize = 1;
+}
+
+const fn same(left: &str, right: &str) -> bool {
+    let (left, right) = (left.as_bytes(), right.as_bytes());
+    if left.len() != right.len() {
+        return false;
+    }
+    let mut at = 0;
+    while at < left.len() {
+        if left[at] != right[at] {
+            return false;
+        }
+        at += 1;
+    }
+    true
+}
+
+const fn cell(name: &str) -> Cell {
+    let mut worker = 0;
+    let mut listener = 0;
+    let mut at = 0;
+    while at < METRICS.len() {
+        let row = &METRICS[at];
+        let (offset, width) = match row.scope {
+            Worker => (worker, &mut worker),
+            Listener => (listener, &mut listener),
+        };
+        if same(row.name, name) {
+            return Cell { scope: row.scope, offset };
+        }
+        *width += row.cells();
+        at += 1;
+    }
+    unknown_metric()
+}
+
+/// Ends compilation: only reached while constants are evaluated.
+#[allow(clippy::panic)]
+const fn unknown_metric() -> ! {
+    panic!("no such metric in the table")
+}
+
+/// Finds the place of a row by its name, and the row.
+pub(super) fn find(name: &str) -> Option<(Cell, &'static Metric)> {
+    METRICS.iter().find(|row| row.name == name).map(|row| (place(row), row))
+}
+
+/// The place of a row of [`METRICS`].
+pub(super) fn place(wanted: &Metric) -> Cell {
+    let before = METRICS
+        .iter()
+        .take_while(|row| row.name != wanted.name)
+        .filter(|row| row.scope == wanted.scope)
+        .map(Metric::cells);
+    Cell { scope: wanted.scope, offset: before.sum() }
+}
+
+/// Cells of one worker or listener block.
+pub(super) fn width(scope: Scope) -> usize {
+    METRICS.iter().filter(|row| row.scope == scope).map(Metric::cells).sum()
+}
+
+/// FNV-1a over everything that decides what a cell means.
+pub(super) fn hash() -> u64 {
+    let mut hash = 0xcbf2_9ce4_8422_2325_u64;
+    let mut mix = |text: &str| {
+        for byte in text.bytes().chain([0]) {
+            hash = (hash ^ u64::from(byte)).wrapping_mul(0x0100_0000_01b3);
+        }
+    };
+    for row in METRICS {
+        mix(row.name);
+        mix(match row.scope {
+            Worker => "worker",
+            Listener => "listener",
+        });
+        row.values.iter().for_each(|value| mix(value));
+    }
+    hash
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// The compile-time and the run-time way to a cell agree.
+    #[test]
+    fn places_agree() {
+        for row in METRICS {
+            assert_eq!(cell(row.name), place(row), "{}", row.name);
+        }
+    }
+
+    /// Names are unique and counters say so in their name.
+    #[test]
+    fn names_follow_the_convention() {
+        let mut names: Vec<_> = METRICS.iter().map(|row| row.name).collect();
+        names.sort_unstable();
+        names.dedup();
+        assert_eq!(names.len(), METRICS.len());
+        for row in METRICS {
+            assert!(row.name.starts_with("ingest_"));
+            assert_eq!(row.kind == Kind::Counter, row.name.ends_with("_total"), "{}", row.name);
+        }
+    }
+}

@@ -1,0 +1,217 @@
+//! `Region`, `Ledger` and the metric table for Python.
+
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+
+use pyo3::exceptions::PyKeyError;
+use pyo3::prelude::*;
+use pyo3::types::{PyBytes, PyDict, PyTuple};
+
+use crate::counters::{Kind, Ledger, METRICS, Region, Scope, add};
+use crate::error::Error;
+
+/// One row of the metric table.
+#[pyclass(name = "Metric", module = "ingest._native", frozen, get_all)]
+#[derive(Clone)]
+pub struct PyMetric {
+    name: &'static str,
+    kind: &'static str,
+    scope: &'static str,
+    unit: &'static str,
+    scale: u64,
+    label: Option<&'static str>,
+    label_values: Vec<&'static str>,
+    public: bool,
+    help: &'static str,
+}
+
+/// The sum of one worker and listener at one moment.
+#[pyclass(name = "Ledger", module = "ingest._native", frozen)]
+pub struct PyLedger(Ledger);
+
+#[pymethods]
+impl PyLedger {
+    #[getter]
+    fn received(&self) -> u64 {
+        self.0.received
+    }
+
+    #[getter]
+    fn journaled(&self) -> u64 {
+        self.0.journaled
+    }
+
+    #[getter]
+    fn filtered(&self) -> u64 {
+        self.0.filtered
+    }
+
+    #[getter]
+    fn dead_lettered(&self) -> u64 {
+        self.0.dead_lettered
+    }
+
+    #[getter]
+    fn lost<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyDict>> {
+        let reasons = METRICS
+            .iter()
+            .find(|row| row.name == "ingest_events_lost_total")
+            .map_or(&[][..], |row| row.values);
+        let lost = PyDict::new(py);
+        for (reason, count) in reasons.iter().zip(self.0.lost) {
+            lost.set_item(reason, count)?;
+        }
+        Ok(lost)
+    }
+
+    #[getter]
+    fn in_flight(&self) -> u64 {
+        self.0.in_flight
+    }
+
+    #[getter]
+    fn kernel_dropped(&self) -> u64 {
+        self.0.kernel_dropped
+    }
+
+    #[getter]
+    fn closed(&self) -> bool {
+        self.0.closed
+    }
+}
+
+/// The shared region of a running server.
+#[pyclass(name = "Region", module = "ingest._native", frozen)]
+pub struct PyRegion(pub Arc<Region>);
+
+/// Metric index, worker, listener, label value, cell.
+type SampleRow = (usize, usize, Option<usize>, Option<&'static str>, u64);
+
+fn key_error(error: Error) -> PyErr {
+    match error {
+        Error::Invalid(what) => PyKeyError::new_err(what),
+        other => other.into(),
+    }
+}
+
+#[pymethods]
+impl PyRegion {
+    #[staticmethod]
+    #[pyo3(signature = (workers, listeners, descriptor))]
+    fn create(workers: usize, listeners: Vec<String>, descriptor: &[u8]) -> PyResult<Self> {
+        Ok(Self(Arc::new(Region::create(workers, &listeners, descriptor)?)))
+    }
+
+    #[staticmethod]
+    fn attach(fileno: i32) -> PyResult<Self> {
+        Ok(Self(Arc::new(Region::attach(fileno)?)))
+    }
+
+    fn fileno(&self) -> i32 {
+        self.0.fileno()
+    }
+
+    #[getter]
+    fn workers(&self) -> usize {
+        self.0.workers()
+    }
+
+    #[getter]
+    fn listeners(&self) -> Vec<String> {
+        self.0.listeners().to_vec()
+    }
+
+    #[getter]
+    fn descriptor<'py>(&self, py: Python<'py>) -> Bound<'py, PyBytes> {
+        PyBytes::new(py, self.0.descriptor())
+    }
+
+    #[getter]
+    fn boot_time_ns(&self) -> u64 {
+        self.0.boot_time_ns()
+    }
+
+    #[pyo3(signature = (worker, metric, *, listener=None, label=None))]
+    fn get(
+        &self,
+        worker: usize,
+        metric: &str,
+        listener: Option<usize>,
+        label: Option<&str>,
+    ) -> PyResult<u64> {
+        let cell = self.0.by_name(worker, metric, listener, label).map_err(key_error)?;
+        Ok(cell.load(Ordering::Acquire))
+    }
+
+    #[pyo3(signature = (worker, metric, value, *, listener=None, label=None))]
+    fn set(
+        &self,
+        worker: usize,
+        metric: &str,
+        value: u64,
+        listener: Option<usize>,
+        label: Option<&str>,
+    ) -> PyResult<()> {
+        let cell = self.0.by_name(worker, metric, listener, label).map_err(key_error)?;
+        cell.store(value, Ordering::Release);
+        Ok(())
+    }
+
+    #[pyo3(signature = (worker, metric, value=1, *, listener=None, label=None))]
+    fn add(
+        &self,
+        worker: usize,
+        metric: &str,
+        value: u64,
+        listener: Option<usize>,
+        label: Option<&str>,
+    ) -> PyResult<()> {
+        let cell = self.0.by_name(worker, metric, listener, label).map_err(key_error)?;
+        add(cell, value);
+        Ok(())
+    }
+
+    fn ledger(&self, worker: usize, listener: usize) -> PyResult<PyLedger> {
+        if worker >= self.0.workers() || listener >= self.0.listeners().len() {
+            return Err(PyKeyError::new_err(format!("worker {worker}, listener {listener}")));
+        }
+        Ok(PyLedger(Ledger::read(&self.0, worker, listener)))
+    }
+
+    fn samples(&self) -> Vec<SampleRow> {
+        self.0
+            .samples()
+            .into_iter()
+            .map(|sample| {
+                let label = sample.value_index.map(|index| METRICS[sample.metric].values[index]);
+                (sample.metric, sample.worker, sample.listener, label, sample.value)
+            })
+            .collect()
+    }
+}
+
+pub(super) fn register(module: &Bound<'_, PyModule>) -> PyResult<()> {
+    module.add_class::<PyRegion>()?;
+    module.add_class::<PyLedger>()?;
+    module.add_class::<PyMetric>()?;
+    let rows = METRICS.iter().map(|row| PyMetric {
+        name: row.name,
+        kind: match row.kind {
+            Kind::Counter => "counter",
+            Kind::Gauge => "gauge",
+            Kind::Histogram => "histogram",
+        },
+        scope: match row.scope {
+            Scope::Worker => "worker",
+            Scope::Listener => "listener",
+        },
+        unit: row.unit,
+        scale: row.scale,
+        label: (!row.label.is_empty()).then_some(row.label),
+        label_values: row.values.to_vec(),
+        public: row.public,
+        help: row.help,
+    });
+    let rows: Vec<PyMetric> = rows.collect();
+    module.add("METRICS", PyTuple::new(module.py(), rows)?)
+}

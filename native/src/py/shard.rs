@@ -1,0 +1,191 @@
+//! `Shard` for Python: the worker's loop drains it when its descriptor is readable.
+
+use std::os::fd::{FromRawFd, OwnedFd, RawFd};
+use std::path::PathBuf;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+
+use pyo3::exceptions::{PyRuntimeError, PyValueError};
+use pyo3::prelude::*;
+
+use super::region::PyRegion;
+use crate::decode;
+use crate::error::Error;
+use crate::journal::{Compression, Recovery};
+use crate::receive::{Source, SourceKind};
+use crate::shard::{Found, Keeping, Limits, Shard, recover};
+
+/// What opening the journals of a shard found.
+#[pyclass(name = "Found", module = "ingest._native", frozen, get_all)]
+pub struct PyFound {
+    events_sequence: u64,
+    dead_sequence: u64,
+    lost: u64,
+    notes: Vec<String>,
+}
+
+impl From<Found> for PyFound {
+    fn from(found: Found) -> Self {
+        let notes = notes(&found.events).chain(notes(&found.dead)).collect();
+        Self {
+            events_sequence: found.events.next_sequence,
+            dead_sequence: found.dead.next_sequence,
+            lost: found.lost,
+            notes,
+        }
+    }
+}
+
+fn notes(recovery: &Recovery) -> impl Iterator<Item = String> {
+    let cut = recovery.cut.iter().map(|cut| {
+        format!("{}: cut {} torn bytes at byte {}", cut.path.display(), cut.bytes, cut.offset)
+    });
+    cut.collect::<Vec<_>>().into_iter()
+}
+
+/// The sockets and journals of one worker.
+#[pyclass(name = "Shard", module = "ingest._native", frozen)]
+pub struct PyShard {
+    /// Taken by `finish`.
+    shard: Mutex<Option<Shard>>,
+    found: Py<PyFound>,
+}
+
+impl PyShard {
+    fn with<T>(&self, use_it: impl FnOnce(&mut Shard) -> T) -> PyResult<T> {
+        self.lock()
+            .as_mut()
+            .map(use_it)
+            .ok_or_else(|| PyRuntimeError::new_err("the shard is finished"))
+    }
+
+    fn lock(&self) -> MutexGuard<'_, Option<Shard>> {
+        // A panic while it was held ends the worker; until then the counters stay readable.
+        self.shard.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+fn duration(seconds: f64) -> PyResult<Duration> {
+    Duration::try_from_secs_f64(seconds)
+        .map_err(|error| PyValueError::new_err(format!("{seconds} seconds: {error}")))
+}
+
+fn source(kind: &str, descriptor: RawFd) -> PyResult<Source> {
+    let kind = match kind {
+        "tcp" => SourceKind::Tcp,
+        "udp" => SourceKind::Udp,
+        other => return Err(PyValueError::new_err(format!("no such kind of listener: {other}"))),
+    };
+    if descriptor < 0 {
+        return Err(PyValueError::new_err(format!("descriptor {descriptor}")));
+    }
+    // SAFETY: the documented contract of `Shard` is that it takes the descriptors over.
+    Ok(Source { kind, socket: unsafe { OwnedFd::from_raw_fd(descriptor) } })
+}
+
+#[pymethods]
+impl PyShard {
+    #[new]
+    #[allow(clippy::too_many_arguments)] // all by keyword: the two specs, one field each
+    #[pyo3(signature = (region, worker, data_dir, sockets, *, compression_level,
+        sync_interval_seconds, segment_bytes, segment_age_seconds, retention_bytes,
+        retention_age_seconds, queue_bytes, line_bytes, depth, keys, connections, arena_bytes))]
+    fn new(
+        py: Python<'_>,
+        region: &PyRegion,
+        worker: usize,
+        data_dir: PathBuf,
+        sockets: Vec<(String, RawFd)>,
+        compression_level: Option<i32>,
+        sync_interval_seconds: f64,
+        segment_bytes: u64,
+        segment_age_seconds: f64,
+        retention_bytes: Option<u64>,
+        retention_age_seconds: Option<f64>,
+        queue_bytes: usize,
+        line_bytes: usize,
+        depth: u32,
+        keys: u32,
+        connections: usize,
+        arena_bytes: usize,
+    ) -> PyResult<Self> {
+        let keeping = Keeping {
+            compression: compression_level.map_or(Compression::None, Compression::Zstd),
+            sync_interval: duration(sync_interval_seconds)?,
+            segment_bytes,
+            segment_age: duration(segment_age_seconds)?,
+            retention_bytes,
+            retention_age: retention_age_seconds.map(duration).transpose()?,
+            queue_bytes,
+        };
+        let event = decode::Limits { depth, keys };
+        let limits = Limits { line_bytes, event, connections, arena_bytes };
+        let sources: PyResult<Vec<Source>> =
+            sockets.iter().map(|(kind, descriptor)| source(kind, *descriptor)).collect();
+        let (sources, region) = (sources?, Arc::clone(&region.0));
+        let (shard, found) =
+            py.detach(|| Shard::open(region, worker, &data_dir, sources, &keeping, limits))?;
+        Ok(Self { shard: Mutex::new(Some(shard)), found: Py::new(py, PyFound::from(found))? })
+    }
+
+    #[getter]
+    fn found(&self, py: Python<'_>) -> Py<PyFound> {
+        self.found.clone_ref(py)
+    }
+
+    fn fileno(&self) -> PyResult<RawFd> {
+        self.with(|shard| shard.fileno())
+    }
+
+    fn progress_filenos(&self) -> PyResult<(RawFd, RawFd)> {
+        self.with(|shard| shard.progress_filenos().into())
+    }
+
+    fn listen(&self) -> PyResult<()> {
+        Ok(self.with(Shard::listen)??)
+    }
+
+    fn drain(&self, py: Python<'_>) -> PyResult<bool> {
+        py.detach(|| self.with(Shard::drain))
+    }
+
+    fn resume(&self) -> PyResult<bool> {
+        self.with(Shard::resume)
+    }
+
+    fn tick(&self) -> PyResult<()> {
+        Ok(self.with(Shard::tick)??)
+    }
+
+    fn stall_text(&self) -> PyResult<Option<String>> {
+        self.with(|shard| shard.stall_text())
+    }
+
+    fn finish(&self, py: Python<'_>, patience_seconds: f64) -> PyResult<u64> {
+        let patience = duration(patience_seconds)?;
+        let shard = self.lock().take();
+        let shard = shard.ok_or_else(|| PyRuntimeError::new_err("the shard is finished"))?;
+        Ok(py.detach(|| shard.finish(patience)))
+    }
+}
+
+/// Settles the counters of a worker that is gone.
+#[pyfunction]
+fn recover_worker(
+    py: Python<'_>,
+    region: &PyRegion,
+    worker: usize,
+    data_dir: PathBuf,
+) -> PyResult<PyFound> {
+    if worker >= region.0.workers() {
+        return Err(Error::Invalid(format!("no worker {worker}")).into());
+    }
+    let region = Arc::clone(&region.0);
+    Ok(py.detach(|| recover(&region, worker, &data_dir))?.into())
+}
+
+pub(super) fn register(module: &Bound<'_, PyModule>) -> PyResult<()> {
+    module.add_class::<PyShard>()?;
+    module.add_class::<PyFound>()?;
+    module.add_function(wrap_pyfunction!(recover_worker, module)?)
+}

@@ -1,0 +1,458 @@
+//! The sockets of one worker. One `drain` call per wake-up reads every ready connection
+//! once per round, at most [`READ_BYTES`] each, so that no sender starves another.
+
+use std::net::SocketAddr;
+use std::os::fd::{AsRawFd, OwnedFd, RawFd};
+use std::sync::Arc;
+use std::time::Instant;
+
+use super::datagrams::{BATCH, DATAGRAM_BYTES, DatagramBuffers};
+use super::epoll::Epoll;
+use super::socket::{self, Accepted, Received};
+use super::{Arena, Intake, Origin, Progress, Read};
+use crate::counters::{Region, add, cells};
+use crate::error::Result;
+use crate::frame::{Framer, Frames};
+
+/// The most that one read takes from one connection.
+const READ_BYTES: usize = 256 * 1024;
+/// The most that one batch of datagrams takes, each ended by a newline.
+const DATAGRAMS_BYTES: usize = BATCH * (DATAGRAM_BYTES + 1);
+/// The most that one drain reads before it gives the loop to others.
+const DRAIN_BYTES: usize = 4 * 1024 * 1024;
+/// Connections accepted per wake-up of their listener.
+const ACCEPT_BATCH: usize = 64;
+/// The smallest ring in which every kind of read finds room.
+pub const MINIMUM_ARENA_BYTES: usize = 2 * DATAGRAMS_BYTES;
+
+const LISTENER_TOKEN: u64 = 1 << 63;
+
+/// What a source speaks.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum SourceKind {
+    /// Connections with newline-terminated frames.
+    Tcp,
+    /// Datagrams with one or more lines.
+    Udp,
+}
+
+/// One inherited socket of the worker; the supervisor keeps another copy of it open.
+pub struct Source {
+    /// What it speaks.
+    pub kind: SourceKind,
+    /// The bound socket, non-blocking.
+    pub socket: OwnedFd,
+}
+
+struct Connection {
+    socket: OwnedFd,
+    listener: usize,
+    peer: SocketAddr,
+    framer: Framer,
+}
+
+/// What reading from one socket came to.
+enum Outcome {
+    Read(usize),
+    Empty,
+    End,
+    Stalled,
+}
+
+/// The sockets of one worker, with the memory they are read into.
+pub struct Receiver {
+    epoll: Epoll,
+    sources: Vec<Source>,
+    /// By token; a closed connection leaves its place to the next one.
+    connections: Vec<Option<Connection>>,
+    vacant: Vec<usize>,
+    /// Places that were left during the round of events in work: a token of the same round
+    /// may still name them, so they are not given away before it ends.
+    left: Vec<usize>,
+    accepting: bool,
+    listening: bool,
+    connection_limit: usize,
+    line_limit: usize,
+    arena: Arena,
+    frames: Frames,
+    datagrams: Option<DatagramBuffers>,
+    senders: Vec<(u32, SocketAddr)>,
+    region: Arc<Region>,
+    worker: usize,
+}
+
+impl Receiver {
+    /// Takes over the sockets. Nothing is read before [`Self::listen`].
+    ///
+    /// # Errors
+    /// When the epoll set or the arena cannot be had.
+    pub fn new(
+        region: Arc<Region>,
+        worker: usize,
+        sources: Vec<Source>,
+        arena_bytes: usize,
+        line_limit: usize,
+        connection_limit: usize,
+    ) -> Result<Self> {
+        let datagrams = sources.iter().any(|source| source.kind == SourceKind::Udp);
+        Ok(Self {
+            epoll: Epoll::new()?,
+            sources,
+            connections: Vec::new(),
+            vacant: Vec::new(),
+            left: Vec::new(),
+            accepting: false,
+            listening: false,
+            connection_limit,
+            line_limit,
+            arena: Arena::new(arena_bytes.max(MINIMUM_ARENA_BYTES))?,
+            frames: Frames::default(),
+            datagrams: datagrams.then(DatagramBuffers::new),
+            senders: Vec::with_capacity(BATCH),
+            region,
+            worker,
+        })
+    }
+
+    /// The descriptor to poll: readable while any socket has something.
+    pub fn fileno(&self) -> RawFd {
+        self.epoll.fileno()
+    }
+
+    /// Connections open now.
+    pub fn connections(&self) -> usize {
+        self.connections.len() - self.vacant.len() - self.left.len()
+    }
+
+    /// Begins to accept connections and to read datagrams.
+    ///
+    /// # Errors
+    /// When a socket cannot listen.
+    pub fn listen(&mut self) -> Result<()> {
+        for source in &self.sources {
+            if source.kind == SourceKind::Tcp {
+                socket::listen(source.socket.as_raw_fd())?;
+            }
+        }
+        self.listening = true;
+        self.watch_sources(SourceKind::Udp)?;
+        self.resume_accepting()
+    }
+
+    fn watch_sources(&self, kind: SourceKind) -> Result<()> {
+        for (index, source) in self.sources.iter().enumerate().filter(|(_, s)| s.kind == kind) {
+            self.epoll.add(source.socket.as_raw_fd(), LISTENER_TOKEN | index as u64)?;
+        }
+        Ok(())
+    }
+
+    fn unwatch_sources(&self, kind: SourceKind) {
+        for source in self.sources.iter().filter(|source| source.kind == kind) {
+            // Not being watched any more is what is wanted.
+            let _ = self.epoll.remove(source.socket.as_raw_fd());
+        }
+    }
+
+    fn resume_accepting(&mut self) -> Result<()> {
+        if self.listening && !self.accepting && self.connections() < self.connection_limit {
+            self.watch_sources(SourceKind::Tcp)?;
+            self.accepting = true;
+        }
+        Ok(())
+    }
+
+    /// Leaves those who want to connect in the kernel's queue.
+    fn pause_accepting(&mut self) {
+        if self.accepting {
+            self.unwatch_sources(SourceKind::Tcp);
+            self.accepting = false;
+        }
+    }
+
+    /// Reads what is ready, in rounds of one read per socket, until nothing is ready, the
+    /// intake has no room, or enough was read for one wake-up.
+    pub fn drain(&mut self, intake: &mut impl Intake) -> Progress {
+        self.release(intake);
+        let mut left = DRAIN_BYTES;
+        loop {
+            let ready = self.epoll.poll();
+            if ready == 0 {
+                return Progress::Idle;
+            }
+            for index in 0..ready {
+                match self.serve(self.epoll.token(index), intake) {
+                    Outcome::Stalled => return Progress::Stalled,
+                    Outcome::Read(bytes) => left = left.saturating_sub(bytes),
+                    Outcome::Empty | Outcome::End => {}
+                }
+            }
+            self.vacant.append(&mut self.left);
+            if left == 0 {
+                return Progress::More;
+            }
+        }
+    }
+
+    /// Whether a drain would find room for every kind of read.
+    pub fn has_room(&mut self, intake: &impl Intake) -> bool {
+        self.release(intake);
+        intake.has_room() && self.arena.has_room(DATAGRAMS_BYTES)
+    }
+
+    /// Housekeeping of the loop timer: kernel drop counters, accepting after a shortage.
+    ///
+    /// # Errors
+    /// When the listeners cannot be watched again.
+    pub fn tick(&mut self, intake: &impl Intake) -> Result<()> {
+        for (index, source) in self.sources.iter().enumerate() {
+            if source.kind == SourceKind::Udp
+                && let Some(drops) = socket::kernel_drops(source.socket.as_raw_fd())
+            {
+                // The kernel counts in 32 bits, over the life of the socket, which outlives
+                // the worker just as the cell does.
+                let cell = self.region.listener(self.worker, index, cells::KERNEL_DROPPED, 0);
+                #[allow(clippy::cast_possible_truncation)]
+                let counted = cell.load(std::sync::atomic::Ordering::Relaxed) as u32;
+                add(cell, u64::from(drops.wrapping_sub(counted)));
+            }
+        }
+        self.release(intake);
+        let pending = self.arena.pending();
+        self.region
+            .worker(self.worker, cells::ARENA, 0)
+            .store(pending, std::sync::atomic::Ordering::Relaxed);
+        self.resume_accepting()
+    }
+
+    /// Ends the intake: accepts who already waits, reads what the kernel already holds of
+    /// each connection, closes it, and takes the rest of its last line as a line.
+    ///
+    /// `wait_for_room` blocks until the intake may have room again, and says whether to go on.
+    pub fn finish<I: Intake>(
+        &mut self,
+        intake: &mut I,
+        deadline: Instant,
+        mut wait_for_room: impl FnMut(&mut I) -> bool,
+    ) {
+        self.vacant.append(&mut self.left);
+        if self.listening {
+            for index in 0..self.sources.len() {
+                match self.sources[index].kind {
+                    SourceKind::Tcp => while self.accept_batch(index) == ACCEPT_BATCH {},
+                    SourceKind::Udp => {
+                        self.read_rest(intake, deadline, &mut wait_for_room, |this, intake| {
+                            this.read_datagrams(index, intake)
+                        });
+                    }
+                }
+            }
+        }
+        self.pause_accepting();
+        self.unwatch_sources(SourceKind::Udp);
+        self.listening = false;
+        for place in 0..self.connections.len() {
+            let Some(connection) = &self.connections[place] else { continue };
+            // A sender that never stops must not keep the worker from stopping.
+            let mut left = socket::readable_bytes(&connection.socket);
+            self.read_rest(intake, deadline, &mut wait_for_room, |this, intake| {
+                if left == 0 {
+                    return Outcome::Empty;
+                }
+                let outcome = this.read_connection(place, intake);
+                if let Outcome::Read(bytes) = outcome {
+                    left = left.saturating_sub(bytes);
+                }
+                outcome
+            });
+            self.close(place, intake);
+        }
+    }
+
+    fn read_rest<I: Intake>(
+        &mut self,
+        intake: &mut I,
+        deadline: Instant,
+        wait_for_room: &mut impl FnMut(&mut I) -> bool,
+        mut read: impl FnMut(&mut Self, &mut I) -> Outcome,
+    ) {
+        while Instant::now() < deadline {
+            match read(self, intake) {
+                Outcome::Read(_) => {}
+                Outcome::Empty | Outcome::End => return,
+                Outcome::Stalled => {
+                    if !wait_for_room(intake) {
+                        return;
+                    }
+                    self.release(intake);
+                }
+            }
+        }
+    }
+
+    fn release(&mut self, intake: &impl Intake) {
+        let durable = intake.durable_mark(self.arena.consumed());
+        self.arena.release(durable);
+    }
+
+    fn serve(&mut self, token: u64, intake: &mut impl Intake) -> Outcome {
+        if token & LISTENER_TOKEN == 0 {
+            let Ok(place) = usize::try_from(token) else { return Outcome::Empty };
+            let outcome = self.read_connection(place, intake);
+            if matches!(outcome, Outcome::End) {
+                self.close(place, intake);
+            }
+            return outcome;
+        }
+        let Ok(index) = usize::try_from(token & !LISTENER_TOKEN) else { return Outcome::Empty };
+        match self.sources[index].kind {
+            SourceKind::Udp => self.read_datagrams(index, intake),
+            SourceKind::Tcp => {
+                self.accept_batch(index);
+                Outcome::Empty
+            }
+        }
+    }
+
+    fn accept_batch(&mut self, index: usize) -> usize {
+        for accepted in 0..ACCEPT_BATCH {
+            if self.connections() >= self.connection_limit {
+                self.pause_accepting();
+                return accepted;
+            }
+            match socket::accept(self.sources[index].socket.as_raw_fd()) {
+                Accepted::Connection(socket, peer) => self.open(socket, index, peer),
+                Accepted::Empty => return accepted,
+                Accepted::Failed => self.count_accept_error(),
+                Accepted::Exhausted => {
+                    // The next tick tries again; until then the kernel keeps the queue.
+                    self.count_accept_error();
+                    self.pause_accepting();
+                    return accepted;
+                }
+            }
+        }
+        ACCEPT_BATCH
+    }
+
+    fn count_accept_error(&self) {
+        add(self.region.worker(self.worker, cells::ACCEPT_ERRORS, 0), 1);
+    }
+
+    fn open(&mut self, socket: OwnedFd, listener: usize, peer: SocketAddr) {
+        let descriptor = socket.as_raw_fd();
+        let place = self.vacant.pop().unwrap_or_else(|| {
+            self.connections.push(None);
+            self.connections.len() - 1
+        });
+        if self.epoll.add(descriptor, place as u64).is_err() {
+            self.vacant.push(place);
+            self.count_accept_error();
+            return;
+        }
+        self.connections[place] =
+            Some(Connection { socket, listener, peer, framer: Framer::default() });
+        add(self.region.listener(self.worker, listener, cells::CONNECTIONS_OPENED, 0), 1);
+        self.publish_connections();
+    }
+
+    fn publish_connections(&self) {
+        self.region
+            .worker(self.worker, cells::CONNECTIONS, 0)
+            .store(self.connections() as u64, std::sync::atomic::Ordering::Relaxed);
+    }
+
+    /// Closes a connection; what is left of its last line is a line.
+    fn close(&mut self, place: usize, intake: &mut impl Intake) {
+        let Some(mut connection) = self.connections[place].take() else { return };
+        self.left.push(place);
+        connection.framer.finish(&mut self.frames);
+        let listener = connection.listener;
+        if self.frames.count() > 0 {
+            intake.take(&Read {
+                listener,
+                chunk: &[],
+                frames: &self.frames,
+                origin: Origin::Connection(connection.peer),
+                mark: self.arena.received(),
+            });
+        }
+        // Dropping the socket closes it, which also takes it out of the epoll set: nobody
+        // else holds a copy of an accepted connection.
+        drop(connection);
+        add(self.region.listener(self.worker, listener, cells::CONNECTIONS_CLOSED, 0), 1);
+        self.publish_connections();
+        // A failure here is met again, and reported, by the next tick.
+        let _ = self.resume_accepting();
+    }
+
+    fn read_connection(&mut self, place: usize, intake: &mut impl Intake) -> Outcome {
+        let Some(Some(connection)) = self.connections.get_mut(place) else { return Outcome::Empty };
+        if !intake.has_room() {
+            return Outcome::Stalled;
+        }
+        let Some(buffer) = self.arena.reserve(READ_BYTES) else { return Outcome::Stalled };
+        let length = match socket::receive(&connection.socket, buffer) {
+            Received::Bytes(length) => length,
+            Received::Empty => return Outcome::Empty,
+            Received::End => return Outcome::End,
+        };
+        let start = self.arena.commit(length);
+        let chunk = self.arena.chunk(start, length);
+        connection.framer.feed(chunk, self.line_limit, &mut self.frames);
+        let listener = connection.listener;
+        intake.take(&Read {
+            listener,
+            chunk,
+            frames: &self.frames,
+            origin: Origin::Connection(connection.peer),
+            mark: start + length as u64,
+        });
+        self.arena.consume();
+        self.count_read(listener, length);
+        Outcome::Read(length)
+    }
+
+    fn read_datagrams(&mut self, index: usize, intake: &mut impl Intake) -> Outcome {
+        let Some(datagrams) = &mut self.datagrams else { return Outcome::Empty };
+        if !intake.has_room() || !self.arena.has_room(DATAGRAMS_BYTES) {
+            return Outcome::Stalled;
+        }
+        let count = datagrams.receive(self.sources[index].socket.as_raw_fd());
+        if count == 0 {
+            return Outcome::Empty;
+        }
+        let length = datagrams.joined_length(count);
+        let Some(buffer) = self.arena.reserve(length) else { return Outcome::Stalled };
+        self.senders.clear();
+        let mut end = 0;
+        for datagram in 0..count {
+            let (bytes, sender) = datagrams.datagram(datagram);
+            buffer[end..end + bytes.len()].copy_from_slice(bytes);
+            end += bytes.len();
+            buffer[end] = b'\n';
+            // A batch is a few MiB at most.
+            #[allow(clippy::cast_possible_truncation)]
+            self.senders.push((end as u32, sender));
+            end += 1;
+        }
+        let start = self.arena.commit(length);
+        let chunk = self.arena.chunk(start, length);
+        self.frames.of_datagrams(chunk);
+        intake.take(&Read {
+            listener: index,
+            chunk,
+            frames: &self.frames,
+            origin: Origin::Datagrams(&self.senders),
+            mark: start + length as u64,
+        });
+        self.arena.consume();
+        add(self.region.listener(self.worker, index, cells::DATAGRAMS, 0), count as u64);
+        self.count_read(index, length - count);
+        Outcome::Read(length)
+    }
+
+    fn count_read(&self, listener: usize, bytes: usize) {
+        add(self.region.listener(self.worker, listener, cells::RECEIVED_BYTES, 0), bytes as u64);
+        add(self.region.listener(self.worker, listener, cells::READS, 0), 1);
+    }
+}
