@@ -1,1 +1,121 @@
-//! Lines to canonical events.
+//! Lines to canonical events: strict JSON (RFC 8259) in, the sender's own bytes out, edited only
+//! where the event would not be canonical. There is no tree and no allocation per event.
+//!
+//! [`line`] and [`block`] give bytes, [`strings`], [`numbers`] and [`keys`] check tokens,
+//! [`scanner`] checks the grammar, [`edits`] makes the result canonical.
+
+mod block;
+mod edits;
+mod keys;
+mod line;
+mod numbers;
+mod scanner;
+mod strings;
+#[cfg(test)]
+mod tests;
+
+pub use edits::Edits;
+
+use line::{Line, PADDING};
+use scanner::Scanner;
+
+use crate::reject::Reject;
+
+/// What an event may cost.
+#[derive(Debug, Clone, Copy)]
+pub struct Limits {
+    /// Containers within each other, the event and a group in it being two; less is taken as two.
+    pub depth: u32,
+    /// Keys of all objects of an event together.
+    pub keys: u32,
+}
+
+/// Decodes lines, one after the other, in memory that it uses again.
+pub struct Decoder {
+    limits: Limits,
+    scanner: Scanner,
+}
+
+impl Decoder {
+    /// A decoder that enforces `limits`.
+    pub fn new(limits: Limits) -> Self {
+        let limits = Limits { depth: limits.depth.max(2), ..limits };
+        Self { limits, scanner: Scanner::new() }
+    }
+
+    /// Appends the canonical event, a single line without its newline, to `out`.
+    ///
+    /// `is_utf8` says that the caller has checked that already, for many lines at once.
+    /// A rejected line leaves `out` as it was.
+    pub fn decode(
+        &mut self,
+        line: &[u8],
+        is_utf8: bool,
+        out: &mut Vec<u8>,
+    ) -> Result<Edits, Reject> {
+        if !is_utf8 && simdutf8::basic::from_utf8(line).is_err() {
+            return Err(Reject::InvalidUtf8);
+        }
+        let line = trim_blanks(line);
+        if line.first() != Some(&b'{') {
+            return Err(Reject::NotAnObject);
+        }
+        // Positions of keys, which can lie one length past the line, have 32 bits.
+        if line.len() > i32::MAX as usize {
+            return Err(Reject::LineTooLong);
+        }
+        // Nearly every line is canonical: it is scanned in the place where it will stay,
+        // where there is room for the padding that the scanner needs.
+        let start = out.len();
+        out.reserve(line.len() + PADDING.len());
+        out.extend_from_slice(line);
+        out.extend_from_slice(&PADDING);
+        let scanned = self.scanner.scan(Line::new(&out[start..]), &self.limits);
+        out.truncate(start + line.len());
+        let finished = scanned.and_then(|()| self.finish(line, start, out));
+        if finished.is_err() {
+            out.truncate(start);
+        }
+        finished
+    }
+
+    /// Makes the valid line, which `out` holds from `start` on, canonical.
+    #[inline]
+    fn finish(&self, line: &[u8], start: usize, out: &mut Vec<u8>) -> Result<Edits, Reject> {
+        let mut edits = Edits::default();
+        if !self.scanner.notes.is_canonical() {
+            out.truncate(start);
+            edits = self.scanner.notes.apply(line, out);
+            if edits.groups_wrapped > self.scanner.keys.left() {
+                return Err(Reject::TooManyKeys);
+            }
+        }
+        if self.scanner.has_breaks {
+            remove_breaks(start, out);
+        }
+        Ok(edits)
+    }
+}
+
+fn trim_blanks(mut line: &[u8]) -> &[u8] {
+    while let [b' ' | b'\t' | b'\n' | b'\r', rest @ ..] = line {
+        line = rest;
+    }
+    while let [rest @ .., b' ' | b'\t' | b'\n' | b'\r'] = line {
+        line = rest;
+    }
+    line
+}
+
+/// In valid JSON a bare line break stands between tokens, where nothing is needed in its place.
+fn remove_breaks(start: usize, out: &mut Vec<u8>) {
+    let mut kept = start;
+    for at in start..out.len() {
+        let byte = out[at];
+        if !matches!(byte, b'\n' | b'\r') {
+            out[kept] = byte;
+            kept += 1;
+        }
+    }
+    out.truncate(kept);
+}

@@ -1,0 +1,122 @@
+//! Nanoseconds per event of the decoder, beside the crates that do the nearest comparable work.
+//! `cargo bench --bench decode [-- NAME]` prints the median, the best and the throughput of each;
+//! docs/decisions/0001-json-validation.md says what was compared and what the numbers decided.
+#![allow(clippy::print_stdout, clippy::expect_used, reason = "a program that prints")]
+
+use std::hint::black_box;
+use std::time::{Duration, Instant};
+
+use _native::decode::{Decoder, Limits};
+use serde::de::IgnoredAny;
+
+const EVENTS: usize = 2_000;
+const ROUNDS: usize = 401;
+
+/// Compact events as fapilog's senders write them: the same shape, different values and lengths.
+fn events(make: impl Fn(usize) -> String) -> Vec<Vec<u8>> {
+    (0..EVENTS).map(|number| make(number).into_bytes()).collect()
+}
+
+fn typical(number: usize) -> String {
+    let mixed = (number as u64 + 1).wrapping_mul(0x9e37_79b9_7f4a_7c15);
+    let level = ["INFO", "INFO", "INFO", "WARNING", "ERROR", "DEBUG"][number % 6];
+    let path = format!("/api/v1/orders/{}", mixed >> (40 + mixed % 20));
+    let status = [200, 201, 404, 500][(mixed % 4) as usize];
+    format!(
+        concat!(
+            r#"{{"timestamp":"2026-11-22T00:{:02}:{:02}.{:03}Z","level":"{}","#,
+            r#""message":"GET {} completed","logger":"shop.http.access","#,
+            r#""context":{{"request_id":"{:08x}-1111-4222-8333-{:012x}","#,
+            r#""trace_id":"{:032x}","correlation_id":null}},"#,
+            r#""data":{{"ip":"10.1.{}.{}","path":"{}","status":{},"#,
+            r#""duration_ms":{}.{:02},"password":"hunter2"}}}}"#,
+        ),
+        number / 60 % 60,
+        number % 60,
+        number % 1000,
+        level,
+        path,
+        mixed >> 32,
+        mixed >> 16,
+        u128::from(mixed) << 50,
+        number % 256,
+        mixed % 256,
+        path,
+        status,
+        mixed % 900,
+        mixed % 100,
+    )
+}
+
+/// What Python's `json.dumps` writes: a blank behind every colon and comma.
+fn spaced(number: usize) -> String {
+    typical(number).replace("\":", "\": ").replace(",\"", ", \"")
+}
+
+/// Text that needs escapes, and groups that need edits, inside an envelope.
+fn edited(number: usize) -> String {
+    let event = typical(number)
+        .replace("completed", "failed:\\n\\t\\\"caf\\u00e9\\\"")
+        .replace("\"password\":\"hunter2\"", "\"_fapilog_unsafe\":{\"a\":1},\"b\":2")
+        .replace("\"logger\"", "\"diagnostics\":null,\"logger\"");
+    format!(r#"{{"schema_version":"1.1","log":{event}}}"#)
+}
+
+/// Runs `work` over all events, `ROUNDS` times; prints the time of one event.
+fn measure(name: &str, events: &[Vec<u8>], mut work: impl FnMut(&[u8])) {
+    let wanted = std::env::args().skip(1).find(|argument| !argument.starts_with('-'));
+    if wanted.is_some_and(|wanted| !name.contains(&wanted)) {
+        return;
+    }
+    let mut rounds: Vec<Duration> = (0..ROUNDS)
+        .map(|_| {
+            let start = Instant::now();
+            for event in events {
+                work(black_box(event));
+            }
+            start.elapsed()
+        })
+        .collect();
+    rounds.sort_unstable();
+    let bytes: usize = events.iter().map(Vec::len).sum();
+    let nanoseconds = |round: Duration| round.as_secs_f64() * 1e9 / events.len() as f64;
+    let median = nanoseconds(rounds[ROUNDS / 2]);
+    let megabytes = bytes as f64 / events.len() as f64 / median * 1e3;
+    println!("{name:44} {median:8.1} {:8.1} {megabytes:8.0}", nanoseconds(rounds[0]));
+}
+
+fn measure_decoder(name: &str, events: &[Vec<u8>], is_utf8: bool) {
+    let mut decoder = Decoder::new(Limits { depth: 64, keys: 1024 });
+    let mut out = Vec::with_capacity(1 << 20);
+    measure(name, events, |event| {
+        if out.len() > 500_000 {
+            out.clear();
+        }
+        black_box(decoder.decode(event, is_utf8, &mut out)).expect("a valid event");
+    });
+}
+
+fn main() {
+    println!("{:44} {:>8} {:>8} {:>8}", "", "median", "best ns", "MB/s");
+    let shapes = [("typical", events(typical)), ("spaced", events(spaced)), ("edited", events(edited))];
+    for (shape, events) in &shapes {
+        measure_decoder(&format!("{shape}: decoder, UTF-8 known"), events, true);
+        measure_decoder(&format!("{shape}: decoder"), events, false);
+        measure(&format!("{shape}: sonic-rs IgnoredAny"), events, |event| {
+            black_box(sonic_rs::from_slice::<IgnoredAny>(event)).expect("valid");
+        });
+        measure(&format!("{shape}: sonic-rs LazyValue"), events, |event| {
+            black_box(sonic_rs::from_slice::<sonic_rs::LazyValue>(event)).expect("valid");
+        });
+        let mut copy = Vec::new();
+        let mut buffers = simd_json::Buffers::default();
+        measure(&format!("{shape}: simd-json to_tape"), events, |event| {
+            copy.clear();
+            copy.extend_from_slice(event);
+            black_box(simd_json::to_tape_with_buffers(&mut copy, &mut buffers)).expect("valid");
+        });
+        measure(&format!("{shape}: serde_json IgnoredAny"), events, |event| {
+            black_box(serde_json::from_slice::<IgnoredAny>(event)).expect("valid");
+        });
+    }
+}
