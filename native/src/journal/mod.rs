@@ -1,1 +1,31 @@
-//! The durable journal: format, writer, recovery, reader.
+//! The durable journal of one shard: a directory of Zstandard segments.
+//!
+//! # Layout (the order is the data flow)
+//! - [`batch`], [`append`]: events into batches, on the loop's thread
+//! - [`queue`], [`writer`]: batches to the writer thread, and its group commits
+//! - [`encode`], [`format`], [`segment`], [`retention`]: batches to bytes in files
+//! - [`scan`], [`recovery`], [`cursor`], [`verify`]: bytes in files back to batches
+
+mod append;
+mod batch;
+mod cursor;
+mod directory;
+mod encode;
+mod format;
+mod options;
+mod queue;
+mod recovery;
+mod retention;
+mod scan;
+mod segment;
+mod verify;
+mod wake;
+mod writer;
+
+pub use append::{Closed, Journal};
+pub use batch::Batch;
+pub use cursor::{Cursor, Start, StoredBatch};
+pub use options::{Compression, Options};
+pub use recovery::{Cut, Damage, Recovery, events_since, recover};
+pub use verify::{Finding, FindingKind, SegmentReport, verify_directory};
+pub use writer::{Commit, Observer, Stall};

@@ -1,0 +1,171 @@
+//! The journal as its one writer sees it: fill a batch, publish it, look what is durable.
+
+use std::fs;
+use std::os::fd::RawFd;
+use std::sync::Arc;
+use std::thread::{self, JoinHandle};
+use std::time::{Duration, Instant};
+
+use super::batch::Batch;
+use super::directory::DirectoryLock;
+use super::options::Options;
+use super::queue::Queue;
+use super::recovery::{Recovery, recover_locked};
+use super::writer::{Observer, Stall, Writer};
+use crate::error::{Error, Result};
+
+/// How much longer than its deadline [`Journal::close`] waits for a disk that does not answer.
+const GRACE: Duration = Duration::from_secs(1);
+/// The deadline of a journal that is dropped without being closed.
+const DROP_DEADLINE: Duration = Duration::from_secs(1);
+
+/// An open journal. Belongs to one thread, that of the loop; another one writes and syncs.
+#[derive(Debug)]
+pub struct Journal {
+    queue: Arc<Queue>,
+    open: Option<Batch>,
+    first_sequence: u64,
+    /// The sequence number behind everything published.
+    published_sequence: u64,
+    queue_bytes: usize,
+    thread: Option<JoinHandle<()>>,
+    _lock: DirectoryLock,
+}
+
+/// What is left when a journal is closed.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Closed {
+    /// Events that could not be made durable, by source; they are not in the files either.
+    pub lost: Vec<u64>,
+    /// Everything below this sequence number is durable.
+    pub durable_sequence: u64,
+}
+
+impl Journal {
+    /// Recover the directory, then start the writer thread. Fails when another journal is
+    /// open there.
+    pub fn open(options: &Options, observer: Box<dyn Observer>) -> Result<(Self, Recovery)> {
+        options.validate()?;
+        let directory = &options.directory;
+        fs::create_dir_all(directory)
+            .map_err(|error| Error::io(format!("create {}", directory.display()), error))?;
+        let lock = DirectoryLock::acquire(directory)?;
+        let recovery = recover_locked(directory)?;
+        let first_sequence = recovery.next_sequence;
+        let queue = Arc::new(Queue::new(
+            options.sources.len(),
+            first_sequence,
+            options.sync_interval,
+            options.batch_bytes,
+        )?);
+        let writer = Writer::new(options, Arc::clone(&queue), observer)?;
+        let thread = thread::Builder::new()
+            .name(format!("journal-{:04}", options.shard))
+            .spawn(move || writer.run())
+            .map_err(|error| Error::io("start the journal's writer thread", error))?;
+        let journal = Self {
+            queue,
+            open: None,
+            first_sequence,
+            published_sequence: first_sequence,
+            queue_bytes: options.queue_bytes,
+            thread: Some(thread),
+            _lock: lock,
+        };
+        Ok((journal, recovery))
+    }
+
+    /// The batch to fill. The writer does not see it before [`Self::publish`].
+    pub fn batch(&mut self) -> &mut Batch {
+        let (queue, next_sequence) = (&self.queue, self.published_sequence);
+        self.open.get_or_insert_with(|| queue.open_batch(next_sequence))
+    }
+
+    /// Let the writer have what was added since the last time. Call it at the end of a drain:
+    /// it makes the events durable within about the sync interval.
+    pub fn publish(&mut self) {
+        if let Some(batch) = self.open.take_if(|batch| batch.count > 0) {
+            self.published_sequence = batch.next_sequence();
+            self.queue.publish(batch);
+        }
+    }
+
+    /// False while as much as the queue may hold waits for the disk: stop reading then, until
+    /// [`Self::wake_fd`] becomes readable.
+    pub fn has_room(&self) -> bool {
+        self.queue.outstanding_bytes() < self.queue_bytes
+    }
+
+    /// The sequence number of the next event.
+    pub fn next_sequence(&self) -> u64 {
+        self.open.as_ref().map_or(self.published_sequence, Batch::next_sequence)
+    }
+
+    /// Events added since the journal was opened.
+    pub fn appended_events(&self) -> u64 {
+        self.next_sequence() - self.first_sequence
+    }
+
+    /// Events made durable since the journal was opened.
+    pub fn durable_events(&self) -> u64 {
+        self.durable_sequence() - self.first_sequence
+    }
+
+    /// Everything below this sequence number is durable.
+    pub fn durable_sequence(&self) -> u64 {
+        self.queue.durable_sequence()
+    }
+
+    /// The mark of the last durable batch, 0 before the first.
+    pub fn durable_mark(&self) -> u64 {
+        self.queue.durable_mark()
+    }
+
+    /// Failed attempts to write, sync or delete since the journal was opened.
+    pub fn errors(&self) -> u64 {
+        self.queue.errors()
+    }
+
+    /// Why nothing becomes durable at the moment, with the operating system's words.
+    pub fn stall(&self) -> Option<(Stall, String)> {
+        self.queue.stall()
+    }
+
+    /// A nonblocking eventfd, readable after a commit and when a stall begins or ends.
+    pub fn wake_fd(&self) -> RawFd {
+        self.queue.wake().descriptor()
+    }
+
+    /// Make the wake descriptor unreadable until something happens again.
+    pub fn acknowledge_wake(&self) {
+        self.queue.wake().acknowledge();
+    }
+
+    /// Make everything durable and stop. What is not by the deadline is lost, counted, and cut
+    /// out of the files. With a disk that does not even answer, the writer thread is left
+    /// behind after a second more.
+    pub fn close(mut self, deadline: Duration) -> Closed {
+        self.shut_down(deadline)
+    }
+
+    fn shut_down(&mut self, deadline: Duration) -> Closed {
+        self.publish();
+        let deadline = Instant::now().checked_add(deadline);
+        self.queue.close(deadline);
+        let finished =
+            self.queue.wait_finished(deadline.and_then(|deadline| deadline.checked_add(GRACE)));
+        if let Some(thread) = self.thread.take().filter(|_| finished) {
+            // A writer that panicked has left its batches undurable, which says it all.
+            let _ = thread.join();
+        }
+        Closed { lost: self.queue.abandon(), durable_sequence: self.durable_sequence() }
+    }
+}
+
+impl Drop for Journal {
+    fn drop(&mut self) {
+        if self.thread.is_some() {
+            self.shut_down(DROP_DEADLINE);
+        }
+    }
+}

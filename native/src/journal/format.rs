@@ -1,0 +1,196 @@
+//! The bytes of a segment: for every batch a metadata frame, then a data frame.
+//!
+//! The metadata frame (integers little-endian; Zstandard readers skip it):
+//! ```text
+//! offset size
+//!      0    4  0x184D2A5B, a Zstandard skippable frame ("[*M\x18" in the file)
+//!      4    4  bytes that follow this field
+//!      8    7  "journal"
+//!     15    1  format version, 1
+//!     16    8  sequence number of the first event
+//!     24    8  events
+//!     32    8  first event received, nanoseconds since 1970
+//!     40    8  last event received
+//!     48    8  arena mark: what the writer's owner stored with the batch
+//!     56    8  bytes of the data frame
+//!     64    8  bytes of the lines in it
+//!     72    8  XXH3-64 of the data frame as stored
+//!     80    4  shard
+//!     84    2  number of sources; for each:
+//!          8     events (not 0)
+//!          2     bytes of the name
+//!          n     the name, UTF-8
+//!    end   8  XXH3-64 of everything above
+//! ```
+//! The data frame is one Zstandard frame with the lines; see [`super::encode`].
+//! JSON text cannot hold a bare 0x18, so no line of a raw frame looks like a metadata frame.
+
+use xxhash_rust::xxh3::xxh3_64;
+
+use super::batch::Batch;
+
+const SKIPPABLE_MAGIC: u32 = 0x184D_2A5B;
+const PREFIX: usize = 8;
+const FIXED: usize = 86;
+const CHECKSUM: usize = 8;
+
+/// What stands at [`SIGNATURE_OFFSET`] of every metadata frame; a scan looks for it.
+pub(super) const SIGNATURE: &[u8; 8] = b"journal\x01";
+pub(super) const SIGNATURE_OFFSET: u64 = 8;
+/// No metadata frame is longer, so that a damaged length is not believed.
+pub(super) const METADATA_MAXIMUM: usize = 1 << 20;
+
+/// What a metadata frame says about its batch.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct Metadata {
+    /// Bytes of the metadata frame itself.
+    pub length: u64,
+    pub shard: u32,
+    pub first_sequence: u64,
+    pub count: u64,
+    pub first_received_ns: u64,
+    pub last_received_ns: u64,
+    pub mark: u64,
+    pub data_length: u64,
+    pub lines_length: u64,
+    pub data_checksum: u64,
+    pub sources: Vec<(String, u64)>,
+}
+
+/// The data frame that a metadata frame announces.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct DataFacts {
+    pub length: u64,
+    pub checksum: u64,
+}
+
+/// What the bytes at some offset are.
+#[derive(Debug)]
+pub(super) enum Decoded {
+    Metadata(Metadata),
+    /// The beginning of a metadata frame that needs this many bytes in all.
+    Incomplete(usize),
+    Invalid(&'static str),
+}
+
+/// Bytes of a metadata frame with `sources` sources whose names have `names` bytes together.
+pub(super) fn metadata_length(sources: usize, names: usize) -> usize {
+    FIXED + sources * 10 + names + CHECKSUM
+}
+
+impl Metadata {
+    /// Bytes of the whole batch in the file.
+    pub fn stored_length(&self) -> u64 {
+        self.length.saturating_add(self.data_length)
+    }
+
+    /// The sequence number behind the batch's last event.
+    pub fn next_sequence(&self) -> u64 {
+        self.first_sequence.saturating_add(self.count)
+    }
+
+    /// Write the metadata frame of `batch` into `out`, replacing what is there.
+    pub fn encode(batch: &Batch, shard: u32, names: &[String], data: DataFacts, out: &mut Vec<u8>) {
+        out.clear();
+        out.extend_from_slice(&SKIPPABLE_MAGIC.to_le_bytes());
+        out.extend_from_slice(&[0; 4]);
+        out.extend_from_slice(SIGNATURE);
+        let lines_length = batch.lines.len() as u64;
+        for value in [
+            batch.first_sequence,
+            batch.count,
+            batch.first_received_ns,
+            batch.last_received_ns,
+            batch.mark,
+            data.length,
+            lines_length,
+            data.checksum,
+        ] {
+            out.extend_from_slice(&value.to_le_bytes());
+        }
+        out.extend_from_slice(&shard.to_le_bytes());
+        out.extend_from_slice(&[0; 2]);
+        let mut sources = 0u16;
+        for (name, &events) in names.iter().zip(&batch.events_by_source) {
+            if events > 0 {
+                sources += 1;
+                out.extend_from_slice(&events.to_le_bytes());
+                // `Options::validate` bounds the names, so nothing is cut off here or below.
+                out.extend_from_slice(&(name.len() as u64).to_le_bytes()[..2]);
+                out.extend_from_slice(name.as_bytes());
+            }
+        }
+        out[FIXED - 2..FIXED].copy_from_slice(&sources.to_le_bytes());
+        let following = (out.len() + CHECKSUM - PREFIX) as u64;
+        out[4..PREFIX].copy_from_slice(&following.to_le_bytes()[..4]);
+        let checksum = xxh3_64(out);
+        out.extend_from_slice(&checksum.to_le_bytes());
+    }
+
+    /// Read the metadata frame at the beginning of `bytes`.
+    pub fn decode(bytes: &[u8]) -> Decoded {
+        let (Some(magic), Some(following)) = (u32_at(bytes, 0), u32_at(bytes, 4)) else {
+            return Decoded::Incomplete(FIXED + CHECKSUM);
+        };
+        if magic != SKIPPABLE_MAGIC {
+            return Decoded::Invalid("no metadata frame here");
+        }
+        let length = PREFIX + following as usize;
+        if !(FIXED + CHECKSUM..=METADATA_MAXIMUM).contains(&length) {
+            return Decoded::Invalid("impossible length of a metadata frame");
+        }
+        let Some(frame) = bytes.get(..length) else {
+            return Decoded::Incomplete(length);
+        };
+        let (body, checksum) = frame.split_at(length - CHECKSUM);
+        if checksum != xxh3_64(body).to_le_bytes() {
+            return Decoded::Invalid("metadata checksum does not match");
+        }
+        if body[PREFIX..16] != *SIGNATURE {
+            return Decoded::Invalid("not a metadata frame of format 1");
+        }
+        Self::decode_body(body).map_or(Decoded::Invalid("malformed metadata"), Decoded::Metadata)
+    }
+
+    fn decode_body(body: &[u8]) -> Option<Self> {
+        let mut sources = Vec::new();
+        let mut rest = body.get(FIXED..)?;
+        for _ in 0..u16_at(body, 84)? {
+            let events = u64_at(rest, 0)?;
+            let end = 10 + usize::from(u16_at(rest, 8)?);
+            let name = std::str::from_utf8(rest.get(10..end)?).ok()?;
+            sources.push((name.to_owned(), events));
+            rest = &rest[end..];
+        }
+        rest.is_empty().then_some(())?;
+        Some(Self {
+            length: (body.len() + CHECKSUM) as u64,
+            first_sequence: u64_at(body, 16)?,
+            count: u64_at(body, 24)?,
+            first_received_ns: u64_at(body, 32)?,
+            last_received_ns: u64_at(body, 40)?,
+            mark: u64_at(body, 48)?,
+            data_length: u64_at(body, 56)?,
+            lines_length: u64_at(body, 64)?,
+            data_checksum: u64_at(body, 72)?,
+            shard: u32_at(body, 80)?,
+            sources,
+        })
+    }
+}
+
+fn array_at<const N: usize>(bytes: &[u8], at: usize) -> Option<[u8; N]> {
+    bytes.get(at..at + N)?.try_into().ok()
+}
+
+fn u16_at(bytes: &[u8], at: usize) -> Option<u16> {
+    array_at(bytes, at).map(u16::from_le_bytes)
+}
+
+fn u32_at(bytes: &[u8], at: usize) -> Option<u32> {
+    array_at(bytes, at).map(u32::from_le_bytes)
+}
+
+fn u64_at(bytes: &[u8], at: usize) -> Option<u64> {
+    array_at(bytes, at).map(u64::from_le_bytes)
+}

@@ -1,0 +1,317 @@
+//! What the loop and the writer thread share: batches going one way, buffers and facts the other.
+//! One lock, taken a few times per drain and per batch, never per event and never across I/O.
+
+use std::collections::VecDeque;
+use std::mem;
+use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
+use std::sync::{Condvar, Mutex, MutexGuard, PoisonError};
+use std::time::{Duration, Instant};
+
+use super::batch::Batch;
+use super::wake::Wake;
+use super::writer::Stall;
+use crate::error::Result;
+
+/// Spare buffers kept; more than this are in use only while the disk is behind.
+const SPARE_MAXIMUM: usize = 64;
+
+/// What the writer thread is to do next.
+#[derive(Debug)]
+pub(super) enum Work {
+    Write(Batch),
+    /// Write the batch, if there is one, then sync.
+    Sync(Option<Batch>),
+    Finish,
+}
+
+/// What the writer thread waits for: says whether a publish has to wake it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Waiting {
+    /// It does not wait, or only for time to pass.
+    No,
+    /// A sealed batch, or the time of the next sync.
+    ForSealed,
+    /// Anything at all.
+    ForAny,
+}
+
+#[derive(Debug)]
+struct State {
+    sealed: VecDeque<Batch>,
+    /// A batch below its target size: the loop takes it back to fill it further, the writer
+    /// takes it when its sync is due.
+    parked: Option<Batch>,
+    spare: Vec<Batch>,
+    waiting: Waiting,
+    closing: bool,
+    /// When to give up while closing.
+    deadline: Option<Instant>,
+    finished: bool,
+    /// The loop has counted what is not durable as lost; nothing may become durable any more.
+    abandoned: bool,
+    /// Events sealed or written but not durable, by source.
+    undurable: Vec<u64>,
+    stall: Option<(Stall, String)>,
+}
+
+#[derive(Debug)]
+pub(super) struct Queue {
+    state: Mutex<State>,
+    work: Condvar,
+    finished: Condvar,
+    sync_interval: Duration,
+    batch_bytes: usize,
+    sources: usize,
+    /// Bytes of lines sealed or written but not durable.
+    outstanding: AtomicUsize,
+    durable_sequence: AtomicU64,
+    durable_mark: AtomicU64,
+    errors: AtomicU64,
+    wake: Wake,
+}
+
+/// The side of the loop.
+impl Queue {
+    pub fn new(
+        sources: usize,
+        next_sequence: u64,
+        sync_interval: Duration,
+        batch_bytes: usize,
+    ) -> Result<Self> {
+        let state = State {
+            sealed: VecDeque::new(),
+            parked: None,
+            spare: Vec::new(),
+            waiting: Waiting::No,
+            closing: false,
+            deadline: None,
+            finished: false,
+            abandoned: false,
+            undurable: vec![0; sources],
+            stall: None,
+        };
+        Ok(Self {
+            state: Mutex::new(state),
+            work: Condvar::new(),
+            finished: Condvar::new(),
+            sync_interval,
+            batch_bytes,
+            sources,
+            outstanding: AtomicUsize::new(0),
+            durable_sequence: AtomicU64::new(next_sequence),
+            durable_mark: AtomicU64::new(0),
+            errors: AtomicU64::new(0),
+            wake: Wake::new()?,
+        })
+    }
+
+    /// The parked batch, or an empty one that begins at `next_sequence`.
+    pub fn open_batch(&self, next_sequence: u64) -> Batch {
+        let mut state = self.lock();
+        if let Some(parked) = state.parked.take() {
+            return parked;
+        }
+        let spare = state.spare.pop();
+        drop(state);
+        let mut batch = spare.unwrap_or_else(|| Batch::new(self.sources));
+        batch.reset(next_sequence);
+        batch
+    }
+
+    /// Hand over what the batch holds now, for good when it has its target size.
+    pub fn publish(&self, mut batch: Batch) {
+        batch.published.get_or_insert_with(Instant::now);
+        let full = batch.lines.len() >= self.batch_bytes;
+        let mut state = self.lock();
+        let wake = if full {
+            self.account(&mut state, &batch);
+            state.sealed.push_back(batch);
+            state.waiting != Waiting::No
+        } else {
+            state.parked = Some(batch);
+            state.waiting == Waiting::ForAny
+        };
+        if wake {
+            state.waiting = Waiting::No;
+            drop(state);
+            self.work.notify_one();
+        }
+    }
+
+    /// Have the writer thread make everything durable and end, or give up at `deadline`.
+    pub fn close(&self, deadline: Option<Instant>) {
+        let mut state = self.lock();
+        if let Some(parked) = state.parked.take() {
+            self.account(&mut state, &parked);
+            state.sealed.push_back(parked);
+        }
+        state.closing = true;
+        state.deadline = deadline;
+        drop(state);
+        self.work.notify_one();
+    }
+
+    /// Wait for the writer thread to end, at most until `deadline`; whether it did.
+    pub fn wait_finished(&self, deadline: Option<Instant>) -> bool {
+        let mut state = self.lock();
+        while !state.finished {
+            let Some(deadline) = deadline else {
+                state = self.finished.wait(state).unwrap_or_else(PoisonError::into_inner);
+                continue;
+            };
+            let left = deadline.saturating_duration_since(Instant::now());
+            if left.is_zero() {
+                return false;
+            }
+            let waited = self.finished.wait_timeout(state, left);
+            state = waited.unwrap_or_else(PoisonError::into_inner).0;
+        }
+        true
+    }
+
+    /// Events that are not durable, by source. From here on none of them becomes durable.
+    pub fn abandon(&self) -> Vec<u64> {
+        let mut state = self.lock();
+        state.abandoned = true;
+        mem::take(&mut state.undurable)
+    }
+
+    pub fn outstanding_bytes(&self) -> usize {
+        self.outstanding.load(Ordering::Relaxed)
+    }
+
+    pub fn durable_sequence(&self) -> u64 {
+        self.durable_sequence.load(Ordering::Acquire)
+    }
+
+    pub fn durable_mark(&self) -> u64 {
+        self.durable_mark.load(Ordering::Acquire)
+    }
+
+    pub fn errors(&self) -> u64 {
+        self.errors.load(Ordering::Relaxed)
+    }
+
+    pub fn stall(&self) -> Option<(Stall, String)> {
+        self.lock().stall.clone()
+    }
+
+    pub fn wake(&self) -> &Wake {
+        &self.wake
+    }
+}
+
+/// The side of the writer thread.
+impl Queue {
+    /// Wait for the next thing to do. `sync_due`: when what is written has to be synced.
+    pub fn next(&self, sync_due: Option<Instant>) -> Work {
+        let mut state = self.lock();
+        loop {
+            state.waiting = Waiting::No;
+            let now = Instant::now();
+            let sync_now = sync_due.is_some_and(|due| due <= now);
+            if (!sync_now || state.closing)
+                && let Some(batch) = state.sealed.pop_front()
+            {
+                return Work::Write(batch);
+            }
+            if state.closing {
+                return if sync_due.is_some() { Work::Sync(None) } else { Work::Finish };
+            }
+            let published = state.parked.as_ref().and_then(|batch| batch.published);
+            let parked_due = published.map(|published| published + self.sync_interval);
+            if sync_now || parked_due.is_some_and(|due| due <= now) {
+                // Sealed batches come before the parked one; only when there are none it joins.
+                let joins = state.sealed.is_empty();
+                let batch = if joins { state.parked.take() } else { None };
+                if let Some(batch) = &batch {
+                    self.account(&mut state, batch);
+                }
+                return Work::Sync(batch);
+            }
+            let due = [sync_due, parked_due].into_iter().flatten().min();
+            state = if let Some(due) = due {
+                state.waiting = Waiting::ForSealed;
+                self.wait_until(state, due)
+            } else {
+                state.waiting = Waiting::ForAny;
+                self.work.wait(state).unwrap_or_else(PoisonError::into_inner)
+            };
+        }
+    }
+
+    /// Let `pause` pass before another attempt, or less when the journal is closed meanwhile.
+    pub fn pause(&self, pause: Duration) {
+        let mut state = self.lock();
+        let mut until = Instant::now() + pause;
+        while Instant::now() < until {
+            if let Some(deadline) = state.deadline {
+                until = until.min(deadline);
+            }
+            state = self.wait_until(state, until);
+        }
+    }
+
+    /// Whether it is time to give up.
+    pub fn is_expired(&self) -> bool {
+        let state = self.lock();
+        state.closing && state.deadline.is_some_and(|deadline| deadline <= Instant::now())
+    }
+
+    /// Take note that `batches` are durable and keep their buffers for reuse. False when they
+    /// were counted as lost before.
+    pub fn settle(&self, batches: &mut Vec<Batch>) -> bool {
+        let Some(last) = batches.last() else { return true };
+        let (sequence, mark) = (last.next_sequence(), last.mark);
+        let bytes = batches.iter().map(|batch| batch.lines.len()).sum();
+        let mut state = self.lock();
+        if state.abandoned {
+            return false;
+        }
+        self.durable_sequence.store(sequence, Ordering::Release);
+        self.durable_mark.store(mark, Ordering::Release);
+        self.outstanding.fetch_sub(bytes, Ordering::Relaxed);
+        for batch in batches.drain(..) {
+            for (undurable, events) in state.undurable.iter_mut().zip(&batch.events_by_source) {
+                *undurable -= events;
+            }
+            // A buffer that one huge read has grown is not kept for ever.
+            if state.spare.len() < SPARE_MAXIMUM && batch.lines.capacity() <= 4 * self.batch_bytes {
+                state.spare.push(batch);
+            }
+        }
+        true
+    }
+
+    pub fn count_error(&self) {
+        self.errors.fetch_add(1, Ordering::Relaxed);
+    }
+
+    pub fn set_stall(&self, stall: Option<(Stall, String)>) {
+        self.lock().stall = stall;
+    }
+
+    /// The writer thread is at its end.
+    pub fn finish(&self) {
+        self.lock().finished = true;
+        self.finished.notify_all();
+        self.wake.signal();
+    }
+
+    fn account(&self, state: &mut State, batch: &Batch) {
+        self.outstanding.fetch_add(batch.lines.len(), Ordering::Relaxed);
+        for (undurable, events) in state.undurable.iter_mut().zip(&batch.events_by_source) {
+            *undurable += events;
+        }
+    }
+
+    fn wait_until<'a>(&self, state: MutexGuard<'a, State>, due: Instant) -> MutexGuard<'a, State> {
+        let left = due.saturating_duration_since(Instant::now());
+        self.work.wait_timeout(state, left).unwrap_or_else(PoisonError::into_inner).0
+    }
+
+    /// No code panics while it holds the lock, so a poisoned state is still a whole one.
+    fn lock(&self) -> MutexGuard<'_, State> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}

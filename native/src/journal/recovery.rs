@@ -1,0 +1,156 @@
+//! After a crash: where the journal goes on, what was cut, and which events are in it.
+
+use std::collections::BTreeMap;
+use std::fs::OpenOptions;
+use std::path::{Path, PathBuf};
+
+use super::directory::{DirectoryLock, SegmentName, list_segments, sync_directory};
+use super::scan::{Check, Scan, Step};
+use crate::error::{Error, Result};
+
+/// What recovery found and did.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Recovery {
+    /// The sequence number of the next event.
+    pub next_sequence: u64,
+    /// The torn tail that was taken away.
+    pub cut: Option<Cut>,
+    /// Damage with intact batches behind it; left as it is, for [`super::verify_directory`].
+    pub damage: Vec<Damage>,
+    /// Segments in the directory.
+    pub segments: usize,
+}
+
+/// A tail without any whole batch that was cut off.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Cut {
+    /// The segment.
+    pub path: PathBuf,
+    /// Where it ends now.
+    pub offset: u64,
+    /// How many bytes were taken away.
+    pub bytes: u64,
+}
+
+/// Bytes between two batches that are none.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Damage {
+    /// The segment.
+    pub path: PathBuf,
+    /// Where the damage begins.
+    pub offset: u64,
+    /// How many bytes until the next batch.
+    pub bytes: u64,
+}
+
+/// Cut the torn tail of a journal that nobody writes to, and make the rest durable.
+/// Fails when a writer is at work there. A directory that does not exist is an empty journal.
+pub fn recover(directory: &Path) -> Result<Recovery> {
+    if !directory.exists() {
+        return Ok(Recovery { next_sequence: 0, cut: None, damage: Vec::new(), segments: 0 });
+    }
+    let _lock = DirectoryLock::acquire(directory)?;
+    recover_locked(directory)
+}
+
+/// [`recover`] for the holder of the directory's lock.
+pub(super) fn recover_locked(directory: &Path) -> Result<Recovery> {
+    let segments = list_segments(directory)?;
+    let mut recovery =
+        Recovery { next_sequence: 0, cut: None, damage: Vec::new(), segments: segments.len() };
+    for (back, segment) in segments.iter().rev().enumerate() {
+        // An empty segment still says by its name how far the numbers were given out.
+        recovery.next_sequence = recovery.next_sequence.max(segment.first_sequence);
+        if let Some(next_sequence) = recover_segment(segment, back == 0, &mut recovery)? {
+            recovery.next_sequence = recovery.next_sequence.max(next_sequence);
+            break;
+        }
+    }
+    sync_directory(directory)?;
+    Ok(recovery)
+}
+
+/// Look through one segment; cut it only if it is the last. The sequence number behind its
+/// last batch, if it has one.
+fn recover_segment(
+    segment: &SegmentName,
+    is_last: bool,
+    recovery: &mut Recovery,
+) -> Result<Option<u64>> {
+    let path = &segment.path;
+    let mut scan = Scan::open(path)?;
+    let mut offset = 0;
+    let mut next_sequence = None;
+    loop {
+        match scan.step(offset, Check::Data)? {
+            Step::Batch(metadata) => {
+                next_sequence = Some(metadata.next_sequence());
+                offset += metadata.stored_length();
+            }
+            Step::Damaged { end, .. } => {
+                recovery.damage.push(Damage { path: path.clone(), offset, bytes: end - offset });
+                offset = end;
+            }
+            Step::Torn { .. } if is_last => {
+                let bytes = scan.length()? - offset;
+                recovery.cut = Some(Cut { path: path.clone(), offset, bytes });
+                break;
+            }
+            Step::Torn { .. } => {
+                let bytes = scan.length()? - offset;
+                recovery.damage.push(Damage { path: path.clone(), offset, bytes });
+                break;
+            }
+            Step::End => break,
+        }
+    }
+    if is_last {
+        // Whole batches may be in the page cache only: from now on they count as durable.
+        let file = OpenOptions::new().write(true).open(path);
+        file.and_then(|file| {
+            if recovery.cut.is_some() {
+                file.set_len(offset)?;
+            }
+            file.sync_all()
+        })
+        .map_err(|error| Error::io(format!("recover {}", path.display()), error))?;
+    }
+    Ok(next_sequence)
+}
+
+/// Count the events from `sequence` on, by source: what a writer that died had written but
+/// not yet reported as durable. Run [`recover`] before; reads metadata only.
+///
+/// Returns the sequence number behind the last event. `sequence` must be one at which a batch
+/// begins or the journal ends, as every durable sequence is.
+pub fn events_since(directory: &Path, sequence: u64) -> Result<(u64, Vec<(String, u64)>)> {
+    let segments = list_segments(directory)?;
+    let first = segments.partition_point(|segment| segment.first_sequence <= sequence);
+    let mut next_sequence = sequence;
+    let mut events = BTreeMap::new();
+    for segment in &segments[first.saturating_sub(1)..] {
+        let mut scan = Scan::open(&segment.path)?;
+        let mut offset = 0;
+        loop {
+            match scan.step(offset, Check::Metadata)? {
+                Step::Batch(metadata) => {
+                    offset += metadata.stored_length();
+                    if metadata.next_sequence() <= sequence {
+                        continue;
+                    }
+                    if metadata.first_sequence < sequence {
+                        let message = format!("no batch begins at sequence number {sequence}");
+                        return Err(Error::Invalid(message));
+                    }
+                    next_sequence = metadata.next_sequence();
+                    for (source, count) in metadata.sources {
+                        *events.entry(source).or_insert(0) += count;
+                    }
+                }
+                Step::Damaged { end, .. } => offset = end,
+                Step::Torn { .. } | Step::End => break,
+            }
+        }
+    }
+    Ok((next_sequence, events.into_iter().collect()))
+}

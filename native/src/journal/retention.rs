@@ -1,0 +1,80 @@
+//! Deletes the oldest segments once they are too many or too old; never the live one.
+
+use std::collections::VecDeque;
+use std::fs;
+use std::io;
+use std::path::Path;
+use std::time::{Duration, SystemTime};
+
+use super::directory::list_segments;
+use super::segment::ClosedSegment;
+use crate::error::{Error, Result};
+
+/// The closed segments of a shard and the bounds they are kept in.
+#[derive(Debug)]
+pub(super) struct Retention {
+    bytes_maximum: Option<u64>,
+    age_maximum: Option<Duration>,
+    closed: VecDeque<ClosedSegment>,
+    closed_bytes: u64,
+}
+
+impl Retention {
+    /// Take stock of `directory`, in which nothing is live yet.
+    pub fn load(
+        directory: &Path,
+        bytes_maximum: Option<u64>,
+        age_maximum: Option<Duration>,
+    ) -> Result<Self> {
+        let mut retention =
+            Self { bytes_maximum, age_maximum, closed: VecDeque::new(), closed_bytes: 0 };
+        for segment in list_segments(directory)? {
+            let metadata = fs::metadata(&segment.path)
+                .map_err(|error| Error::io(format!("stat {}", segment.path.display()), error))?;
+            if metadata.len() > 0 {
+                retention.add(ClosedSegment {
+                    path: segment.path,
+                    bytes: metadata.len(),
+                    last_write: metadata.modified().unwrap_or_else(|_| SystemTime::now()),
+                });
+            }
+        }
+        Ok(retention)
+    }
+
+    /// A segment that was live is closed now.
+    pub fn add(&mut self, segment: ClosedSegment) {
+        self.closed_bytes += segment.bytes;
+        self.closed.push_back(segment);
+    }
+
+    /// Delete what is beyond the bounds while the live segment has `live_bytes`.
+    pub fn enforce(&mut self, live_bytes: u64) -> Result<()> {
+        while self.closed.front().is_some_and(|oldest| self.is_beyond(oldest, live_bytes)) {
+            if let Some(oldest) = self.closed.pop_front() {
+                self.closed_bytes -= oldest.bytes;
+                match fs::remove_file(&oldest.path) {
+                    Err(error) if error.kind() != io::ErrorKind::NotFound => {
+                        let what = format!("delete {}", oldest.path.display());
+                        // Tried again after the next commit.
+                        self.closed_bytes += oldest.bytes;
+                        self.closed.push_front(oldest);
+                        return Err(Error::io(what, error));
+                    }
+                    _ => {}
+                }
+            }
+        }
+        Ok(())
+    }
+
+    fn is_beyond(&self, oldest: &ClosedSegment, live_bytes: u64) -> bool {
+        let too_large =
+            self.bytes_maximum.is_some_and(|maximum| self.closed_bytes + live_bytes > maximum);
+        // A clock set back makes the age an error: keep the segment.
+        let too_old = self
+            .age_maximum
+            .is_some_and(|maximum| oldest.last_write.elapsed().is_ok_and(|age| age > maximum));
+        too_large || too_old
+    }
+}

@@ -1,0 +1,181 @@
+//! Hops through a segment from metadata frame to metadata frame, and over what is damaged.
+
+use std::fs::File;
+use std::io;
+use std::os::unix::fs::FileExt;
+use std::path::{Path, PathBuf};
+
+use memchr::memmem;
+use xxhash_rust::xxh3::xxh3_64;
+
+use super::format::{Decoded, Metadata, SIGNATURE, SIGNATURE_OFFSET};
+use crate::error::{Error, Result};
+
+/// Holds nearly every metadata frame.
+const METADATA_READ: usize = 1024;
+const SCAN_READ: usize = 256 << 10;
+
+/// How much of a batch has to be right for it to be one.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Check {
+    /// The metadata frame, and that the file is long enough for the data. Reads no data.
+    Metadata,
+    /// Also the checksum of the data, which is in [`Scan::data`] afterwards.
+    Data,
+}
+
+/// What there is at some offset of a segment.
+#[derive(Debug)]
+pub(super) enum Step {
+    Batch(Metadata),
+    /// No batch, but one begins at `end`.
+    Damaged {
+        end: u64,
+        what: &'static str,
+    },
+    /// No batch, and none behind. `incomplete`: it begins like one that the file is too short
+    /// for, as a writer leaves it that died or is still at work.
+    Torn {
+        incomplete: bool,
+        what: &'static str,
+    },
+    /// The end of the file.
+    End,
+}
+
+enum Entry {
+    Batch(Metadata),
+    Incomplete(&'static str),
+    Invalid(&'static str),
+}
+
+/// A segment that is read; it may be written at the same time.
+#[derive(Debug)]
+pub(super) struct Scan {
+    file: File,
+    path: PathBuf,
+    buffer: Vec<u8>,
+    data: Vec<u8>,
+}
+
+impl Scan {
+    pub fn open(path: &Path) -> Result<Self> {
+        let file = File::open(path)
+            .map_err(|error| Error::io(format!("open {}", path.display()), error))?;
+        Ok(Self { file, path: path.to_owned(), buffer: Vec::new(), data: Vec::new() })
+    }
+
+    pub fn path(&self) -> &Path {
+        &self.path
+    }
+
+    /// The data frame of the batch that was checked last.
+    pub fn data(&self) -> &[u8] {
+        &self.data
+    }
+
+    pub fn length(&self) -> Result<u64> {
+        let metadata = self.file.metadata();
+        metadata.map(|metadata| metadata.len()).map_err(|error| self.failed(error))
+    }
+
+    /// Look at `offset`, where a batch should begin or the file end.
+    pub fn step(&mut self, offset: u64, check: Check) -> Result<Step> {
+        let length = self.length()?;
+        if offset >= length {
+            return Ok(Step::End);
+        }
+        let (incomplete, what) = match self.entry(offset, length, check)? {
+            Entry::Batch(metadata) => return Ok(Step::Batch(metadata)),
+            Entry::Incomplete(what) => (true, what),
+            Entry::Invalid(what) => (false, what),
+        };
+        Ok(match self.next_batch(offset + 1, length, check)? {
+            Some(end) => Step::Damaged { end, what },
+            None => Step::Torn { incomplete, what },
+        })
+    }
+
+    fn entry(&mut self, offset: u64, length: u64, check: Check) -> Result<Entry> {
+        self.read(offset, METADATA_READ)?;
+        let mut decoded = Metadata::decode(&self.buffer);
+        if let Decoded::Incomplete(needed) = decoded
+            && needed > METADATA_READ
+        {
+            self.read(offset, needed)?;
+            decoded = Metadata::decode(&self.buffer);
+        }
+        let metadata = match decoded {
+            Decoded::Metadata(metadata) => metadata,
+            Decoded::Incomplete(_) => return Ok(Entry::Incomplete("the metadata is cut off")),
+            Decoded::Invalid(what) => return Ok(Entry::Invalid(what)),
+        };
+        if length - offset < metadata.stored_length() {
+            return Ok(Entry::Incomplete("the data is cut off"));
+        }
+        if check == Check::Data && !self.data_matches(offset, &metadata)? {
+            return Ok(Entry::Invalid("data checksum does not match"));
+        }
+        Ok(Entry::Batch(metadata))
+    }
+
+    fn data_matches(&mut self, offset: u64, metadata: &Metadata) -> Result<bool> {
+        let Ok(length) = usize::try_from(metadata.data_length) else { return Ok(false) };
+        let mut data = std::mem::take(&mut self.data);
+        data.resize(length, 0);
+        let read = self.read_at(&mut data, offset + metadata.length)?;
+        self.data = data;
+        // A file that was cut meanwhile is shorter than it was a moment ago.
+        Ok(read == length && xxh3_64(&self.data) == metadata.data_checksum)
+    }
+
+    /// Where the next batch begins, at `from` or behind.
+    fn next_batch(&mut self, from: u64, length: u64, check: Check) -> Result<Option<u64>> {
+        let signature = memmem::Finder::new(SIGNATURE);
+        let mut at = from + SIGNATURE_OFFSET;
+        while at < length {
+            self.read(at, SCAN_READ)?;
+            let Some(found) = signature.find(&self.buffer) else {
+                if self.buffer.len() < SCAN_READ {
+                    return Ok(None);
+                }
+                // The signature may begin in this piece and end in the next.
+                at += (SCAN_READ - SIGNATURE.len() + 1) as u64;
+                continue;
+            };
+            let begin = at + found as u64 - SIGNATURE_OFFSET;
+            if let Entry::Batch(_) = self.entry(begin, length, check)? {
+                return Ok(Some(begin));
+            }
+            at += found as u64 + 1;
+        }
+        Ok(None)
+    }
+
+    /// Fill the buffer with up to `wanted` bytes at `offset`.
+    fn read(&mut self, offset: u64, wanted: usize) -> Result<()> {
+        let mut buffer = std::mem::take(&mut self.buffer);
+        buffer.resize(wanted, 0);
+        let read = self.read_at(&mut buffer, offset)?;
+        buffer.truncate(read);
+        self.buffer = buffer;
+        Ok(())
+    }
+
+    fn read_at(&self, out: &mut [u8], offset: u64) -> Result<usize> {
+        let mut filled = 0;
+        while filled < out.len() {
+            match self.file.read_at(&mut out[filled..], offset + filled as u64) {
+                Ok(0) => break,
+                Ok(bytes) => filled += bytes,
+                Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+                Err(error) => return Err(self.failed(error)),
+            }
+        }
+        Ok(filled)
+    }
+
+    fn failed(&self, error: io::Error) -> Error {
+        Error::io(format!("read {}", self.path.display()), error)
+    }
+}

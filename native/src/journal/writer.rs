@@ -1,0 +1,302 @@
+//! The writer thread: batches into the segment as they come, one `fdatasync` for many of them.
+//!
+//! A batch stays in memory until it is synced: after a failed `fdatasync` the kernel may have
+//! dropped the pages and reports the next one as a success, so the data is written anew,
+//! to another segment. No error drops a batch; only [`super::Journal::close`] gives up.
+
+use std::collections::VecDeque;
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::thread;
+use std::time::{Duration, Instant};
+
+use super::batch::Batch;
+use super::encode::Encoder;
+use super::options::Options;
+use super::queue::{Queue, Work};
+use super::retention::Retention;
+use super::segment::Segment;
+use crate::error::{Error, Result};
+
+const RETRY_MINIMUM: Duration = Duration::from_millis(100);
+const RETRY_MAXIMUM: Duration = Duration::from_secs(1);
+
+/// Told by the writer thread, on that thread, what became durable. Must not block.
+pub trait Observer: Send + 'static {
+    /// A group of batches is durable.
+    fn committed(&mut self, commit: &Commit<'_>);
+    /// Writing fails and is tried again until it works; `None`: it works again.
+    fn stalled(&mut self, stall: Option<Stall>);
+}
+
+/// One group commit.
+#[derive(Debug)]
+pub struct Commit<'a> {
+    /// Everything below this sequence number is durable.
+    pub next_sequence: u64,
+    /// Events in this commit, by source.
+    pub events_by_source: &'a [u64],
+    /// The mark of the last batch.
+    pub mark: u64,
+    /// Bytes as stored, with metadata.
+    pub bytes: u64,
+    /// Batches in this commit.
+    pub batches: u64,
+    /// Segments opened since the last commit.
+    pub segments: u64,
+    /// How long the `fdatasync` took.
+    pub sync_duration: Duration,
+}
+
+/// Why nothing becomes durable at the moment.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Stall {
+    /// The file system or a quota is full.
+    NoSpace,
+    /// Any other error.
+    DiskError,
+}
+
+impl Stall {
+    fn from_error(error: &Error) -> Self {
+        match error {
+            Error::Io { source, .. }
+                if matches!(source.raw_os_error(), Some(libc::ENOSPC | libc::EDQUOT)) =>
+            {
+                Self::NoSpace
+            }
+            _ => Self::DiskError,
+        }
+    }
+}
+
+pub(super) struct Writer {
+    queue: Arc<Queue>,
+    observer: Box<dyn Observer>,
+    directory: PathBuf,
+    sync_interval: Duration,
+    segment_bytes: u64,
+    segment_age: Duration,
+    encoder: Encoder,
+    retention: Retention,
+    segment: Option<Segment>,
+    /// A segment whose sync failed: to be cut back to what it had synced before.
+    failed: Option<Segment>,
+    /// Batches to write before any other.
+    pending: VecDeque<Batch>,
+    /// Batches in `segment` that are not synced.
+    unsynced: Vec<Batch>,
+    unsynced_bytes: u64,
+    sync_due: Option<Instant>,
+    segments_opened: u64,
+    events_by_source: Vec<u64>,
+    stall: Option<Stall>,
+}
+
+impl Writer {
+    pub fn new(options: &Options, queue: Arc<Queue>, observer: Box<dyn Observer>) -> Result<Self> {
+        let encoder = Encoder::new(options.shard, options.sources.clone(), options.compression)
+            .map_err(Error::Invalid)?;
+        let retention =
+            Retention::load(&options.directory, options.retention_bytes, options.retention_age)?;
+        Ok(Self {
+            queue,
+            observer,
+            directory: options.directory.clone(),
+            sync_interval: options.sync_interval,
+            segment_bytes: options.segment_bytes,
+            segment_age: options.segment_age,
+            encoder,
+            retention,
+            segment: None,
+            failed: None,
+            pending: VecDeque::new(),
+            unsynced: Vec::new(),
+            unsynced_bytes: 0,
+            sync_due: None,
+            segments_opened: 0,
+            events_by_source: vec![0; options.sources.len()],
+            stall: None,
+        })
+    }
+
+    /// Work until the journal is closed and everything is durable, or the deadline is over.
+    pub fn run(mut self) {
+        let mut pause = RETRY_MINIMUM;
+        while !self.queue.is_expired() {
+            match self.step() {
+                Ok(true) => pause = RETRY_MINIMUM,
+                Ok(false) => break,
+                Err(error) => {
+                    self.report(&error);
+                    self.queue.pause(pause);
+                    pause = (pause * 2).min(RETRY_MAXIMUM);
+                }
+            }
+        }
+        self.give_up();
+    }
+
+    /// One step towards an empty queue; false when the work is done.
+    fn step(&mut self) -> Result<bool> {
+        if let Some(failed) = &mut self.failed {
+            // Before its batches are written again: no sequence number may exist twice.
+            failed.cut_to_committed()?;
+            if let Some(failed) = self.failed.take().filter(|failed| failed.bytes() > 0) {
+                self.retention.add(failed.into_closed());
+            }
+        }
+        if !self.pending.is_empty() {
+            if self.stall.is_some() {
+                // What the disk took before it was full need not wait for room.
+                self.sync()?;
+            }
+            self.write_pending()?;
+            if self.pending.is_empty() {
+                // The retry worked; its commit ends the stall.
+                self.sync()?;
+            }
+            return Ok(true);
+        }
+        match self.queue.next(self.sync_due) {
+            Work::Write(batch) => {
+                self.pending.push_back(batch);
+                self.write_pending()?;
+            }
+            Work::Sync(batch) => {
+                if let Some(batch) = batch {
+                    self.pending.push_back(batch);
+                    self.write_pending()?;
+                }
+                self.sync()?;
+            }
+            Work::Finish => return Ok(false),
+        }
+        Ok(true)
+    }
+
+    /// Append the first pending batch to a segment.
+    fn write_pending(&mut self) -> Result<()> {
+        let Some(first_sequence) = self.pending.front().map(|batch| batch.first_sequence) else {
+            return Ok(());
+        };
+        if self.segment.as_ref().is_some_and(|segment| self.is_full(segment)) {
+            self.sync()?;
+            if let Some(segment) = self.segment.take() {
+                self.retention.add(segment.into_closed());
+            }
+        }
+        let segment = match &mut self.segment {
+            Some(segment) => segment,
+            none => {
+                let segment = Segment::create(&self.directory, first_sequence)?;
+                self.segments_opened += 1;
+                none.insert(segment)
+            }
+        };
+        if let Some(batch) = self.pending.front() {
+            let parts = self.encoder.encode(batch).map_err(Error::Invalid)?;
+            self.unsynced_bytes += segment.append(parts)?;
+        }
+        self.unsynced.extend(self.pending.pop_front());
+        self.sync_due.get_or_insert_with(|| Instant::now() + self.sync_interval);
+        Ok(())
+    }
+
+    fn is_full(&self, segment: &Segment) -> bool {
+        segment.bytes() > 0
+            && (segment.bytes() >= self.segment_bytes
+                || segment.opened().elapsed() >= self.segment_age)
+    }
+
+    /// The group commit.
+    fn sync(&mut self) -> Result<()> {
+        self.sync_due = None;
+        let Some(segment) = &mut self.segment else { return Ok(()) };
+        if self.unsynced.is_empty() {
+            return Ok(());
+        }
+        let started = Instant::now();
+        if let Err(error) = segment.sync() {
+            self.failed = self.segment.take();
+            self.unsynced_bytes = 0;
+            for batch in self.unsynced.drain(..).rev() {
+                self.pending.push_front(batch);
+            }
+            return Err(error);
+        }
+        self.commit(started.elapsed());
+        Ok(())
+    }
+
+    fn commit(&mut self, sync_duration: Duration) {
+        let Some(last) = self.unsynced.last() else { return };
+        let (next_sequence, mark) = (last.next_sequence(), last.mark);
+        let batches = self.unsynced.len() as u64;
+        self.events_by_source.fill(0);
+        for batch in &self.unsynced {
+            for (total, events) in self.events_by_source.iter_mut().zip(&batch.events_by_source) {
+                *total += events;
+            }
+        }
+        if !self.queue.settle(&mut self.unsynced) {
+            return;
+        }
+        if let Some(segment) = &mut self.segment {
+            segment.commit();
+        }
+        self.observer.committed(&Commit {
+            next_sequence,
+            events_by_source: &self.events_by_source,
+            mark,
+            bytes: self.unsynced_bytes,
+            batches,
+            segments: self.segments_opened,
+            sync_duration,
+        });
+        self.unsynced_bytes = 0;
+        self.segments_opened = 0;
+        if self.pending.is_empty() && self.stall.take().is_some() {
+            self.queue.set_stall(None);
+            self.observer.stalled(None);
+        }
+        let live_bytes = self.segment.as_ref().map_or(0, Segment::bytes);
+        if self.retention.enforce(live_bytes).is_err() {
+            // Not worth a stall: the segment is only deleted later.
+            self.queue.count_error();
+        }
+        self.queue.wake().signal();
+    }
+
+    fn report(&mut self, error: &Error) {
+        self.queue.count_error();
+        let stall = Stall::from_error(error);
+        self.queue.set_stall(Some((stall, error.to_string())));
+        if self.stall.replace(stall) != Some(stall) {
+            self.observer.stalled(Some(stall));
+            self.queue.wake().signal();
+        }
+    }
+
+    /// Leave nothing in the files that is reported as lost.
+    fn give_up(&mut self) {
+        let unsynced = self.segment.take().filter(|_| !self.unsynced.is_empty());
+        for mut segment in self.failed.take().into_iter().chain(unsynced) {
+            if let Err(error) = segment.cut_to_committed() {
+                self.queue.count_error();
+                self.queue.set_stall(Some((Stall::from_error(&error), error.to_string())));
+            }
+        }
+    }
+}
+
+/// However the thread ends, the loop must not wait for it in vain.
+impl Drop for Writer {
+    fn drop(&mut self) {
+        if thread::panicking() {
+            let text = "the journal's writer thread panicked".to_owned();
+            self.queue.set_stall(Some((Stall::DiskError, text)));
+        }
+        self.queue.finish();
+    }
+}
