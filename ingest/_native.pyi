@@ -217,3 +217,87 @@ def recover_worker(region: Region, worker: int, data_dir: str) -> Found:
 
     Cuts torn tails of its journals. Raises OSError when a journal cannot be read.
     """
+
+@final
+class Batch:
+    """One batch of a journal, as it was stored."""
+
+    @property
+    def first_sequence(self) -> int:
+        """Sequence number of the first event; the others follow without a gap."""
+    @property
+    def count(self) -> int:
+        """How many events."""
+    @property
+    def missing(self) -> int:
+        """Sequence numbers since the batch read before that are gone: deleted, or damaged."""
+    @property
+    def first_received_ns(self) -> int:
+        """When the first event was received, nanoseconds since the epoch."""
+    @property
+    def last_received_ns(self) -> int:
+        """When the last event was received, nanoseconds since the epoch."""
+    @property
+    def sources(self) -> list[tuple[str, int]]:
+        """Listener name and number of events for each that has any in the batch."""
+    @property
+    def lines(self) -> bytes:
+        r"""The events, one per line, each ended by `\n`."""
+
+@final
+class JournalReader:
+    """Reads the batches of one shard, from anywhere, and goes on when more are written."""
+
+    def __new__(
+        cls,
+        directory: str,
+        *,
+        start: Literal["oldest", "end"] | int = "oldest",
+        last: int | None = None,
+    ) -> JournalReader:
+        """Begin at the oldest event, behind the newest, or at the batch with a sequence number.
+
+        With `last`, begin so that at least that many events are ahead, or all there are. The
+        directory need not exist yet. Raises OSError when it cannot be read.
+        """
+    def next(self) -> Batch | None:
+        """Return the next batch, or None at the end of what is written so far.
+
+        Raises RuntimeError once for a damaged part; the call after it goes on behind that.
+        """
+
+@final
+class SegmentReport:
+    """What `verify_directory` found in one segment."""
+
+    @property
+    def path(self) -> str:
+        """The file."""
+    @property
+    def first_sequence(self) -> int:
+        """The sequence number that the file's name says."""
+    @property
+    def next_sequence(self) -> int:
+        """The sequence number behind the last batch."""
+    @property
+    def bytes(self) -> int:
+        """Bytes of the file."""
+    @property
+    def batches(self) -> int:
+        """Intact batches."""
+    @property
+    def events(self) -> int:
+        """Events in them."""
+    @property
+    def findings(self) -> list[tuple[str, int, str]]:
+        """What is wrong: kind, byte offset and words, in the order of the offsets.
+
+        Kinds are `damage`, `gap`, `overlap`, and `torn_tail`, which is no damage: a batch that is
+        being written, or that a dead writer left and the next one will cut off.
+        """
+
+def verify_directory(directory: str) -> list[SegmentReport]:
+    """Check all checksums, counts and sequence numbers of a shard; change nothing.
+
+    Raises OSError when the directory cannot be read.
+    """

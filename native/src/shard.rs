@@ -141,12 +141,7 @@ impl Observer for Account {
         add(self.cell(cells::BATCHES), commit.batches);
         add(self.cell(cells::SEGMENTS), commit.segments);
         if self.journal == counters::Journal::Events {
-            counters::observe(
-                &self.region,
-                self.worker,
-                cells::SYNC_SECONDS,
-                commit.sync_duration,
-            );
+            counters::observe(&self.region, self.worker, cells::SYNC_SECONDS, commit.sync_duration);
         }
     }
 
@@ -202,9 +197,8 @@ impl Lines {
     /// Waits until the journals may have made progress, at most until the deadline.
     fn wait(&mut self, deadline: Instant) -> bool {
         let left = deadline.saturating_duration_since(Instant::now());
-        let mut polled = [self.events.wake_fd(), self.dead.wake_fd()].map(|descriptor| {
-            libc::pollfd { fd: descriptor, events: libc::POLLIN, revents: 0 }
-        });
+        let mut polled = [self.events.wake_fd(), self.dead.wake_fd()]
+            .map(|descriptor| libc::pollfd { fd: descriptor, events: libc::POLLIN, revents: 0 });
         let timeout = i32::try_from(left.as_millis()).unwrap_or(i32::MAX);
         // SAFETY: the array holds two entries.
         unsafe { libc::poll(polled.as_mut_ptr(), 2, timeout) };
@@ -279,12 +273,7 @@ impl Intake for Lines {
             };
             rejected += 1;
             add(
-                self.region.listener(
-                    self.worker,
-                    read.listener,
-                    cells::REJECTED,
-                    reject as usize,
-                ),
+                self.region.listener(self.worker, read.listener, cells::REJECTED, reject as usize),
                 1,
             );
             let letter = DeadLetter {

@@ -146,6 +146,11 @@ impl Cursor {
         }
     }
 
+    /// The batch that [`Self::next_batch`] gave last.
+    pub fn batch(&self) -> &StoredBatch {
+        &self.batch
+    }
+
     /// The sequence number that the next batch should begin with, once that is known.
     pub fn next_sequence(&self) -> Option<u64> {
         self.expected

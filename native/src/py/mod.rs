@@ -9,9 +9,11 @@ use pyo3::prelude::*;
 
 use crate::error::Error;
 
+mod journal;
 mod region;
 mod shard;
 
+pub use journal::{PyBatch, PyJournalReader, PySegmentReport};
 pub use region::{PyLedger, PyMetric, PyRegion};
 pub use shard::{PyFound, PyShard};
 
@@ -33,6 +35,7 @@ impl From<Error> for PyErr {
 /// Adds everything that Python sees to the module.
 pub fn register(module: &Bound<'_, PyModule>) -> PyResult<()> {
     module.add("__version__", env!("CARGO_PKG_VERSION"))?;
+    journal::register(module)?;
     region::register(module)?;
     shard::register(module)
 }
