@@ -40,7 +40,7 @@ pub enum SourceKind {
 pub struct Source {
     /// What it speaks.
     pub kind: SourceKind,
-    /// The bound socket, non-blocking.
+    /// The bound socket.
     pub socket: OwnedFd,
 }
 
@@ -94,6 +94,9 @@ impl Receiver {
         line_limit: usize,
         connection_limit: usize,
     ) -> Result<Self> {
+        for source in &sources {
+            socket::set_nonblocking(source.socket.as_raw_fd())?;
+        }
         let datagrams = sources.iter().any(|source| source.kind == SourceKind::Udp);
         Ok(Self {
             epoll: Epoll::new()?,

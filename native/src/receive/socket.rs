@@ -31,6 +31,17 @@ pub enum Accepted {
     Exhausted,
 }
 
+/// Makes every call on the socket return at once, here and for all who share it.
+pub fn set_nonblocking(socket: RawFd) -> Result<()> {
+    // SAFETY: plain system call.
+    let flags = unsafe { libc::fcntl(socket, libc::F_GETFL) };
+    // SAFETY: plain system call.
+    if flags < 0 || unsafe { libc::fcntl(socket, libc::F_SETFL, flags | libc::O_NONBLOCK) } != 0 {
+        return Err(Error::last_os(format!("make descriptor {socket} non-blocking")));
+    }
+    Ok(())
+}
+
 /// Starts to accept connections.
 pub fn listen(socket: RawFd) -> Result<()> {
     // SAFETY: plain system call.
