@@ -36,11 +36,11 @@ fn cpu_seconds() -> f64 {
 }
 
 /// Lines that differ in their identifiers, about as compressible as real ones.
-fn drain_of_lines() -> Vec<u8> {
+fn drain_of_lines(random: &mut u64) -> Vec<u8> {
     let mut lines = Vec::new();
-    let mut random = 0x9E37_79B9_7F4A_7C15_u64;
     for index in 0..LINES_PER_DRAIN {
-        random = random.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(index.into());
+        *random = random.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(index.into());
+        let random = *random;
         let mut line = format!(
             "{{\"timestamp\":\"2026-01-02T03:04:05.{index:06}Z\",\"level\":\"INFO\",\"logger\":\
              \"shop.checkout\",\"message\":\"request done\",\"context\":{{\"request_id\":\
@@ -74,10 +74,11 @@ fn measure(directory: &Path, name: &str, compression: Compression) {
         batch_bytes: 1 << 20,
         queue_bytes: 32 << 20,
     };
-    let lines = drain_of_lines();
+    let mut random = 0x9E37_79B9_7F4A_7C15;
+    let drains: Vec<_> = (0..128).map(|_| drain_of_lines(&mut random)).collect();
     let (mut journal, _) = Journal::open(&options, Box::new(Ignore)).expect("open");
     let (cpu, wall) = (cpu_seconds(), Instant::now());
-    for _ in 0..DRAINS {
+    for lines in drains.iter().cycle().take(DRAINS as usize) {
         while !journal.has_room() {
             let mut poll = libc::pollfd { fd: journal.wake_fd(), events: libc::POLLIN, revents: 0 };
             // SAFETY: `poll` is one valid pollfd.
@@ -85,13 +86,13 @@ fn measure(directory: &Path, name: &str, compression: Compression) {
             journal.acknowledge_wake();
         }
         let batch = journal.batch();
-        batch.lines.extend_from_slice(&lines);
+        batch.lines.extend_from_slice(lines);
         batch.add(0, LINES_PER_DRAIN, 1, 0);
         journal.publish();
     }
     let closed = journal.close(Duration::MAX);
     let (cpu, wall) = (cpu_seconds() - cpu, wall.elapsed().as_secs_f64());
-    let gigabytes = f64::from(DRAINS) * lines.len() as f64 / 1e9;
+    let gigabytes = f64::from(DRAINS) * drains[0].len() as f64 / 1e9;
     assert_eq!(closed.lost, [0]);
     let stored: u64 = fs::read_dir(directory)
         .expect("list")

@@ -86,7 +86,12 @@ pub(super) struct Writer {
     pending: VecDeque<Batch>,
     /// Batches in `segment` that are not synced.
     unsynced: Vec<Batch>,
+    /// What they take in the segment.
     unsynced_bytes: u64,
+    /// What they take in memory, and how much of that makes a sync due at once: half of the
+    /// queue, so that the other half fills while the disk is busy.
+    unsynced_lines: usize,
+    unsynced_lines_maximum: usize,
     sync_due: Option<Instant>,
     segments_opened: u64,
     events_by_source: Vec<u64>,
@@ -113,6 +118,8 @@ impl Writer {
             pending: VecDeque::new(),
             unsynced: Vec::new(),
             unsynced_bytes: 0,
+            unsynced_lines: 0,
+            unsynced_lines_maximum: options.queue_bytes / 2,
             sync_due: None,
             segments_opened: 0,
             events_by_source: vec![0; options.sources.len()],
@@ -197,8 +204,12 @@ impl Writer {
         if let Some(batch) = self.pending.front() {
             let parts = self.encoder.encode(batch).map_err(Error::Invalid)?;
             self.unsynced_bytes += segment.append(parts)?;
+            self.unsynced_lines += batch.lines.len();
         }
         self.unsynced.extend(self.pending.pop_front());
+        if self.unsynced_lines >= self.unsynced_lines_maximum {
+            self.sync_due = Some(Instant::now());
+        }
         self.sync_due.get_or_insert_with(|| Instant::now() + self.sync_interval);
         Ok(())
     }
@@ -217,6 +228,7 @@ impl Writer {
             return Ok(());
         }
         let started = Instant::now();
+        self.unsynced_lines = 0;
         if let Err(error) = segment.sync() {
             self.failed = self.segment.take();
             self.unsynced_bytes = 0;

@@ -1,0 +1,118 @@
+//! A full file system stops the journal, loses nothing, and is left behind without help.
+
+use std::ffi::CString;
+use std::fs;
+use std::path::Path;
+use std::time::Duration;
+
+use _native::journal::{Compression, Stall, Start, verify_directory};
+
+use crate::support::{Directory, append, close, expected_lines, open, options, read_lines};
+
+/// A real file system of this many bytes, or `None` where the test may not mount one.
+struct SmallDisk(Directory);
+
+impl SmallDisk {
+    fn mount(bytes: u64) -> Option<Self> {
+        let directory = Directory::new();
+        let target = CString::new(directory.path().to_str()?).ok()?;
+        let data = CString::new(format!("size={bytes}")).ok()?;
+        let kind = c"tmpfs".as_ptr();
+        // SAFETY: all pointers are to strings that outlive the call.
+        let result = unsafe { libc::mount(kind, target.as_ptr(), kind, 0, data.as_ptr().cast()) };
+        if result != 0 {
+            eprintln!("skipped: no mount here: {}", std::io::Error::last_os_error());
+            return None;
+        }
+        Some(Self(directory))
+    }
+
+    fn path(&self) -> &Path {
+        self.0.path()
+    }
+}
+
+impl Drop for SmallDisk {
+    fn drop(&mut self) {
+        if let Ok(target) = CString::new(self.path().to_string_lossy().as_bytes()) {
+            // SAFETY: the pointer is to a string that outlives the call.
+            unsafe { libc::umount2(target.as_ptr(), libc::MNT_DETACH) };
+        }
+    }
+}
+
+fn fill_and_free(compression: Compression) {
+    let Some(disk) = SmallDisk::mount(1 << 20) else { return };
+    let ballast = disk.path().join("ballast");
+    fs::write(&ballast, vec![0; 700 << 10]).unwrap();
+    let shard = disk.path().join("shard-0000");
+    let mut options = options(&shard);
+    options.compression = compression;
+    options.batch_bytes = 40 << 10;
+    options.queue_bytes = 500 << 10;
+    options.segment_bytes = 150 << 10;
+    let (mut journal, _, watch) = open(&options);
+    // More than fits, until the queue is full too.
+    loop {
+        while journal.has_room() {
+            append(&mut journal, 0, 100);
+            journal.publish();
+        }
+        if !watch.seen().stalls.is_empty() {
+            break;
+        }
+        std::thread::yield_now();
+    }
+    watch.wait("no space", |seen| seen.stalls == [Some(Stall::NoSpace)]);
+    assert_eq!(journal.stall().unwrap().0, Stall::NoSpace);
+    assert!(journal.stall().unwrap().1.contains("No space left"));
+    assert!(journal.errors() > 0);
+    // What is in the files is whole all the same.
+    for report in verify_directory(&shard).unwrap() {
+        assert_eq!(report.findings, []);
+    }
+
+    fs::remove_file(&ballast).unwrap();
+    let end = journal.next_sequence();
+    watch.wait("everything durable", |seen| seen.next_sequence == end);
+    watch.wait("the end of the stall", |seen| seen.stalls == [Some(Stall::NoSpace), None]);
+    assert!(journal.has_room());
+    assert_eq!(journal.stall(), None);
+    assert_eq!(close(journal).lost, [0, 0]);
+    assert!(read_lines(&shard, Start::Oldest) == expected_lines(0..end));
+}
+
+#[test]
+fn a_full_disk_stalls_and_resumes_with_nothing_lost() {
+    fill_and_free(Compression::None);
+}
+
+#[test]
+fn a_full_disk_stalls_and_resumes_with_compression() {
+    // Level -7 hardly compresses, so that the disk is full soon.
+    fill_and_free(Compression::Zstd(-7));
+}
+
+#[test]
+fn closing_on_a_full_disk_counts_what_is_lost_and_leaves_whole_batches() {
+    let Some(disk) = SmallDisk::mount(256 << 10) else { return };
+    let shard = disk.path().join("shard-0000");
+    let (mut journal, _, watch) = open(&options(&shard));
+    while watch.seen().stalls.is_empty() {
+        while journal.has_room() {
+            append(&mut journal, 0, 300);
+            append(&mut journal, 1, 100);
+            journal.publish();
+        }
+    }
+    let end = journal.next_sequence();
+    let closed = journal.close(Duration::from_millis(50));
+    assert!(closed.lost[0] > 0 && closed.lost[1] > 0);
+    let seen = watch.seen();
+    assert_eq!(closed.lost.iter().sum::<u64>(), end - closed.durable_sequence);
+    assert_eq!(seen.by_source.iter().sum::<u64>(), closed.durable_sequence);
+    for report in verify_directory(&shard).unwrap() {
+        assert_eq!(report.findings, []);
+    }
+    assert!(read_lines(&shard, Start::Oldest) == expected_lines(0..closed.durable_sequence));
+}

@@ -1,0 +1,128 @@
+//! A failed `fdatasync` is never trusted a second time: what it may have lost is written anew.
+//!
+//! This binary defines `fdatasync` itself, so that the kernel's answer can be chosen. The tests
+//! share that switch and so take turns.
+#![allow(missing_docs)]
+
+#[path = "journal/support.rs"]
+mod support;
+
+use std::fs;
+use std::os::fd::RawFd;
+use std::sync::atomic::{AtomicU32, Ordering};
+use std::sync::{Condvar, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+
+use _native::journal::{Stall, Start, verify_directory};
+
+use support::{Directory, append, append_batch, close, expected_lines, open, options, read_lines};
+
+/// How many of the next calls fail.
+static FAILURES: AtomicU32 = AtomicU32::new(0);
+/// Whether calls have to wait.
+static HELD: (Mutex<bool>, Condvar) = (Mutex::new(false), Condvar::new());
+static TURN: Mutex<()> = Mutex::new(());
+
+fn turn() -> MutexGuard<'static, ()> {
+    let turn = TURN.lock().unwrap_or_else(PoisonError::into_inner);
+    FAILURES.store(0, Ordering::SeqCst);
+    hold(false);
+    turn
+}
+
+fn hold(held: bool) {
+    *HELD.0.lock().unwrap() = held;
+    HELD.1.notify_all();
+}
+
+/// # Safety
+/// None needed: like the system's function it only takes a number.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn fdatasync(descriptor: RawFd) -> libc::c_int {
+    drop(HELD.1.wait_while(HELD.0.lock().unwrap(), |held| *held));
+    let fail = |left: u32| left.checked_sub(1);
+    if FAILURES.fetch_update(Ordering::SeqCst, Ordering::SeqCst, fail).is_ok() {
+        // SAFETY: errno of this thread is always there.
+        unsafe { *libc::__errno_location() = libc::EIO };
+        return -1;
+    }
+    // SAFETY: the call takes no pointers.
+    unsafe { libc::syscall(libc::SYS_fdatasync, descriptor) }.try_into().unwrap_or(-1)
+}
+
+#[test]
+fn batches_of_a_failed_sync_are_written_again_to_another_segment() {
+    let _turn = turn();
+    let directory = Directory::new();
+    let mut options = options(directory.path());
+    options.batch_bytes = 500;
+    let (mut journal, _, watch) = open(&options);
+    append_batch(&mut journal, &watch, 0, 5);
+    let synced = fs::metadata(&directory.segments()[0]).unwrap().len();
+
+    FAILURES.store(1, Ordering::SeqCst);
+    for _ in 0..10 {
+        append(&mut journal, 1, 10);
+        journal.publish();
+    }
+    let seen = watch.wait("the retry", |seen| seen.next_sequence == 105 && seen.stalls.len() == 2);
+    assert_eq!(seen.stalls, [Some(Stall::DiskError), None]);
+    assert_eq!(seen.by_source, [5, 100]);
+    assert_eq!(journal.errors(), 1);
+    close(journal);
+
+    let segments = directory.segments();
+    assert_eq!(fs::metadata(&segments[0]).unwrap().len(), synced);
+    assert!(segments[1].ends_with("00000000000000000005.ndjson.zst"));
+    for report in verify_directory(directory.path()).unwrap() {
+        assert_eq!(report.findings, []);
+    }
+    assert_eq!(read_lines(directory.path(), Start::Oldest), expected_lines(0..105));
+}
+
+#[test]
+fn a_first_sync_that_keeps_failing_loses_nothing() {
+    let _turn = turn();
+    let directory = Directory::new();
+    let (mut journal, _, watch) = open(&options(directory.path()));
+    FAILURES.store(3, Ordering::SeqCst);
+    append_batch(&mut journal, &watch, 0, 5);
+    watch.wait("the end of the stall", |seen| seen.stalls.last() == Some(&None));
+    assert_eq!(journal.errors(), 3);
+    close(journal);
+    assert_eq!(directory.segments().len(), 1);
+    assert_eq!(read_lines(directory.path(), Start::Oldest), expected_lines(0..5));
+}
+
+#[test]
+fn closing_while_syncs_fail_reports_the_lost_and_cuts_them_out() {
+    let _turn = turn();
+    let directory = Directory::new();
+    let (mut journal, _, watch) = open(&options(directory.path()));
+    append_batch(&mut journal, &watch, 0, 5);
+    FAILURES.store(u32::MAX, Ordering::SeqCst);
+    append(&mut journal, 0, 2);
+    append(&mut journal, 1, 3);
+    let closed = journal.close(Duration::from_millis(10));
+    assert_eq!((closed.lost, closed.durable_sequence), (vec![2, 3], 5));
+    assert_eq!(read_lines(directory.path(), Start::Oldest), expected_lines(0..5));
+    assert_eq!(watch.seen().by_source, [5, 0]);
+}
+
+#[test]
+fn closing_does_not_wait_for_a_disk_that_does_not_answer() {
+    let _turn = turn();
+    let directory = Directory::new();
+    let (mut journal, _, watch) = open(&options(directory.path()));
+    append_batch(&mut journal, &watch, 0, 5);
+    hold(true);
+    append(&mut journal, 1, 3);
+    let closed = journal.close(Duration::from_millis(10));
+    assert_eq!((closed.lost, closed.durable_sequence), (vec![0, 3], 5));
+    hold(false);
+    // The thread that was left behind takes back what was counted as lost.
+    while read_lines(directory.path(), Start::Oldest) != expected_lines(0..5) {
+        std::thread::yield_now();
+    }
+    assert_eq!(watch.seen().by_source, [5, 0]);
+}
