@@ -98,7 +98,8 @@ fn measure_decoder(name: &str, events: &[Vec<u8>], is_utf8: bool) {
 
 fn main() {
     println!("{:44} {:>8} {:>8} {:>8}", "", "median", "best ns", "MB/s");
-    let shapes = [("typical", events(typical)), ("spaced", events(spaced)), ("edited", events(edited))];
+    let shapes =
+        [("typical", events(typical)), ("spaced", events(spaced)), ("edited", events(edited))];
     for (shape, events) in &shapes {
         measure_decoder(&format!("{shape}: decoder, UTF-8 known"), events, true);
         measure_decoder(&format!("{shape}: decoder"), events, false);

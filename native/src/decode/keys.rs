@@ -185,7 +185,8 @@ fn fingerprint(block: &[u8; BLOCK], text: &[u8]) -> u64 {
     let masked = u128::from_le_bytes(*block) & u128::from_le_bytes(*mask);
     let (low, high) = halves(masked);
     // Two odd constants of xxHash; the fold brings every bit of the text to every bit of the sum.
-    let product = u128::from(low ^ 0x9e37_79b1_85eb_ca87) * u128::from(high ^ 0xc2b2_ae3d_27d4_eb4f);
+    let product =
+        u128::from(low ^ 0x9e37_79b1_85eb_ca87) * u128::from(high ^ 0xc2b2_ae3d_27d4_eb4f);
     let (low, high) = halves(product);
     low ^ high
 }

@@ -2,8 +2,10 @@
 //! polls it. Frames are handed on per read; this module knows nothing of what they mean.
 
 mod arena;
+mod connections;
 mod datagrams;
 mod epoll;
+mod finish;
 mod receiver;
 mod socket;
 

@@ -4,8 +4,8 @@
 use std::net::SocketAddr;
 use std::os::fd::{AsRawFd, OwnedFd, RawFd};
 use std::sync::Arc;
-use std::time::Instant;
 
+use super::connections::{Connection, Connections};
 use super::datagrams::{BATCH, DATAGRAM_BYTES, DatagramBuffers};
 use super::epoll::Epoll;
 use super::socket::{self, Accepted, Received};
@@ -21,7 +21,7 @@ const DATAGRAMS_BYTES: usize = BATCH * (DATAGRAM_BYTES + 1);
 /// The most that one drain reads before it gives the loop to others.
 const DRAIN_BYTES: usize = 4 * 1024 * 1024;
 /// Connections accepted per wake-up of their listener.
-const ACCEPT_BATCH: usize = 64;
+pub(super) const ACCEPT_BATCH: usize = 64;
 /// The smallest ring in which every kind of read finds room.
 pub const MINIMUM_ARENA_BYTES: usize = 2 * DATAGRAMS_BYTES;
 
@@ -44,15 +44,8 @@ pub struct Source {
     pub socket: OwnedFd,
 }
 
-struct Connection {
-    socket: OwnedFd,
-    listener: usize,
-    peer: SocketAddr,
-    framer: Framer,
-}
-
 /// What reading from one socket came to.
-enum Outcome {
+pub(super) enum Outcome {
     Read(usize),
     Empty,
     End,
@@ -62,16 +55,10 @@ enum Outcome {
 /// The sockets of one worker, with the memory they are read into.
 pub struct Receiver {
     epoll: Epoll,
-    sources: Vec<Source>,
-    /// By token; a closed connection leaves its place to the next one.
-    connections: Vec<Option<Connection>>,
-    vacant: Vec<usize>,
-    /// Places that were left during the round of events in work: a token of the same round
-    /// may still name them, so they are not given away before it ends.
-    left: Vec<usize>,
+    pub(super) sources: Vec<Source>,
+    pub(super) connections: Connections,
     accepting: bool,
-    listening: bool,
-    connection_limit: usize,
+    pub(super) listening: bool,
     line_limit: usize,
     arena: Arena,
     frames: Frames,
@@ -101,12 +88,9 @@ impl Receiver {
         Ok(Self {
             epoll: Epoll::new()?,
             sources,
-            connections: Vec::new(),
-            vacant: Vec::new(),
-            left: Vec::new(),
+            connections: Connections::new(connection_limit),
             accepting: false,
             listening: false,
-            connection_limit,
             line_limit,
             arena: Arena::new(arena_bytes.max(MINIMUM_ARENA_BYTES))?,
             frames: Frames::default(),
@@ -120,11 +104,6 @@ impl Receiver {
     /// The descriptor to poll: readable while any socket has something.
     pub fn fileno(&self) -> RawFd {
         self.epoll.fileno()
-    }
-
-    /// Connections open now.
-    pub fn connections(&self) -> usize {
-        self.connections.len() - self.vacant.len() - self.left.len()
     }
 
     /// Begins to accept connections and to read datagrams.
@@ -149,7 +128,7 @@ impl Receiver {
         Ok(())
     }
 
-    fn unwatch_sources(&self, kind: SourceKind) {
+    pub(super) fn unwatch_sources(&self, kind: SourceKind) {
         for source in self.sources.iter().filter(|source| source.kind == kind) {
             // Not being watched any more is what is wanted.
             let _ = self.epoll.remove(source.socket.as_raw_fd());
@@ -157,7 +136,7 @@ impl Receiver {
     }
 
     fn resume_accepting(&mut self) -> Result<()> {
-        if self.listening && !self.accepting && self.connections() < self.connection_limit {
+        if self.listening && !self.accepting && !self.connections.is_full() {
             self.watch_sources(SourceKind::Tcp)?;
             self.accepting = true;
         }
@@ -165,7 +144,7 @@ impl Receiver {
     }
 
     /// Leaves those who want to connect in the kernel's queue.
-    fn pause_accepting(&mut self) {
+    pub(super) fn pause_accepting(&mut self) {
         if self.accepting {
             self.unwatch_sources(SourceKind::Tcp);
             self.accepting = false;
@@ -189,7 +168,7 @@ impl Receiver {
                     Outcome::Empty | Outcome::End => {}
                 }
             }
-            self.vacant.append(&mut self.left);
+            self.connections.end_round();
             if left == 0 {
                 return Progress::More;
             }
@@ -227,72 +206,7 @@ impl Receiver {
         self.resume_accepting()
     }
 
-    /// Ends the intake: accepts who already waits, reads what the kernel already holds of
-    /// each connection, closes it, and takes the rest of its last line as a line.
-    ///
-    /// `wait_for_room` blocks until the intake may have room again, and says whether to go on.
-    pub fn finish<I: Intake>(
-        &mut self,
-        intake: &mut I,
-        deadline: Instant,
-        mut wait_for_room: impl FnMut(&mut I) -> bool,
-    ) {
-        self.vacant.append(&mut self.left);
-        if self.listening {
-            for index in 0..self.sources.len() {
-                match self.sources[index].kind {
-                    SourceKind::Tcp => while self.accept_batch(index) == ACCEPT_BATCH {},
-                    SourceKind::Udp => {
-                        self.read_rest(intake, deadline, &mut wait_for_room, |this, intake| {
-                            this.read_datagrams(index, intake)
-                        });
-                    }
-                }
-            }
-        }
-        self.pause_accepting();
-        self.unwatch_sources(SourceKind::Udp);
-        self.listening = false;
-        for place in 0..self.connections.len() {
-            let Some(connection) = &self.connections[place] else { continue };
-            // A sender that never stops must not keep the worker from stopping.
-            let mut left = socket::readable_bytes(&connection.socket);
-            self.read_rest(intake, deadline, &mut wait_for_room, |this, intake| {
-                if left == 0 {
-                    return Outcome::Empty;
-                }
-                let outcome = this.read_connection(place, intake);
-                if let Outcome::Read(bytes) = outcome {
-                    left = left.saturating_sub(bytes);
-                }
-                outcome
-            });
-            self.close(place, intake);
-        }
-    }
-
-    fn read_rest<I: Intake>(
-        &mut self,
-        intake: &mut I,
-        deadline: Instant,
-        wait_for_room: &mut impl FnMut(&mut I) -> bool,
-        mut read: impl FnMut(&mut Self, &mut I) -> Outcome,
-    ) {
-        while Instant::now() < deadline {
-            match read(self, intake) {
-                Outcome::Read(_) => {}
-                Outcome::Empty | Outcome::End => return,
-                Outcome::Stalled => {
-                    if !wait_for_room(intake) {
-                        return;
-                    }
-                    self.release(intake);
-                }
-            }
-        }
-    }
-
-    fn release(&mut self, intake: &impl Intake) {
+    pub(super) fn release(&mut self, intake: &impl Intake) {
         let durable = intake.durable_mark(self.arena.consumed());
         self.arena.release(durable);
     }
@@ -316,9 +230,9 @@ impl Receiver {
         }
     }
 
-    fn accept_batch(&mut self, index: usize) -> usize {
+    pub(super) fn accept_batch(&mut self, index: usize) -> usize {
         for accepted in 0..ACCEPT_BATCH {
-            if self.connections() >= self.connection_limit {
+            if self.connections.is_full() {
                 self.pause_accepting();
                 return accepted;
             }
@@ -343,17 +257,13 @@ impl Receiver {
 
     fn open(&mut self, socket: OwnedFd, listener: usize, peer: SocketAddr) {
         let descriptor = socket.as_raw_fd();
-        let place = self.vacant.pop().unwrap_or_else(|| {
-            self.connections.push(None);
-            self.connections.len() - 1
-        });
+        let framer = Framer::default();
+        let place = self.connections.add(Connection { socket, listener, peer, framer });
         if self.epoll.add(descriptor, place as u64).is_err() {
-            self.vacant.push(place);
+            self.connections.take(place);
             self.count_accept_error();
             return;
         }
-        self.connections[place] =
-            Some(Connection { socket, listener, peer, framer: Framer::default() });
         add(self.region.listener(self.worker, listener, cells::CONNECTIONS_OPENED, 0), 1);
         self.publish_connections();
     }
@@ -361,13 +271,12 @@ impl Receiver {
     fn publish_connections(&self) {
         self.region
             .worker(self.worker, cells::CONNECTIONS, 0)
-            .store(self.connections() as u64, std::sync::atomic::Ordering::Relaxed);
+            .store(self.connections.count() as u64, std::sync::atomic::Ordering::Relaxed);
     }
 
     /// Closes a connection; what is left of its last line is a line.
-    fn close(&mut self, place: usize, intake: &mut impl Intake) {
-        let Some(mut connection) = self.connections[place].take() else { return };
-        self.left.push(place);
+    pub(super) fn close(&mut self, place: usize, intake: &mut impl Intake) {
+        let Some(mut connection) = self.connections.take(place) else { return };
         connection.framer.finish(&mut self.frames);
         let listener = connection.listener;
         if self.frames.count() > 0 {
@@ -388,8 +297,8 @@ impl Receiver {
         let _ = self.resume_accepting();
     }
 
-    fn read_connection(&mut self, place: usize, intake: &mut impl Intake) -> Outcome {
-        let Some(Some(connection)) = self.connections.get_mut(place) else { return Outcome::Empty };
+    pub(super) fn read_connection(&mut self, place: usize, intake: &mut impl Intake) -> Outcome {
+        let Some(connection) = self.connections.at(place) else { return Outcome::Empty };
         if !intake.has_room() {
             return Outcome::Stalled;
         }
@@ -415,7 +324,7 @@ impl Receiver {
         Outcome::Read(length)
     }
 
-    fn read_datagrams(&mut self, index: usize, intake: &mut impl Intake) -> Outcome {
+    pub(super) fn read_datagrams(&mut self, index: usize, intake: &mut impl Intake) -> Outcome {
         let Some(datagrams) = &mut self.datagrams else { return Outcome::Empty };
         if !intake.has_room() || !self.arena.has_room(DATAGRAMS_BYTES) {
             return Outcome::Stalled;

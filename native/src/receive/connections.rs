@@ -1,0 +1,79 @@
+//! The open connections of a worker, each at a place that its epoll token names.
+
+use std::net::SocketAddr;
+use std::os::fd::OwnedFd;
+
+use crate::frame::Framer;
+
+/// All there is to know of a connection: small, so that it can be moved between two frames.
+pub struct Connection {
+    /// Its descriptor; nobody else holds a copy.
+    pub socket: OwnedFd,
+    /// Index of the listener that accepted it.
+    pub listener: usize,
+    /// The other end.
+    pub peer: SocketAddr,
+    /// Its framing state, with the partial line.
+    pub framer: Framer,
+}
+
+/// A bounded set of connections.
+pub struct Connections {
+    places: Vec<Option<Connection>>,
+    vacant: Vec<usize>,
+    /// Places left during the round of events in work. A token of the same round may still
+    /// name them, so they are not given away before it ends.
+    left: Vec<usize>,
+    limit: usize,
+}
+
+impl Connections {
+    /// An empty set that takes at most `limit`.
+    pub fn new(limit: usize) -> Self {
+        Self { places: Vec::new(), vacant: Vec::new(), left: Vec::new(), limit }
+    }
+
+    /// How many there are.
+    pub fn count(&self) -> usize {
+        self.places.len() - self.vacant.len() - self.left.len()
+    }
+
+    /// Whether no more may be added.
+    pub fn is_full(&self) -> bool {
+        self.count() >= self.limit
+    }
+
+    /// Every place that is or was taken, open or not.
+    pub fn places(&self) -> std::ops::Range<usize> {
+        0..self.places.len()
+    }
+
+    /// Adds a connection and returns its place.
+    pub fn add(&mut self, connection: Connection) -> usize {
+        let place = self.vacant.pop().unwrap_or_else(|| {
+            self.places.push(None);
+            self.places.len() - 1
+        });
+        self.places[place] = Some(connection);
+        place
+    }
+
+    /// The connection at a place, if it is open.
+    pub fn at(&mut self, place: usize) -> Option<&mut Connection> {
+        self.places.get_mut(place)?.as_mut()
+    }
+
+    /// Takes a connection out.
+    pub fn take(&mut self, place: usize) -> Option<Connection> {
+        let connection = self.places.get_mut(place)?.take();
+        if connection.is_some() {
+            self.left.push(place);
+        }
+        connection
+    }
+
+    /// Ends a round of events: the places left in it are free again.
+    pub fn end_round(&mut self) {
+        self.vacant.append(&mut self.left);
+    }
+}

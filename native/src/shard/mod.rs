@@ -1,0 +1,219 @@
+//! One worker's composition: sockets → frames → decode → journal or dead letters, with
+//! every step counted. It decides nothing about time or signals; its caller does.
+
+mod account;
+mod lines;
+mod recover;
+
+use std::os::fd::RawFd;
+use std::path::Path;
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+use std::time::{Duration, Instant};
+
+use account::Account;
+use lines::Lines;
+pub use recover::{Found, recover};
+use recover::{JOURNALS, directory};
+
+use crate::clock;
+use crate::counters::{self, Region, add, cells};
+use crate::decode::{self, Decoder};
+use crate::error::{Error, Result};
+use crate::journal::{self, Compression, Journal};
+use crate::receive::{Progress, Receiver, Source};
+
+/// Lines are sealed into batches of about this size.
+const BATCH_BYTES: usize = 1024 * 1024;
+
+/// How both journals of a shard are kept.
+#[derive(Debug, Clone)]
+pub struct Keeping {
+    /// How lines are stored.
+    pub compression: Compression,
+    /// The longest an event waits for its sync to begin.
+    pub sync_interval: Duration,
+    /// A segment of this size is followed by a new one.
+    pub segment_bytes: u64,
+    /// A segment of this age is followed by a new one.
+    pub segment_age: Duration,
+    /// Whole segments are deleted, oldest first, while there is more than this.
+    pub retention_bytes: Option<u64>,
+    /// Whole segments are deleted when they are older than this.
+    pub retention_age: Option<Duration>,
+    /// Bound of what waits in memory to become durable, for each journal.
+    pub queue_bytes: usize,
+}
+
+/// What one line, one connection and one worker may take.
+#[derive(Debug, Clone, Copy)]
+pub struct Limits {
+    /// Bytes of a line.
+    pub line_bytes: usize,
+    /// Nesting and keys of an event.
+    pub event: decode::Limits,
+    /// Connections open at once.
+    pub connections: usize,
+    /// Size of the receive ring.
+    pub arena_bytes: usize,
+}
+
+/// The sockets and journals of one worker.
+pub struct Shard {
+    receiver: Receiver,
+    lines: Lines,
+    paused: bool,
+}
+
+impl Shard {
+    /// Recovers the shard's journals, settles what a predecessor left, and takes over the
+    /// sockets. Nothing is read before [`Self::listen`].
+    ///
+    /// # Errors
+    /// When a journal cannot be opened or memory cannot be had.
+    pub fn open(
+        region: Arc<Region>,
+        worker: usize,
+        data_dir: &Path,
+        sources: Vec<Source>,
+        keeping: &Keeping,
+        limits: Limits,
+    ) -> Result<(Self, Found)> {
+        if worker >= region.workers() || sources.len() != region.listeners().len() {
+            return Err(Error::Invalid(format!("worker {worker}, {} sockets", sources.len())));
+        }
+        for journal in JOURNALS {
+            let path = directory(data_dir, journal, worker);
+            std::fs::create_dir_all(&path)
+                .map_err(|source| Error::io(format!("create {}", path.display()), source))?;
+        }
+        let found = recover(&region, worker, data_dir)?;
+        let open = |journal| {
+            let options = journal::Options {
+                directory: directory(data_dir, journal, worker),
+                // Bounded by the number of workers a region can have.
+                #[allow(clippy::cast_possible_truncation)]
+                shard: worker as u32,
+                sources: region.listeners().to_vec(),
+                compression: keeping.compression,
+                sync_interval: keeping.sync_interval,
+                segment_bytes: keeping.segment_bytes,
+                segment_age: keeping.segment_age,
+                retention_bytes: keeping.retention_bytes,
+                retention_age: keeping.retention_age,
+                batch_bytes: BATCH_BYTES,
+                queue_bytes: keeping.queue_bytes,
+            };
+            let account = Account { region: Arc::clone(&region), worker, journal };
+            Journal::open(&options, Box::new(account)).map(|(journal, _)| journal)
+        };
+        let lines = Lines {
+            decoder: Decoder::new(limits.event),
+            events: open(counters::Journal::Events)?,
+            dead: open(counters::Journal::Dead)?,
+            line_limit: limits.line_bytes,
+            region: Arc::clone(&region),
+            worker,
+        };
+        let receiver = Receiver::new(
+            region,
+            worker,
+            sources,
+            limits.arena_bytes,
+            limits.line_bytes,
+            limits.connections,
+        )?;
+        Ok((Self { receiver, lines, paused: false }, found))
+    }
+
+    /// The descriptor to poll: readable while there is something to [`Self::drain`].
+    pub fn fileno(&self) -> RawFd {
+        self.receiver.fileno()
+    }
+
+    /// Descriptors that become readable when the journals have made progress.
+    pub fn progress_filenos(&self) -> [RawFd; 2] {
+        [self.lines.events.wake_fd(), self.lines.dead.wake_fd()]
+    }
+
+    /// Begins to accept connections and to read datagrams.
+    ///
+    /// # Errors
+    /// When a socket cannot listen.
+    pub fn listen(&mut self) -> Result<()> {
+        self.receiver.listen()
+    }
+
+    /// Reads what is ready. Returns false when the journals have no room: then there is
+    /// nothing to drain until [`Self::resume`] says so.
+    pub fn drain(&mut self) -> bool {
+        let progress = self.receiver.drain(&mut self.lines);
+        self.lines.publish();
+        if progress == Progress::Stalled && !self.paused {
+            self.paused = true;
+            add(self.lines.region.worker(self.lines.worker, cells::INTAKE_PAUSES, 0), 1);
+            self.show_pause();
+        }
+        progress != Progress::Stalled
+    }
+
+    /// After a stall, when a journal has made progress: whether to drain again.
+    pub fn resume(&mut self) -> bool {
+        self.lines.clear_wakes();
+        let room = self.receiver.has_room(&self.lines);
+        self.paused = !room;
+        self.show_pause();
+        room
+    }
+
+    fn show_pause(&self) {
+        let reason = if self.paused { self.lines.pause_reason() } else { 0 };
+        self.lines
+            .region
+            .worker(self.lines.worker, cells::INTAKE_PAUSED, 0)
+            .store(reason, Ordering::Release);
+    }
+
+    /// The loop timer's work: the heartbeat, gauges, kernel counters.
+    ///
+    /// # Errors
+    /// When the listeners cannot be watched again after a shortage.
+    pub fn tick(&mut self) -> Result<()> {
+        self.lines
+            .region
+            .worker(self.lines.worker, cells::HEARTBEAT, 0)
+            .store(clock::monotonic_ns(), Ordering::Release);
+        self.show_pause();
+        self.receiver.tick(&self.lines)
+    }
+
+    /// The text of the disk error that holds a journal back, if one does.
+    pub fn stall_text(&self) -> Option<String> {
+        let stall = self.lines.events.stall().or_else(|| self.lines.dead.stall());
+        stall.map(|(_, text)| text)
+    }
+
+    /// Reads what the kernel already holds, makes everything durable and closes.
+    ///
+    /// Returns how many events could not be made durable in time; they are counted as lost.
+    pub fn finish(mut self, patience: Duration) -> u64 {
+        let deadline = Instant::now() + patience;
+        self.receiver.finish(&mut self.lines, deadline, |lines: &mut Lines| {
+            lines.publish();
+            lines.wait(deadline)
+        });
+        self.lines.publish();
+        let Lines { events, dead, region, worker, .. } = self.lines;
+        let mut lost = 0;
+        for journal in [events, dead] {
+            let closed = journal.close(deadline.saturating_duration_since(Instant::now()));
+            for (listener, count) in closed.lost.iter().enumerate() {
+                let cell =
+                    region.listener(worker, listener, cells::LOST, cells::LOST_DRAIN_DEADLINE);
+                add(cell, *count);
+                lost += count;
+            }
+        }
+        lost
+    }
+}
