@@ -2,7 +2,7 @@
 //!
 //! This binary defines `fdatasync` itself, so that the kernel's answer can be chosen. The tests
 //! share that switch and so take turns.
-#![allow(missing_docs)]
+#![allow(missing_docs, clippy::unwrap_used, clippy::panic)]
 
 #[path = "journal/support.rs"]
 mod support;
@@ -39,7 +39,8 @@ fn hold(held: bool) {
 /// None needed: like the system's function it only takes a number.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn fdatasync(descriptor: RawFd) -> libc::c_int {
-    drop(HELD.1.wait_while(HELD.0.lock().unwrap(), |held| *held));
+    let held = HELD.0.lock().unwrap_or_else(PoisonError::into_inner);
+    drop(HELD.1.wait_while(held, |held| *held));
     let fail = |left: u32| left.checked_sub(1);
     if FAILURES.fetch_update(Ordering::SeqCst, Ordering::SeqCst, fail).is_ok() {
         // SAFETY: errno of this thread is always there.

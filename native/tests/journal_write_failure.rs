@@ -1,6 +1,6 @@
 //! A write that fails half-way leaves whole batches and is tried again. Alone in its binary,
 //! because the limit that makes it fail holds for the whole process.
-#![allow(missing_docs)]
+#![allow(missing_docs, clippy::unwrap_used, clippy::panic)]
 
 #[path = "journal/support.rs"]
 mod support;

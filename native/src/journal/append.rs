@@ -1,13 +1,12 @@
 //! The journal as its one writer sees it: fill a batch, publish it, look what is durable.
 
-use std::fs;
 use std::os::fd::RawFd;
 use std::sync::Arc;
 use std::thread::{self, JoinHandle};
 use std::time::{Duration, Instant};
 
 use super::batch::Batch;
-use super::directory::DirectoryLock;
+use super::directory::{DirectoryLock, create_directory};
 use super::options::Options;
 use super::queue::Queue;
 use super::recovery::{Recovery, recover_locked};
@@ -29,7 +28,6 @@ pub struct Journal {
     published_sequence: u64,
     queue_bytes: usize,
     thread: Option<JoinHandle<()>>,
-    _lock: DirectoryLock,
 }
 
 /// What is left when a journal is closed.
@@ -47,8 +45,7 @@ impl Journal {
     pub fn open(options: &Options, observer: Box<dyn Observer>) -> Result<(Self, Recovery)> {
         options.validate()?;
         let directory = &options.directory;
-        fs::create_dir_all(directory)
-            .map_err(|error| Error::io(format!("create {}", directory.display()), error))?;
+        create_directory(directory)?;
         let lock = DirectoryLock::acquire(directory)?;
         let recovery = recover_locked(directory)?;
         let first_sequence = recovery.next_sequence;
@@ -58,7 +55,7 @@ impl Journal {
             options.sync_interval,
             options.batch_bytes,
         )?);
-        let writer = Writer::new(options, Arc::clone(&queue), observer)?;
+        let writer = Writer::new(options, Arc::clone(&queue), observer, lock)?;
         let thread = thread::Builder::new()
             .name(format!("journal-{:04}", options.shard))
             .spawn(move || writer.run())
@@ -70,7 +67,6 @@ impl Journal {
             published_sequence: first_sequence,
             queue_bytes: options.queue_bytes,
             thread: Some(thread),
-            _lock: lock,
         };
         Ok((journal, recovery))
     }

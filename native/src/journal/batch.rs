@@ -20,9 +20,10 @@ pub struct Batch {
 }
 
 impl Batch {
-    pub(super) fn new(sources: usize) -> Self {
+    pub(super) fn new(sources: usize, bytes: usize) -> Self {
         Self {
-            lines: Vec::new(),
+            // The drain that fills it goes a little beyond the target.
+            lines: Vec::with_capacity(bytes + bytes / 4),
             first_sequence: 0,
             count: 0,
             events_by_source: vec![0; sources],

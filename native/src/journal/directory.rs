@@ -55,6 +55,19 @@ pub(super) fn sync_directory(directory: &Path) -> Result<()> {
         .map_err(|error| Error::io(format!("sync directory {}", directory.display()), error))
 }
 
+/// Create `directory` with all that is missing above it, durably.
+pub(super) fn create_directory(directory: &Path) -> Result<()> {
+    let missing = directory.ancestors().take_while(|ancestor| !ancestor.exists()).count();
+    fs::create_dir_all(directory)
+        .map_err(|error| Error::io(format!("create {}", directory.display()), error))?;
+    for parent in directory.ancestors().skip(1).take(missing) {
+        // The parent of a relative path's first part is the empty path.
+        let is_here = parent.as_os_str().is_empty();
+        sync_directory(if is_here { Path::new(".") } else { parent })?;
+    }
+    Ok(())
+}
+
 /// The right to write to a shard directory; the kernel takes it back when the holder dies.
 #[derive(Debug)]
 pub(super) struct DirectoryLock {

@@ -194,3 +194,64 @@ fn u32_at(bytes: &[u8], at: usize) -> Option<u32> {
 fn u64_at(bytes: &[u8], at: usize) -> Option<u64> {
     array_at(bytes, at).map(u64::from_le_bytes)
 }
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    proptest! {
+        #[test]
+        fn any_bytes_are_decoded_without_a_panic(
+            content in proptest::collection::vec(any::<u8>(), 0..200),
+            sources in 0u16..4,
+        ) {
+            Metadata::decode(&content);
+            // With a checksum that holds, so that the content itself is looked at.
+            let mut frame = SKIPPABLE_MAGIC.to_le_bytes().to_vec();
+            frame.extend_from_slice(&[0; 4]);
+            frame.extend_from_slice(SIGNATURE);
+            frame.extend_from_slice(&content);
+            if let Some(bytes) = frame.get_mut(FIXED - 2..FIXED) {
+                bytes.copy_from_slice(&sources.to_le_bytes());
+            }
+            let following = u32::try_from(frame.len() + CHECKSUM - PREFIX).unwrap();
+            frame[4..PREFIX].copy_from_slice(&following.to_le_bytes());
+            let checksum = xxh3_64(&frame);
+            frame.extend_from_slice(&checksum.to_le_bytes());
+            Metadata::decode(&frame);
+        }
+
+        #[test]
+        fn metadata_is_decoded_as_it_was_encoded(
+            first_sequence in any::<u32>(),
+            counts in proptest::collection::vec(0u32..1000, 1..5),
+            shard in any::<u32>(),
+            name in ".{0,40}",
+        ) {
+            let names: Vec<_> = (0..counts.len()).map(|index| format!("{name}{index}")).collect();
+            let mut batch = Batch::new(names.len(), 0);
+            batch.reset(first_sequence.into());
+            for (source, &count) in (0..).zip(&counts) {
+                batch.add(source, count, 7, 9);
+            }
+            let data = DataFacts { length: 11, checksum: 13 };
+            let mut frame = Vec::new();
+            Metadata::encode(&batch, shard, &names, data, &mut frame);
+            prop_assert!(matches!(Metadata::decode(&frame[..frame.len() - 1]),
+                Decoded::Incomplete(_)));
+            let Decoded::Metadata(metadata) = Metadata::decode(&frame) else {
+                return Err(TestCaseError::fail("not decoded"));
+            };
+            prop_assert_eq!(metadata.length, frame.len() as u64);
+            prop_assert_eq!(metadata.first_sequence, u64::from(first_sequence));
+            prop_assert_eq!(metadata.next_sequence(), batch.next_sequence());
+            prop_assert_eq!((metadata.shard, metadata.mark), (shard, 9));
+            prop_assert_eq!((metadata.data_length, metadata.data_checksum), (11, 13));
+            let sources = names.into_iter().zip(counts.into_iter().map(u64::from));
+            let expected: Vec<_> = sources.filter(|(_, events)| *events > 0).collect();
+            prop_assert_eq!(metadata.sources, expected);
+        }
+    }
+}

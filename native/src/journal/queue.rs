@@ -113,7 +113,7 @@ impl Queue {
         }
         let spare = state.spare.pop();
         drop(state);
-        let mut batch = spare.unwrap_or_else(|| Batch::new(self.sources));
+        let mut batch = spare.unwrap_or_else(|| Batch::new(self.sources, self.batch_bytes));
         batch.reset(next_sequence);
         batch
     }

@@ -97,12 +97,12 @@ impl Scan {
     }
 
     fn entry(&mut self, offset: u64, length: u64, check: Check) -> Result<Entry> {
-        self.read(offset, METADATA_READ)?;
+        self.read(offset, METADATA_READ, length)?;
         let mut decoded = Metadata::decode(&self.buffer);
         if let Decoded::Incomplete(needed) = decoded
             && needed > METADATA_READ
         {
-            self.read(offset, needed)?;
+            self.read(offset, needed, length)?;
             decoded = Metadata::decode(&self.buffer);
         }
         let metadata = match decoded {
@@ -134,7 +134,7 @@ impl Scan {
         let signature = memmem::Finder::new(SIGNATURE);
         let mut at = from + SIGNATURE_OFFSET;
         while at < length {
-            self.read(at, SCAN_READ)?;
+            self.read(at, SCAN_READ, length)?;
             let Some(found) = signature.find(&self.buffer) else {
                 if self.buffer.len() < SCAN_READ {
                     return Ok(None);
@@ -152,10 +152,11 @@ impl Scan {
         Ok(None)
     }
 
-    /// Fill the buffer with up to `wanted` bytes at `offset`.
-    fn read(&mut self, offset: u64, wanted: usize) -> Result<()> {
+    /// Fill the buffer with up to `wanted` bytes at `offset` of a file of `length` bytes.
+    fn read(&mut self, offset: u64, wanted: usize, length: u64) -> Result<()> {
+        let left = usize::try_from(length - offset).unwrap_or(usize::MAX);
         let mut buffer = std::mem::take(&mut self.buffer);
-        buffer.resize(wanted, 0);
+        buffer.resize(wanted.min(left), 0);
         let read = self.read_at(&mut buffer, offset)?;
         buffer.truncate(read);
         self.buffer = buffer;

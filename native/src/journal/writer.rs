@@ -11,6 +11,7 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 use super::batch::Batch;
+use super::directory::DirectoryLock;
 use super::encode::Encoder;
 use super::options::Options;
 use super::queue::{Queue, Work};
@@ -96,10 +97,17 @@ pub(super) struct Writer {
     segments_opened: u64,
     events_by_source: Vec<u64>,
     stall: Option<Stall>,
+    /// Held by whoever may still touch the files, so by the thread and not by the loop.
+    _lock: DirectoryLock,
 }
 
 impl Writer {
-    pub fn new(options: &Options, queue: Arc<Queue>, observer: Box<dyn Observer>) -> Result<Self> {
+    pub fn new(
+        options: &Options,
+        queue: Arc<Queue>,
+        observer: Box<dyn Observer>,
+        lock: DirectoryLock,
+    ) -> Result<Self> {
         let encoder = Encoder::new(options.shard, options.sources.clone(), options.compression)
             .map_err(Error::Invalid)?;
         let retention =
@@ -124,6 +132,7 @@ impl Writer {
             segments_opened: 0,
             events_by_source: vec![0; options.sources.len()],
             stall: None,
+            _lock: lock,
         })
     }
 
