@@ -2,10 +2,13 @@
 //! the process that writes them.
 
 mod ledger;
+mod mapping;
+mod names;
 mod region;
 mod schema;
 
 pub(crate) use ledger::commit;
 pub use ledger::{Journal, Ledger, counted_sequence, settle};
-pub use region::{Region, Sample, add, observe};
+pub use names::Sample;
+pub use region::{Region, add, observe};
 pub use schema::{Cell, Kind, METRICS, Metric, Scope, cells};

@@ -40,7 +40,11 @@ fn notes(recovery: &Recovery) -> impl Iterator<Item = String> {
     let cut = recovery.cut.iter().map(|cut| {
         format!("{}: cut {} torn bytes at byte {}", cut.path.display(), cut.bytes, cut.offset)
     });
-    cut.collect::<Vec<_>>().into_iter()
+    let damage = recovery.damage.iter().map(|damage| {
+        let (path, offset) = (damage.path.display(), damage.offset);
+        format!("{path}: {} bytes at byte {offset} are no batch", damage.bytes)
+    });
+    cut.chain(damage)
 }
 
 /// The sockets and journals of one worker.

@@ -1,0 +1,127 @@
+//! Shared memory behind a descriptor: made once, mapped by every role.
+
+use std::ffi::c_void;
+use std::os::fd::{AsRawFd, FromRawFd, OwnedFd, RawFd};
+use std::ptr::NonNull;
+use std::sync::atomic::AtomicU64;
+
+use crate::error::{Error, Result};
+
+/// A mapping of shared memory. Words are only accessed as atomics once it is shared.
+pub struct Mapping {
+    base: NonNull<u64>,
+    length: usize,
+    descriptor: OwnedFd,
+}
+
+// SAFETY: the mapping is only accessed through atomics, but for `write_once` and `bytes`,
+// whose callers keep to what they say.
+unsafe impl Send for Mapping {}
+// SAFETY: as above.
+unsafe impl Sync for Mapping {}
+
+impl Mapping {
+    /// Makes anonymous shared memory of `length` bytes, all zero.
+    pub fn create(name: &std::ffi::CStr, length: usize) -> Result<Self> {
+        // SAFETY: the name is a C string and the flags are constants.
+        let raw = unsafe { libc::memfd_create(name.as_ptr(), libc::MFD_CLOEXEC) };
+        if raw < 0 {
+            return Err(Error::last_os("create shared memory"));
+        }
+        // SAFETY: `raw` was just returned by the kernel and has no other owner.
+        let descriptor = unsafe { OwnedFd::from_raw_fd(raw) };
+        let size = libc::off_t::try_from(length)
+            .map_err(|_| Error::Invalid(format!("{length} bytes of shared memory")))?;
+        // Allocated at once: a machine without memory is a start error, not a SIGBUS later.
+        // SAFETY: plain system call on an owned descriptor.
+        let status = unsafe { libc::posix_fallocate(raw, 0, size) };
+        if status != 0 {
+            let source = std::io::Error::from_raw_os_error(status);
+            return Err(Error::io(format!("allocate {length} bytes of shared memory"), source));
+        }
+        Self::map(descriptor, length)
+    }
+
+    /// Maps the whole of what is behind a descriptor, which is duplicated.
+    pub fn attach(descriptor: RawFd) -> Result<Self> {
+        // SAFETY: duplicating any integer is harmless; a bad one is an error of the kernel.
+        let raw = unsafe { libc::fcntl(descriptor, libc::F_DUPFD_CLOEXEC, 3) };
+        if raw < 0 {
+            return Err(Error::last_os(format!("attach shared memory at {descriptor}")));
+        }
+        // SAFETY: `raw` was just returned by the kernel and has no other owner.
+        let file = unsafe { OwnedFd::from_raw_fd(raw) };
+        // SAFETY: an all-zero stat is a valid value of the plain C struct.
+        let mut status: libc::stat = unsafe { std::mem::zeroed() };
+        // SAFETY: `status` is a valid place for the kernel to write to.
+        if unsafe { libc::fstat(raw, &raw mut status) } != 0 {
+            return Err(Error::last_os("size of the shared memory"));
+        }
+        Self::map(file, usize::try_from(status.st_size).unwrap_or(0))
+    }
+
+    fn map(descriptor: OwnedFd, length: usize) -> Result<Self> {
+        let protection = libc::PROT_READ | libc::PROT_WRITE;
+        // SAFETY: a fresh shared mapping at an address of the kernel's choice.
+        let base = unsafe {
+            let raw = descriptor.as_raw_fd();
+            libc::mmap(std::ptr::null_mut(), length, protection, libc::MAP_SHARED, raw, 0)
+        };
+        if base == libc::MAP_FAILED {
+            return Err(Error::last_os("map shared memory"));
+        }
+        NonNull::new(base.cast::<u64>())
+            .map(|base| Self { base, length, descriptor })
+            .ok_or_else(|| Error::Layout("mapped at zero".into()))
+    }
+
+    /// The descriptor to hand to another process.
+    pub fn fileno(&self) -> RawFd {
+        self.descriptor.as_raw_fd()
+    }
+
+    /// Bytes of the mapping.
+    pub fn length(&self) -> usize {
+        self.length
+    }
+
+    /// The word at an index.
+    ///
+    /// # Panics
+    /// Behind the end: a mistake of the program.
+    pub fn word(&self, index: usize) -> &AtomicU64 {
+        assert!(index < self.length / 8, "word out of range");
+        // SAFETY: within the mapping by the assertion; page-aligned memory of u64.
+        unsafe { self.base.add(index).cast::<AtomicU64>().as_ref() }
+    }
+
+    /// Writes bytes that nobody reads yet and nobody ever writes again.
+    ///
+    /// # Panics
+    /// Behind the end: a mistake of the program.
+    pub fn write_once(&mut self, offset: usize, bytes: &[u8]) {
+        assert!(offset + bytes.len() <= self.length, "bytes out of range");
+        // SAFETY: within the mapping by the assertion; not shared yet, as the caller says.
+        unsafe {
+            let place = self.base.as_ptr().cast::<u8>().add(offset);
+            place.copy_from_nonoverlapping(bytes.as_ptr(), bytes.len());
+        }
+    }
+
+    /// Bytes that were written with [`Self::write_once`] before the memory was shared.
+    ///
+    /// # Panics
+    /// Behind the end: a mistake of the program.
+    pub fn bytes(&self, offset: usize, length: usize) -> &[u8] {
+        assert!(offset + length <= self.length, "bytes out of range");
+        // SAFETY: within the mapping by the assertion, and never written again.
+        unsafe { std::slice::from_raw_parts(self.base.as_ptr().cast::<u8>().add(offset), length) }
+    }
+}
+
+impl Drop for Mapping {
+    fn drop(&mut self) {
+        // SAFETY: the mapping was made by `map` with this length and ends with `self`.
+        unsafe { libc::munmap(self.base.as_ptr().cast::<c_void>(), self.length) };
+    }
+}
