@@ -63,8 +63,7 @@ fn skip_exponent(line: Line, start: usize, mut end: usize) -> Result<usize, Reje
 
 #[cold]
 fn check_integer(line: Line, start: usize, end: usize) -> Result<usize, Reject> {
-    let fits =
-        parse::<u64>(line, start, end).is_some() || parse::<i64>(line, start, end).is_some();
+    let fits = parse::<u64>(line, start, end).is_some() || parse::<i64>(line, start, end).is_some();
     if fits { Ok(end) } else { Err(Reject::NumberOutOfRange) }
 }
 
