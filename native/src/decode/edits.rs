@@ -31,6 +31,34 @@ pub enum Role {
     Edited,
 }
 
+impl Role {
+    /// Whether a key of that length may mean something in an object of this role. Most do not,
+    /// which spares them being looked at.
+    #[inline]
+    pub fn may_name(self, length: usize) -> bool {
+        const EVENT: u32 =
+            lengths(&[b"data", b"context", b"diagnostics", b"log", b"schema_version"]);
+        const DATA: u32 = lengths(&CONTROL_FIELDS);
+        let lengths = match self {
+            Self::Plain | Self::Edited => 0,
+            Self::Event => EVENT,
+            Self::Data => DATA,
+        };
+        lengths >> (length % 32) & 1 != 0
+    }
+}
+
+/// One bit for each length.
+const fn lengths(keys: &[&[u8]]) -> u32 {
+    let mut lengths = 0;
+    let mut at = 0;
+    while at < keys.len() {
+        lengths |= 1 << (keys[at].len() % 32);
+        at += 1;
+    }
+    lengths
+}
+
 #[derive(Clone, Copy)]
 enum Change {
     Wrap,

@@ -3,9 +3,7 @@
 //! A small object compares 64-bit fingerprints as keys arrive, and bytes when two are equal.
 //! A large one is sorted once when it closes, so that no choice of keys makes it quadratic.
 
-use xxhash_rust::xxh3::xxh3_64;
-
-use super::line::{BLOCK, Line};
+use super::line::{Line, PADDING};
 use super::strings::unescape;
 use crate::reject::Reject;
 
@@ -16,183 +14,170 @@ const SEARCHED: usize = 32;
 #[derive(Clone, Copy)]
 struct Key {
     fingerprint: u64,
-    start: u32,
-    end: u32,
+    /// Its start in the lower half, its end in the upper: two words are pushed, not a struct.
+    place: u64,
 }
 
 /// What an open object (or array, which stays empty) knows of its keys.
-#[derive(Clone, Copy)]
+#[derive(Clone, Copy, Default)]
 pub struct Scope {
     first: usize,
-    /// One bit for each fingerprint modulo 64: a clear bit proves that a key is new.
+    /// One bit for the highest six of each fingerprint: a clear bit proves that a key is new.
     filter: u64,
 }
 
 /// The keys of every open object, the outermost first.
 pub struct Keys {
     open: Vec<Key>,
+    /// Of the object that was opened last.
+    scope: Scope,
     unescaped: Vec<u8>,
-    left: u32,
+    left: usize,
 }
 
 impl Keys {
     pub fn new() -> Self {
-        Self { open: Vec::new(), unescaped: Vec::new(), left: 0 }
+        Self { open: Vec::new(), scope: Scope::default(), unescaped: Vec::new(), left: 0 }
     }
 
     /// Begins a line that may have `limit` keys.
     pub fn reset(&mut self, limit: u32) {
         self.open.clear();
+        self.scope = Scope::default();
         self.unescaped.clear();
-        self.left = limit;
+        self.left = limit as usize;
     }
 
     /// How many more keys the line may have.
-    pub fn left(&self) -> u32 {
+    pub fn left(&self) -> usize {
         self.left
     }
 
-    /// Begins an object or array.
+    /// Begins an object or array; the scope to leave it for.
     #[inline]
-    pub fn enter(&self) -> Scope {
-        Scope { first: self.open.len(), filter: 0 }
+    pub fn enter(&mut self) -> Scope {
+        std::mem::replace(&mut self.scope, Scope { first: self.open.len(), filter: 0 })
+    }
+
+    /// How many keys the object that was opened last has.
+    #[inline]
+    pub fn count(&self) -> usize {
+        self.open.len() - self.scope.first
     }
 
     /// Ends an object or array.
     #[inline]
-    pub fn leave(&mut self, scope: Scope, line: Line) -> Result<(), Reject> {
-        if self.open.len() - scope.first > SEARCHED {
-            self.check_sorted(scope, line)?;
+    pub fn leave(&mut self, line: Line, around: Scope) -> Result<(), Reject> {
+        let count = self.count();
+        self.left = self.left.checked_sub(count).ok_or(Reject::TooManyKeys)?;
+        if count > SEARCHED {
+            self.check_sorted(line)?;
         }
-        self.open.truncate(scope.first);
+        self.open.truncate(self.scope.first);
+        self.scope = around;
         Ok(())
     }
 
-    /// How many keys an open object has.
-    pub fn count(&self, scope: Scope) -> usize {
-        self.open.len() - scope.first
-    }
-
-    /// Adds the key whose text stands in the line between two positions.
+    /// Adds the key between two positions of the line.
     #[inline]
-    pub fn add(
-        &mut self,
-        scope: &mut Scope,
-        line: Line,
-        start: usize,
-        end: usize,
-    ) -> Result<(), Reject> {
-        let fingerprint = fingerprint(line.block(start), line.text(start, end));
-        self.insert(scope, line, Key::new(fingerprint, start, end))
+    pub fn add(&mut self, line: Line, start: usize, end: usize) -> Result<(), Reject> {
+        self.insert(line, Key::new(fingerprint(line, start, end), start, end))
     }
 
-    /// Adds a key that has escapes, beginning at `start`; the position behind its quote.
+    /// Adds the key from `start` on, which has its first escape at `escape`; the position of
+    /// the quote that ends it.
     #[cold]
+    #[inline(never)]
     pub fn add_escaped(
         &mut self,
-        scope: &mut Scope,
         line: Line,
         start: usize,
+        escape: usize,
     ) -> Result<usize, Reject> {
-        let from = self.unescaped.len();
-        let behind = unescape(line, start, &mut self.unescaped)?;
-        let text = &self.unescaped[from..];
-        let mut block = [0; BLOCK];
-        let shown = text.len().min(BLOCK);
-        block[..shown].copy_from_slice(&text[..shown]);
-        let fingerprint = fingerprint(&block, text);
-        let (start, end) = (line.end() + from, line.end() + self.unescaped.len());
-        self.insert(scope, line, Key::new(fingerprint, start, end))?;
-        Ok(behind)
-    }
-
-    /// The text, without escapes, of the key added last.
-    pub fn last<'a>(&'a self, line: Line<'a>) -> &'a [u8] {
-        self.open.last().map_or(&[], |key| key.text(line, &self.unescaped))
+        let text = &mut self.unescaped;
+        let from = text.len();
+        let closing = unescape(line, start, escape, text)?;
+        let to = text.len();
+        text.push(b'"');
+        text.extend_from_slice(&PADDING);
+        let fingerprint = fingerprint(Line::new(&text[from..]), 0, to - from);
+        text.truncate(to);
+        self.insert(line, Key::new(fingerprint, line.end() + from, line.end() + to))?;
+        Ok(closing)
     }
 
     #[inline]
-    fn insert(&mut self, scope: &mut Scope, line: Line, key: Key) -> Result<(), Reject> {
-        self.left = self.left.checked_sub(1).ok_or(Reject::TooManyKeys)?;
-        let bit = 1 << (key.fingerprint % 64);
-        if scope.filter & bit != 0 && self.holds(*scope, line, key) {
+    fn insert(&mut self, line: Line, key: Key) -> Result<(), Reject> {
+        let bit = 1 << (key.fingerprint >> 58);
+        if self.scope.filter & bit != 0 && self.holds(line, key) {
             return Err(Reject::DuplicateKey);
         }
-        scope.filter |= bit;
+        self.scope.filter |= bit;
         self.open.push(key);
         Ok(())
     }
 
-    fn holds(&self, scope: Scope, line: Line, key: Key) -> bool {
-        let open = &self.open[scope.first..];
-        open.len() <= SEARCHED && open.iter().any(|other| key.same(*other, line, &self.unescaped))
+    #[inline(never)]
+    fn holds(&self, line: Line, key: Key) -> bool {
+        let open = &self.open[self.scope.first..];
+        open.len() <= SEARCHED && open.iter().any(|other| self.same(line, key, *other))
     }
 
     #[cold]
-    fn check_sorted(&mut self, scope: Scope, line: Line) -> Result<(), Reject> {
-        let open = &mut self.open[scope.first..];
-        let unescaped = &self.unescaped;
-        open.sort_unstable_by(|a, b| {
-            a.fingerprint
-                .cmp(&b.fingerprint)
-                .then_with(|| a.text(line, unescaped).cmp(b.text(line, unescaped)))
+    fn check_sorted(&mut self, line: Line) -> Result<(), Reject> {
+        let mut open = std::mem::take(&mut self.open);
+        let large = &mut open[self.scope.first..];
+        large.sort_unstable_by(|a, b| {
+            let by_fingerprint = a.fingerprint.cmp(&b.fingerprint);
+            by_fingerprint.then_with(|| self.text(line, *a).cmp(self.text(line, *b)))
         });
-        if open.windows(2).any(|pair| pair[0].same(pair[1], line, unescaped)) {
-            return Err(Reject::DuplicateKey);
+        let has_duplicate = large.windows(2).any(|pair| self.same(line, pair[0], pair[1]));
+        self.open = open;
+        if has_duplicate { Err(Reject::DuplicateKey) } else { Ok(()) }
+    }
+
+    fn same(&self, line: Line, a: Key, b: Key) -> bool {
+        a.fingerprint == b.fingerprint && self.text(line, a) == self.text(line, b)
+    }
+
+    fn text<'a>(&'a self, line: Line<'a>, key: Key) -> &'a [u8] {
+        let (start, end) = key.range();
+        match start.checked_sub(line.end()) {
+            None => line.text(start, end),
+            Some(from) => &self.unescaped[from..end - line.end()],
         }
-        Ok(())
+    }
+
+    /// What the key that was added last says.
+    pub fn last<'a>(&'a self, line: Line<'a>) -> &'a [u8] {
+        self.open.last().map_or(&[], |key| self.text(line, *key))
     }
 }
 
 impl Key {
-    /// The decoder accepts no line so long that twice its length would not fit in 32 bits.
+    /// The decoder accepts no line in which a position would not fit.
     #[inline]
-    #[allow(clippy::cast_possible_truncation, reason = "see above")]
     fn new(fingerprint: u64, start: usize, end: usize) -> Self {
-        Self { fingerprint, start: start as u32, end: end as u32 }
+        Self { fingerprint, place: start as u64 | (end as u64) << 32 }
     }
 
-    fn text<'a>(self, line: Line<'a>, unescaped: &'a [u8]) -> &'a [u8] {
-        let (start, end) = (self.start as usize, self.end as usize);
-        match start.checked_sub(line.end()) {
-            None => line.text(start, end),
-            Some(from) => &unescaped[from..end - line.end()],
-        }
-    }
-
-    fn same(self, other: Self, line: Line, unescaped: &[u8]) -> bool {
-        self.fingerprint == other.fingerprint
-            && self.text(line, unescaped) == other.text(line, unescaped)
+    #[allow(clippy::cast_possible_truncation, reason = "each half has 32 bits")]
+    fn range(self) -> (usize, usize) {
+        (self.place as u32 as usize, (self.place >> 32) as usize)
     }
 }
 
-/// `block` begins with the text. Equal texts have equal fingerprints; the reverse is not promised.
+/// Of the text between two positions, with the quote behind it: so there is a byte to look at
+/// even when it is empty. Equal texts have equal fingerprints; the reverse is not promised, and
+/// not true of texts that differ only in the middle.
 #[inline]
-fn fingerprint(block: &[u8; BLOCK], text: &[u8]) -> u64 {
-    /// From `BLOCK - length` on, this is a mask for `length` bytes.
-    const MASKS: [u8; 2 * BLOCK] = {
-        let mut masks = [0; 2 * BLOCK];
-        let mut at = 0;
-        while at < BLOCK {
-            masks[at] = 0xff;
-            at += 1;
-        }
-        masks
-    };
-    let Some(mask) = BLOCK.checked_sub(text.len()).and_then(|at| MASKS[at..].first_chunk()) else {
-        return xxh3_64(text);
-    };
-    let masked = u128::from_le_bytes(*block) & u128::from_le_bytes(*mask);
-    let (low, high) = halves(masked);
-    // Two odd constants of xxHash; the fold brings every bit of the text to every bit of the sum.
-    let product =
-        u128::from(low ^ 0x9e37_79b1_85eb_ca87) * u128::from(high ^ 0xc2b2_ae3d_27d4_eb4f);
-    let (low, high) = halves(product);
-    low ^ high
-}
-
-#[inline]
-#[allow(clippy::cast_possible_truncation, reason = "each half has 64 bits")]
-fn halves(bits: u128) -> (u64, u64) {
-    (bits as u64, (bits >> 64) as u64)
+fn fingerprint(line: Line, start: usize, end: usize) -> u64 {
+    // Two odd constants of xxHash.
+    const FIRST: u64 = 0x9e37_79b1_85eb_ca87;
+    const SECOND: u64 = 0xc2b2_ae3d_27d4_eb4f;
+    let shown = (end + 1 - start).min(8);
+    let hidden_bits = (8 - shown) * 8;
+    let head = u64::from_le_bytes(*line.bytes(start)) << hidden_bits;
+    let tail = u64::from_le_bytes(*line.bytes(end + 1 - shown)) << hidden_bits;
+    (head.wrapping_mul(FIRST) ^ tail).rotate_left(29).wrapping_mul(SECOND)
 }

@@ -2,8 +2,8 @@
 //! Zero is a control character, which no token of JSON holds bare, so every loop of the
 //! scanner ends at the padding by itself and needs no check for the end of the line.
 
-/// How many bytes [`Line::block`] shows at once.
-pub const BLOCK: usize = 16;
+/// How many bytes are indexed at once.
+pub const BLOCK: usize = 64;
 
 /// Zero bytes behind the line: a block may begin at any position up to the line's end.
 pub const PADDING: [u8; BLOCK] = [0; BLOCK];
@@ -16,6 +16,7 @@ pub struct Line<'a> {
 
 impl<'a> Line<'a> {
     /// `padded` is the line and its [`PADDING`].
+    #[inline]
     pub fn new(padded: &'a [u8]) -> Self {
         debug_assert!(padded.ends_with(&PADDING));
         Self { padded }
@@ -33,10 +34,16 @@ impl<'a> Line<'a> {
         self.padded[at]
     }
 
-    /// The [`BLOCK`] bytes from a position no further than the line's end.
+    /// The `SIZE` bytes, at most [`BLOCK`], from a position no further than the line's end.
     #[inline]
-    pub fn block(self, at: usize) -> &'a [u8; BLOCK] {
-        self.padded[at..].first_chunk().unwrap_or(&PADDING)
+    pub fn bytes<const SIZE: usize>(self, at: usize) -> &'a [u8; SIZE] {
+        self.padded[at..].first_chunk().unwrap_or(&[0; SIZE])
+    }
+
+    /// The blocks of the line; the last one ends in padding.
+    #[inline]
+    pub fn blocks(self) -> &'a [[u8; BLOCK]] {
+        self.padded.as_chunks().0
     }
 
     /// The bytes between two positions.

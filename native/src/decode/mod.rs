@@ -1,15 +1,16 @@
 //! Lines to canonical events: strict JSON (RFC 8259) in, the sender's own bytes out, edited only
 //! where the event would not be canonical. There is no tree and no allocation per event.
 //!
-//! [`line`] and [`block`] give bytes, [`strings`], [`numbers`] and [`keys`] check tokens,
-//! [`scanner`] checks the grammar, [`edits`] makes the result canonical.
+//! `line` and `stops` (an index of the line) are under `cursor`, which reads it; `strings`,
+//! `numbers` and `keys` check tokens, `scanner` the grammar; `edits` makes the event canonical.
 
-mod block;
+mod cursor;
 mod edits;
 mod keys;
 mod line;
 mod numbers;
 mod scanner;
+mod stops;
 mod strings;
 #[cfg(test)]
 mod tests;
@@ -17,7 +18,7 @@ mod tests;
 pub use edits::Edits;
 
 use line::{Line, PADDING};
-use scanner::Scanner;
+use scanner::{Scan, Scanner};
 
 use crate::reject::Reject;
 
@@ -70,31 +71,31 @@ impl Decoder {
         out.reserve(line.len() + PADDING.len());
         out.extend_from_slice(line);
         out.extend_from_slice(&PADDING);
-        let scanned = self.scanner.scan(Line::new(&out[start..]), &self.limits);
+        let scanned = self.scanner.scan(Line::new(&out[start..]), self.limits);
         out.truncate(start + line.len());
-        let finished = scanned.and_then(|()| self.finish(line, start, out));
+        let finished = scanned.and_then(|scan| finish(scan, line, start, out));
         if finished.is_err() {
             out.truncate(start);
         }
         finished
     }
+}
 
-    /// Makes the valid line, which `out` holds from `start` on, canonical.
-    #[inline]
-    fn finish(&self, line: &[u8], start: usize, out: &mut Vec<u8>) -> Result<Edits, Reject> {
-        let mut edits = Edits::default();
-        if !self.scanner.notes.is_canonical() {
-            out.truncate(start);
-            edits = self.scanner.notes.apply(line, out);
-            if edits.groups_wrapped > self.scanner.keys.left() {
-                return Err(Reject::TooManyKeys);
-            }
+/// Makes the valid line, which `out` holds from `start` on, canonical.
+#[inline]
+fn finish(scan: &Scan, line: &[u8], start: usize, out: &mut Vec<u8>) -> Result<Edits, Reject> {
+    let mut edits = Edits::default();
+    if !scan.notes.is_canonical() {
+        out.truncate(start);
+        edits = scan.notes.apply(line, out);
+        if edits.groups_wrapped as usize > scan.keys.left() {
+            return Err(Reject::TooManyKeys);
         }
-        if self.scanner.has_breaks {
-            remove_breaks(start, out);
-        }
-        Ok(edits)
     }
+    if scan.has_breaks {
+        remove_breaks(start, out);
+    }
+    Ok(edits)
 }
 
 fn trim_blanks(mut line: &[u8]) -> &[u8] {

@@ -2,23 +2,29 @@
 //! Whoever opens a container pushes the one around it; a value is skipped, never built.
 
 use super::Limits;
+use super::cursor::Cursor;
 use super::edits::{Member, Notes, Role};
 use super::keys::{Keys, Scope};
 use super::line::Line;
-use super::numbers::skip_number;
-use super::strings::{find_stop, skip_string};
+use super::stops::Stops;
 use crate::reject::Reject;
 
-/// An open container.
+/// An open container, and the scope of the keys around it.
 #[derive(Clone, Copy)]
 struct Container {
     is_object: bool,
     role: Role,
-    keys: Scope,
+    around: Scope,
 }
 
-/// What is learned of a line, and the memory for it, used again for the next.
+/// The memory that scanning a line takes, used again for the next.
 pub struct Scanner {
+    stops: Stops,
+    scan: Scan,
+}
+
+/// What is known of the line up to the cursor.
+pub struct Scan {
     around: Vec<Container>,
     pub keys: Keys,
     pub notes: Notes,
@@ -28,120 +34,125 @@ pub struct Scanner {
 
 impl Scanner {
     pub fn new() -> Self {
-        Self { around: Vec::new(), keys: Keys::new(), notes: Notes::new(), has_breaks: false }
+        let scan =
+            Scan { around: Vec::new(), keys: Keys::new(), notes: Notes::new(), has_breaks: false };
+        Self { stops: Stops::new(), scan }
     }
 
     /// Checks a line that begins with `{` and has no blanks at its end.
-    pub fn scan(&mut self, line: Line, limits: &Limits) -> Result<(), Reject> {
-        self.around.clear();
-        self.keys.reset(limits.keys);
-        self.notes.reset();
-        self.has_breaks = false;
-        let mut depth_limit = limits.depth as usize;
+    pub fn scan(&mut self, line: Line, limits: Limits) -> Result<&Scan, Reject> {
+        let stops = self.stops.find(line);
+        self.scan.around.clear();
+        self.scan.keys.reset(limits.keys);
+        self.scan.notes.reset();
+        self.scan.event(line, stops, limits.depth as usize)?;
+        Ok(&self.scan)
+    }
+}
 
-        let mut container =
-            Container { is_object: true, role: Role::Event, keys: self.keys.enter() };
-        let mut at = self.skip_blanks(line, 1);
-        let mut is_empty = line.byte(at) == b'}';
-        loop {
-            if !is_empty {
-                // One member or element.
+impl Scan {
+    /// Checks that the line is one object.
+    #[inline(never)]
+    fn event(&mut self, line: Line, stops: &[u32], deepest: usize) -> Result<(), Reject> {
+        let mut cursor = Cursor::new(line, stops);
+        let mut depth_limit = deepest;
+        let around = self.keys.enter();
+        let mut container = Container { is_object: true, role: Role::Event, around };
+        cursor.skip_byte();
+        let mut is_empty = cursor.byte() == b'}';
+        'container: loop {
+            // At a member or element.
+            while !is_empty {
                 let mut role = Role::Plain;
                 if container.is_object {
-                    (at, role) = self.member(line, at, &mut container)?;
+                    role = self.key(&mut cursor, container.role)?;
                 }
-                match line.byte(at) {
-                    b'"' => at = skip_string(line, at + 1)?,
-                    b'-' | b'0'..=b'9' => at = skip_number(line, at)?,
-                    b't' => at = skip_literal(line, at, *b"true")?,
-                    b'n' => at = skip_literal(line, at, *b"null")?,
-                    b'f' => at = skip_literal(line, at + 1, *b"alse")?,
-                    open @ (b'{' | b'[') => {
-                        self.around.push(container);
-                        // In the canonical event a wrapped array stands one level deeper.
-                        // (In the log of an envelope it does not: there the envelope is gone.)
-                        if role == Role::Edited && self.around.len() == 1 {
-                            depth_limit -= 1;
-                        }
-                        if self.around.len() >= depth_limit {
-                            return Err(Reject::TooDeep);
-                        }
-                        let is_object = open == b'{';
-                        container = Container { is_object, role, keys: self.keys.enter() };
-                        at = self.skip_blanks(line, at + 1);
-                        is_empty = line.byte(at) == closing(is_object);
-                        continue;
+                let first = cursor.byte();
+                if first == b'{' || first == b'[' {
+                    self.around.push(container);
+                    // In the canonical event a wrapped array stands one level deeper.
+                    // (In the log of an envelope it does not: there the envelope is gone.)
+                    if role == Role::Edited && self.around.len() == 1 {
+                        depth_limit -= 1;
                     }
-                    _ => return Err(Reject::InvalidJson),
+                    if self.around.len() >= depth_limit {
+                        return Err(Reject::TooDeep);
+                    }
+                    let is_object = first == b'{';
+                    container = Container { is_object, role, around: self.keys.enter() };
+                    cursor.skip_byte();
+                    is_empty = cursor.byte() == closing(is_object);
+                    continue 'container;
                 }
+                let end = cursor.skip_scalar()?;
                 if role == Role::Edited {
-                    self.notes.end_edit(at);
+                    self.notes.end_edit(end);
                 }
-                at = self.skip_blanks(line, at);
+                if cursor.byte() != b',' {
+                    break;
+                }
+                cursor.skip_byte();
             }
-            // Behind a member or element, or in an empty container.
-            while line.byte(at) == closing(container.is_object) {
-                at += 1;
-                if container.role != Role::Plain {
-                    self.end_special(container, at);
-                    depth_limit = limits.depth as usize;
+            // Behind the last member or element.
+            loop {
+                if cursor.byte() != closing(container.is_object) {
+                    return Err(Reject::InvalidJson);
                 }
-                self.keys.leave(container.keys, line)?;
+                if container.role != Role::Plain {
+                    self.end_special(container.role, cursor.at + 1);
+                    depth_limit = deepest;
+                }
+                self.keys.leave(cursor.line, container.around)?;
                 let Some(around) = self.around.pop() else {
-                    return if at == line.end() { Ok(()) } else { Err(Reject::InvalidJson) };
+                    self.has_breaks = cursor.saw_breaks;
+                    let is_end = cursor.at + 1 == cursor.line.end();
+                    return if is_end { Ok(()) } else { Err(Reject::InvalidJson) };
                 };
                 container = around;
-                at = self.skip_blanks(line, at);
+                cursor.skip_byte();
+                if cursor.byte() == b',' {
+                    cursor.skip_byte();
+                    is_empty = false;
+                    break;
+                }
             }
-            if line.byte(at) != b',' {
-                return Err(Reject::InvalidJson);
-            }
-            at = self.skip_blanks(line, at + 1);
-            is_empty = false;
         }
     }
 
-    /// Reads a key and its colon; the position of its value, and what that is.
-    #[inline]
-    fn member(
-        &mut self,
-        line: Line,
-        key_start: usize,
-        object: &mut Container,
-    ) -> Result<(usize, Role), Reject> {
-        if line.byte(key_start) != b'"' {
+    /// Moves the cursor over a key and its colon, to the value; the role of that.
+    #[inline(always)]
+    #[allow(clippy::inline_always, reason = "see Cursor")]
+    fn key(&mut self, cursor: &mut Cursor, object: Role) -> Result<Role, Reject> {
+        if cursor.byte() != b'"' {
             return Err(Reject::InvalidJson);
         }
-        let stop = find_stop(line, key_start + 1);
-        let mut at = stop + 1;
-        if line.byte(stop) == b'"' {
-            self.keys.add(&mut object.keys, line, key_start + 1, stop)?;
+        let opening = cursor.at;
+        let stop = cursor.stop_of_string();
+        let mut key_length = stop - opening - 1;
+        if cursor.line.byte(stop) == b'"' {
+            self.keys.add(cursor.line, opening + 1, stop)?;
+            cursor.skip_plain_string(stop);
         } else {
-            at = self.keys.add_escaped(&mut object.keys, line, key_start + 1)?;
+            let closing = self.keys.add_escaped(cursor.line, opening + 1, stop)?;
+            key_length = self.keys.last(cursor.line).len();
+            cursor.jump(closing);
+            cursor.skip_stop();
         }
-        at = self.skip_blanks(line, at);
-        if line.byte(at) != b':' {
+        if cursor.byte() != b':' {
             return Err(Reject::InvalidJson);
         }
-        at = self.skip_blanks(line, at + 1);
-        let role = if object.role == Role::Plain {
-            Role::Plain
-        } else {
-            self.special_member(line, key_start, at, object.role)
-        };
-        Ok((at, role))
+        cursor.skip_byte();
+        if !object.may_name(key_length) {
+            return Ok(Role::Plain);
+        }
+        Ok(self.special_member(cursor.line, object, opening, cursor.at))
     }
 
-    fn special_member(
-        &mut self,
-        line: Line,
-        key_start: usize,
-        value_start: usize,
-        object: Role,
-    ) -> Role {
+    #[inline(never)]
+    fn special_member(&mut self, line: Line, object: Role, key_start: usize, value: usize) -> Role {
         let key = self.keys.last(line);
-        let value_first_byte = line.byte(value_start);
-        let member = Member { key, key_start, value_start, value_first_byte };
+        let member =
+            Member { key, key_start, value_start: value, value_first_byte: line.byte(value) };
         let depth = self.around.len();
         match object {
             Role::Event => self.notes.event_member(depth, &member),
@@ -150,30 +161,12 @@ impl Scanner {
         }
     }
 
-    fn end_special(&mut self, container: Container, end: usize) {
-        match container.role {
-            Role::Event => {
-                let keys = self.keys.count(container.keys);
-                self.notes.end_event(self.around.len(), end, keys);
-            }
+    #[inline(never)]
+    fn end_special(&mut self, role: Role, end: usize) {
+        match role {
+            Role::Event => self.notes.end_event(self.around.len(), end, self.keys.count()),
             Role::Edited => self.notes.end_edit(end),
             Role::Plain | Role::Data => {}
-        }
-    }
-
-    #[inline]
-    fn skip_blanks(&mut self, line: Line, at: usize) -> usize {
-        if line.byte(at) > b' ' { at } else { self.skip_some_blanks(line, at) }
-    }
-
-    fn skip_some_blanks(&mut self, line: Line, mut at: usize) -> usize {
-        loop {
-            match line.byte(at) {
-                b' ' | b'\t' => {}
-                b'\n' | b'\r' => self.has_breaks = true,
-                _ => return at,
-            }
-            at += 1;
         }
     }
 }
@@ -181,12 +174,4 @@ impl Scanner {
 #[inline]
 fn closing(is_object: bool) -> u8 {
     if is_object { b'}' } else { b']' }
-}
-
-#[inline]
-fn skip_literal(line: Line, at: usize, literal: [u8; 4]) -> Result<usize, Reject> {
-    match line.block(at).first_chunk::<4>() {
-        Some(text) if *text == literal => Ok(at + 4),
-        _ => Err(Reject::InvalidJson),
-    }
 }

@@ -1,54 +1,44 @@
-//! Strings: where one ends, and what its escapes mean.
+//! What the escapes in strings stand for.
 //! That the line is UTF-8 has been checked before; here only bytes below 0x80 matter.
 
-use super::block::stops;
-use super::line::{BLOCK, Line};
+use super::line::Line;
 use crate::reject::Reject;
 
-/// The position of the first quote, backslash or control character from `at` on.
-#[inline]
-pub fn find_stop(line: Line, mut at: usize) -> usize {
-    loop {
-        let stops = stops(line.block(at));
-        if stops != 0 {
-            return at + stops.trailing_zeros() as usize;
-        }
-        at += BLOCK;
-    }
-}
-
-/// The position behind the string whose first character is at `at`.
-#[inline]
-pub fn skip_string(line: Line, at: usize) -> Result<usize, Reject> {
-    let stop = find_stop(line, at);
-    if line.byte(stop) == b'"' { Ok(stop + 1) } else { skip_escapes(line, stop) }
-}
-
+/// The position of the quote that ends the string which has its first escape at `at`.
 #[cold]
-fn skip_escapes(line: Line, mut stop: usize) -> Result<usize, Reject> {
-    loop {
-        match line.byte(stop) {
-            b'"' => return Ok(stop + 1),
-            b'\\' => stop = find_stop(line, read_escape(line, stop)?.1),
-            _ => return Err(Reject::InvalidJson),
-        }
-    }
+pub fn skip_escapes(line: Line, at: usize) -> Result<usize, Reject> {
+    each_escape(line, at, |_, _, _| {})
 }
 
-/// Appends what the string from `at` on says to `text`; the position behind it.
+/// The same; appends what the string, which begins at `start`, says to `text`.
 #[cold]
-pub fn unescape(line: Line, mut at: usize, text: &mut Vec<u8>) -> Result<usize, Reject> {
+pub fn unescape(line: Line, start: usize, at: usize, text: &mut Vec<u8>) -> Result<usize, Reject> {
+    let mut copied = start;
+    let closing = each_escape(line, at, |at, character, behind| {
+        text.extend_from_slice(line.text(copied, at));
+        text.extend_from_slice(character.encode_utf8(&mut [0; 4]).as_bytes());
+        copied = behind;
+    })?;
+    text.extend_from_slice(line.text(copied, closing));
+    Ok(closing)
+}
+
+/// Hands on where each escape begins, the character it stands for, and where it ends.
+fn each_escape(
+    line: Line,
+    mut at: usize,
+    mut found: impl FnMut(usize, char, usize),
+) -> Result<usize, Reject> {
     loop {
-        let stop = find_stop(line, at);
-        text.extend_from_slice(line.text(at, stop));
-        match line.byte(stop) {
-            b'"' => return Ok(stop + 1),
+        match line.byte(at) {
+            b'"' => return Ok(at),
             b'\\' => {
-                let (character, behind) = read_escape(line, stop)?;
-                text.extend_from_slice(character.encode_utf8(&mut [0; 4]).as_bytes());
+                let (character, behind) = read_escape(line, at)?;
+                found(at, character, behind);
                 at = behind;
             }
-            _ => return Err(Reject::InvalidJson),
+            ..0x20 => return Err(Reject::InvalidJson),
+            _ => at += 1,
         }
     }
 }
@@ -74,7 +64,7 @@ fn read_code_point(line: Line, at: usize) -> Result<(char, usize), Reject> {
     if let Some(character) = char::from_u32(first) {
         return Ok((character, at + 4));
     }
-    if first >= 0xdc00 || line.byte(at + 4) != b'\\' || line.byte(at + 5) != b'u' {
+    if first >= 0xdc00 || *line.bytes(at + 4) != *b"\\u" {
         return Err(Reject::LoneSurrogate);
     }
     let second = read_hexadecimal(line, at + 6)?;
@@ -87,10 +77,9 @@ fn read_code_point(line: Line, at: usize) -> Result<(char, usize), Reject> {
 }
 
 fn read_hexadecimal(line: Line, at: usize) -> Result<u32, Reject> {
-    let mut value = 0;
-    for at in at..at + 4 {
-        let digit = char::from(line.byte(at)).to_digit(16).ok_or(Reject::InvalidJson)?;
-        value = value << 4 | digit;
-    }
-    Ok(value)
+    let digits = line.bytes::<4>(at);
+    digits.iter().try_fold(0, |value, digit| {
+        let digit = char::from(*digit).to_digit(16).ok_or(Reject::InvalidJson)?;
+        Ok(value << 4 | digit)
+    })
 }
