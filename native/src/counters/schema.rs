@@ -10,7 +10,7 @@ pub enum Kind {
     Counter,
     /// Goes up and down.
     Gauge,
-    /// Cumulative-by-bound counts; the last two cells are `+Inf` and `sum`.
+    /// Counts between bounds; the last two cells are `+Inf` and `sum`.
     Histogram,
 }
 

@@ -1,0 +1,240 @@
+//! One shard over real sockets: what is sent is stored, in order, or found in the dead letters.
+
+use std::io::{Read, Write};
+use std::net::{TcpListener, TcpStream, UdpSocket};
+use std::os::fd::OwnedFd;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+use std::time::{Duration, Instant};
+
+use _native::counters::{Ledger, Region, cells};
+use _native::decode;
+use _native::journal::{Compression, Cursor, Start};
+use _native::receive::{Source, SourceKind};
+use _native::shard::{Keeping, Limits, Shard};
+
+/// Only a broken shard takes this long.
+const PATIENCE: Duration = Duration::from_secs(20);
+
+struct Bench {
+    directory: PathBuf,
+    region: Arc<Region>,
+    shard: Shard,
+    tcp: std::net::SocketAddr,
+    udp: std::net::SocketAddr,
+}
+
+impl Bench {
+    fn new(name: &str, connections: usize, line_bytes: usize) -> Self {
+        let directory =
+            std::env::temp_dir().join(format!("ingest-shard-{name}-{}", std::process::id()));
+        std::fs::remove_dir_all(&directory).ok();
+        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+        let datagrams = UdpSocket::bind("127.0.0.1:0").unwrap();
+        let (tcp, udp) = (listener.local_addr().unwrap(), datagrams.local_addr().unwrap());
+        let sources = vec![
+            Source { kind: SourceKind::Tcp, socket: OwnedFd::from(listener) },
+            Source { kind: SourceKind::Udp, socket: OwnedFd::from(datagrams) },
+        ];
+        let names = ["tcp".to_owned(), "udp".to_owned()];
+        let region = Arc::new(Region::create(1, &names, b"").unwrap());
+        let keeping = Keeping {
+            compression: Compression::None,
+            sync_interval: Duration::from_millis(1),
+            segment_bytes: 1 << 30,
+            segment_age: Duration::from_secs(3600),
+            retention_bytes: None,
+            retention_age: None,
+            queue_bytes: 4 << 20,
+        };
+        let event = decode::Limits { depth: 64, keys: 1024 };
+        let limits = Limits { line_bytes, event, connections, arena_bytes: 0 };
+        let (mut shard, _) =
+            Shard::open(Arc::clone(&region), 0, &directory, sources, &keeping, limits).unwrap();
+        shard.listen().unwrap();
+        Self { directory, region, shard, tcp, udp }
+    }
+
+    fn connect(&self) -> TcpStream {
+        TcpStream::connect(self.tcp).unwrap()
+    }
+
+    fn ledger(&self, listener: usize) -> Ledger {
+        Ledger::read(&self.region, 0, listener)
+    }
+
+    fn cell(&self, cell: _native::counters::Cell) -> u64 {
+        self.region.listener(0, 0, cell, 0).load(Ordering::Acquire)
+    }
+
+    /// Does what the worker's loop does until a fact is true.
+    fn run_until(&mut self, fact: impl Fn(&Self) -> bool) {
+        let deadline = Instant::now() + PATIENCE;
+        let [events, dead] = self.shard.progress_filenos();
+        let mut room = true;
+        while !fact(self) {
+            assert!(Instant::now() < deadline, "still not true");
+            // Like the worker's loop, it does not look at the sockets while there is no room.
+            let sockets = if room { self.shard.fileno() } else { -1 };
+            let mut polled = [sockets, events, dead].map(|descriptor| libc::pollfd {
+                fd: descriptor,
+                events: libc::POLLIN,
+                revents: 0,
+            });
+            // SAFETY: the array holds three entries.
+            unsafe { libc::poll(polled.as_mut_ptr(), 3, 1000) };
+            room = self.shard.resume() && self.shard.drain();
+            self.shard.tick().unwrap();
+        }
+    }
+
+    /// Finishes the shard and gives what it stored.
+    fn stored(self) -> (Vec<String>, Vec<String>) {
+        assert_eq!(self.shard.finish(PATIENCE), 0);
+        let read = |kind: &str| read(&self.directory.join(kind).join("shard-0000"));
+        let stored = (read("journal"), read("dead"));
+        std::fs::remove_dir_all(&self.directory).unwrap();
+        stored
+    }
+}
+
+fn read(directory: &Path) -> Vec<String> {
+    let mut cursor = Cursor::open(directory, Start::Oldest).unwrap();
+    let mut lines = Vec::new();
+    while let Some(batch) = cursor.next_batch().unwrap() {
+        let text = std::str::from_utf8(&batch.lines).unwrap();
+        lines.extend(text.lines().map(str::to_owned));
+    }
+    lines
+}
+
+fn event(number: usize) -> String {
+    format!("{{\"message\":\"event\",\"data\":{{\"number\":{number}}}}}")
+}
+
+/// Events of a connection are stored in their order; the last needs no newline.
+#[test]
+fn a_connection_is_stored_in_order() {
+    let mut bench = Bench::new("order", 10, 1 << 16);
+    let mut sender = bench.connect();
+    let events: Vec<String> = (0..10_000).map(event).collect();
+    let text = events.join("\n");
+    let writer = std::thread::spawn(move || sender.write_all(text.as_bytes()).unwrap());
+    bench.run_until(|bench| bench.cell(cells::CONNECTIONS_CLOSED) == 1);
+    writer.join().unwrap();
+    bench.run_until(|bench| bench.ledger(0).journaled == 10_000);
+    let ledger = bench.ledger(0);
+    assert!(ledger.closed);
+    assert_eq!((ledger.received, ledger.in_flight), (10_000, 0));
+    let (stored, dead) = bench.stored();
+    assert_eq!(stored, events);
+    assert!(dead.is_empty());
+}
+
+/// A datagram may hold several lines; a bad one among them does not harm the others.
+#[test]
+fn datagrams_are_stored_line_by_line() {
+    let mut bench = Bench::new("datagrams", 10, 1 << 16);
+    let sender = UdpSocket::bind("127.0.0.1:0").unwrap();
+    sender.send_to(b"{\"a\":1}\nnonsense\n{\"b\":2}", bench.udp).unwrap();
+    sender.send_to(b"{\"c\":3}\n", bench.udp).unwrap();
+    bench.run_until(|bench| {
+        let ledger = bench.ledger(1);
+        (ledger.journaled, ledger.dead_lettered) == (3, 1)
+    });
+    let from = sender.local_addr().unwrap().to_string();
+    let (stored, dead) = bench.stored();
+    assert_eq!(stored, ["{\"a\":1}", "{\"b\":2}", "{\"c\":3}"]);
+    let letter: serde_json::Value = serde_json::from_str(&dead[0]).unwrap();
+    assert_eq!(letter["peer"], from);
+    assert_eq!((&letter["reason"], &letter["raw"]), (&"not_an_object".into(), &"nonsense".into()));
+}
+
+/// Who comes above the limit waits in the kernel and is served when a place is free.
+#[test]
+fn connections_above_the_limit_wait() {
+    let mut bench = Bench::new("limit", 1, 1 << 16);
+    let first = bench.connect();
+    bench.run_until(|bench| bench.cell(cells::CONNECTIONS_OPENED) == 1);
+    let mut second = bench.connect();
+    second.write_all(b"{\"second\":true}\n").unwrap();
+    (&first).write_all(b"{\"first\":true}\n").unwrap();
+    bench.run_until(|bench| bench.ledger(0).journaled == 1);
+    assert_eq!(bench.cell(cells::CONNECTIONS_OPENED), 1);
+    drop(first);
+    bench.run_until(|bench| bench.ledger(0).journaled == 2);
+    assert_eq!(bench.stored().0, ["{\"first\":true}", "{\"second\":true}"]);
+}
+
+/// Finishing stores what a sender had sent before, accepted or not, and closes connections.
+#[test]
+fn finishing_takes_what_the_kernel_holds() {
+    let bench = Bench::new("finish", 10, 1 << 16);
+    let mut open = bench.connect();
+    open.write_all(b"{\"open\":true}\n{\"cut\":").unwrap();
+    let mut closed = bench.connect();
+    closed.write_all(b"{\"closed\":true}").unwrap();
+    drop(closed);
+    UdpSocket::bind("127.0.0.1:0").unwrap().send_to(b"{\"udp\":true}", bench.udp).unwrap();
+    let (mut stored, dead) = bench.stored();
+    stored.sort();
+    assert_eq!(stored, ["{\"closed\":true}", "{\"open\":true}", "{\"udp\":true}"]);
+    assert!(dead[0].contains("{\\\"cut\\\":"));
+    assert_eq!(open.read(&mut [0; 8]).unwrap_or(0), 0);
+}
+
+/// An overlong line ends in the dead letters with its beginning and its length.
+#[test]
+fn overlong_lines_are_dead_lettered() {
+    let mut bench = Bench::new("overlong", 10, 100);
+    let mut sender = bench.connect();
+    sender.write_all(&[b'x'; 1000]).unwrap();
+    sender.write_all(b"\n{\"next\":true}\n").unwrap();
+    bench.run_until(|bench| bench.ledger(0).journaled == 1 && bench.ledger(0).dead_lettered == 1);
+    let (stored, dead) = bench.stored();
+    assert_eq!(stored, ["{\"next\":true}"]);
+    let letter: serde_json::Value = serde_json::from_str(&dead[0]).unwrap();
+    assert_eq!((&letter["length"], &letter["truncated"]), (&1000.into(), &true.into()));
+    assert_eq!(letter["raw"], "x".repeat(100));
+}
+
+/// Everything goes through even when it is far more than the queue and the arena hold.
+#[test]
+fn back_pressure_loses_nothing() {
+    let mut bench = Bench::new("pressure", 64, 1 << 16);
+    let senders: Vec<_> = (0..8)
+        .map(|sender| {
+            let mut connection = bench.connect();
+            std::thread::spawn(move || {
+                let padding = "x".repeat(1000);
+                for number in 0..2_000 {
+                    let line = format!(
+                        "{{\"sender\":{sender},\"number\":{number},\"padding\":\"{padding}\"}}\n"
+                    );
+                    connection.write_all(line.as_bytes()).unwrap();
+                }
+            })
+        })
+        .collect();
+    bench.run_until(|bench| bench.ledger(0).journaled == 16_000);
+    senders.into_iter().for_each(|sender| sender.join().unwrap());
+    let (stored, _) = bench.stored();
+    for sender in 0..8 {
+        let prefix = format!("{{\"sender\":{sender},");
+        let numbers = stored.iter().filter(|line| line.starts_with(&prefix)).map(|line| {
+            let event: serde_json::Value = serde_json::from_str(line).unwrap();
+            event["number"].as_u64().unwrap()
+        });
+        assert!(numbers.eq(0..2_000));
+    }
+}
+
+/// While a shard writes its journals nobody else settles them, and the refusal names the place.
+#[test]
+fn a_journal_has_one_writer() {
+    let bench = Bench::new("writer", 10, 100);
+    let error = _native::shard::recover(&bench.region, 0, &bench.directory).unwrap_err();
+    assert!(error.to_string().contains("shard-0000"), "{error}");
+    bench.stored();
+}
