@@ -1,7 +1,7 @@
 //! A position in a line, together with the stops that lie ahead of it.
 //! Everything that is not inlined gets positions, never the cursor: so it stays in registers.
 
-#![allow(clippy::inline_always, reason = "passed by address, it would live in memory: 60 % slower")]
+#![allow(clippy::inline_always, reason = "passed by address, it would live in memory, far slower")]
 
 use super::line::Line;
 use super::numbers::skip_number;
