@@ -1,5 +1,7 @@
 //! One shard over real sockets: what is sent is stored, in order, or found in the dead letters.
 
+#![allow(clippy::unwrap_used, clippy::panic)] // in a test they are how it fails
+
 use std::io::{Read, Write};
 use std::net::{TcpListener, TcpStream, UdpSocket};
 use std::os::fd::OwnedFd;
@@ -218,7 +220,9 @@ fn back_pressure_loses_nothing() {
         })
         .collect();
     bench.run_until(|bench| bench.ledger(0).journaled == 16_000);
-    senders.into_iter().for_each(|sender| sender.join().unwrap());
+    for sender in senders {
+        sender.join().unwrap();
+    }
     let (stored, _) = bench.stored();
     for sender in 0..8 {
         let prefix = format!("{{\"sender\":{sender},");

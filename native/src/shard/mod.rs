@@ -13,8 +13,8 @@ use std::time::{Duration, Instant};
 
 use account::Account;
 use lines::Lines;
+use recover::directory;
 pub use recover::{Found, recover};
-use recover::{JOURNALS, directory};
 
 use crate::clock;
 use crate::counters::{self, Region, add, cells};
@@ -82,12 +82,6 @@ impl Shard {
         if worker >= region.workers() || sources.len() != region.listeners().len() {
             return Err(Error::Invalid(format!("worker {worker}, {} sockets", sources.len())));
         }
-        for journal in JOURNALS {
-            let path = directory(data_dir, journal, worker);
-            std::fs::create_dir_all(&path)
-                .map_err(|source| Error::io(format!("create {}", path.display()), source))?;
-        }
-        let found = recover(&region, worker, data_dir)?;
         let open = |journal| {
             let options = journal::Options {
                 directory: directory(data_dir, journal, worker),
@@ -105,12 +99,15 @@ impl Shard {
                 queue_bytes: keeping.queue_bytes,
             };
             let account = Account { region: Arc::clone(&region), worker, journal };
-            Journal::open(&options, Box::new(account)).map(|(journal, _)| journal)
+            Journal::open(&options, Box::new(account))
         };
+        let (events, found_events) = open(counters::Journal::Events)?;
+        let (dead, found_dead) = open(counters::Journal::Dead)?;
+        let found = recover::settle(&region, worker, data_dir, [found_events, found_dead])?;
         let lines = Lines {
             decoder: Decoder::new(limits.event),
-            events: open(counters::Journal::Events)?,
-            dead: open(counters::Journal::Dead)?,
+            events,
+            dead,
             line_limit: limits.line_bytes,
             region: Arc::clone(&region),
             worker,

@@ -29,43 +29,59 @@ pub(super) fn directory(data_dir: &Path, journal: counters::Journal, shard: usiz
     data_dir.join(kind).join(format!("shard-{shard:04}"))
 }
 
-/// Recovers the journals of a worker that is gone and brings its counters to rest: what is
-/// stored counts as journaled, and what was received and is not stored counts as lost.
+/// Recovers the journals of a worker that has no successor and settles its counters.
 ///
 /// # Errors
-/// When a journal cannot be read or its torn tail cannot be cut.
+/// When a journal cannot be read, its torn tail cannot be cut, or a writer is at work.
 pub fn recover(region: &Region, worker: usize, data_dir: &Path) -> Result<Found> {
-    let mut recoveries = Vec::with_capacity(2);
-    let mut stored = Vec::with_capacity(2);
-    for journal in JOURNALS {
-        let directory = directory(data_dir, journal, worker);
-        let recovery = journal::recover(&directory)?;
-        let mut counts = vec![0; region.listeners().len()];
-        let mut next_sequence = recovery.next_sequence;
-        if let Some(sequence) = counters::counted_sequence(region, worker, journal) {
-            let (next, sources) = journal::events_since(&directory, sequence)?;
-            next_sequence = next;
-            for (source, count) in sources {
-                let listener = region.listeners().iter().position(|name| *name == source);
-                let listener = listener.ok_or_else(|| {
-                    Error::Layout(format!("{}: no listener {source:?}", directory.display()))
-                })?;
-                counts[listener] += count;
-            }
-        }
-        recoveries.push(recovery);
-        stored.push((journal, next_sequence, counts));
-    }
-    let lost = match &stored[..] {
-        [(events, next_event, event_counts), (dead, next_dead, dead_counts)] => counters::settle(
-            region,
-            worker,
-            [(*events, *next_event, event_counts), (*dead, *next_dead, dead_counts)],
-        ),
-        _ => 0,
+    let [events, dead] = JOURNALS.map(|journal| directory(data_dir, journal, worker));
+    let recoveries = [journal::recover(&events)?, journal::recover(&dead)?];
+    settle(region, worker, data_dir, recoveries)
+}
+
+/// Brings the counters of a worker that is gone to rest, once its journals are recovered:
+/// what is stored counts as journaled, what was received and is not stored counts as lost.
+pub(super) fn settle(
+    region: &Region,
+    worker: usize,
+    data_dir: &Path,
+    [events, dead]: [Recovery; 2],
+) -> Result<Found> {
+    let count =
+        |journal, recovery: &Recovery| uncounted(region, worker, data_dir, journal, recovery);
+    let (next_event, event_counts) = count(counters::Journal::Events, &events)?;
+    let (next_dead, dead_counts) = count(counters::Journal::Dead, &dead)?;
+    let lost = counters::settle(
+        region,
+        worker,
+        [
+            (counters::Journal::Events, next_event, &event_counts),
+            (counters::Journal::Dead, next_dead, &dead_counts),
+        ],
+    );
+    Ok(Found { events, dead, lost })
+}
+
+/// The next sequence number of a journal, and per listener what it holds and nobody counted.
+fn uncounted(
+    region: &Region,
+    worker: usize,
+    data_dir: &Path,
+    journal: counters::Journal,
+    recovery: &Recovery,
+) -> Result<(u64, Vec<u64>)> {
+    let mut counts = vec![0; region.listeners().len()];
+    let Some(counted) = counters::counted_sequence(region, worker, journal) else {
+        return Ok((recovery.next_sequence, counts));
     };
-    match <[Recovery; 2]>::try_from(recoveries) {
-        Ok([events, dead]) => Ok(Found { events, dead, lost }),
-        Err(_) => Err(Error::Invalid("two journals".into())),
+    let directory = directory(data_dir, journal, worker);
+    let (next_sequence, sources) = journal::events_since(&directory, counted)?;
+    for (source, count) in sources {
+        let listener = region.listeners().iter().position(|name| *name == source);
+        let listener = listener.ok_or_else(|| {
+            Error::Layout(format!("{}: no listener {source:?}", directory.display()))
+        })?;
+        counts[listener] += count;
     }
+    Ok((next_sequence, counts))
 }
