@@ -1,0 +1,165 @@
+"""What the roles agree on: how a role is told what to do, and where a running server is found.
+
+A spec travels as JSON in the arguments of `python -m ingest.<role> --spec JSON`; every number in
+it that is called a descriptor is a file descriptor the role inherits. Roles never import each
+other, only this module, and this module never imports pydantic: a worker must start quickly.
+"""
+
+from __future__ import annotations
+
+from enum import IntEnum
+from pathlib import Path
+from typing import Literal, TypeVar
+
+import msgspec
+
+SERVER_FILE = "server.json"
+"""Inside the data directory: the `RunningServer` of the server that works on it."""
+LOCK_FILE = "server.lock"
+"""Inside the data directory: locked with flock while a server works on it."""
+JOURNAL_DIRECTORY = "journal"
+"""Inside the data directory: the shards that hold the events."""
+DEAD_DIRECTORY = "dead"
+"""Inside the data directory: the shards that hold the dead letters."""
+
+ListenerKind = Literal["tcp", "udp"]
+Compression = Literal["none", "zstd"]
+LogFormat = Literal["json", "pretty"]
+LogLevel = Literal["DEBUG", "INFO", "WARNING", "ERROR"]
+
+
+class WorkerState(IntEnum):
+    """The values of the cell `ingest_worker_state`."""
+
+    GONE = 0
+    STARTING = 1
+    READY = 2
+    DRAINING = 3
+
+
+class IntakePause(IntEnum):
+    """The values of the cell `ingest_intake_paused`: why a worker does not read its sockets."""
+
+    RUNNING = 0
+    QUEUE_FULL = 1
+    NO_SPACE = 2
+    DISK_ERROR = 3
+
+
+class _Message(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """Both ends are of one version, so a field that is missing or unknown is a mistake."""
+
+
+class ListenerSpec(_Message, frozen=True):
+    """One inherited socket of a worker slot, bound but not yet listening."""
+
+    index: int
+    name: str
+    kind: ListenerKind
+    address: str
+    descriptor: int
+
+
+class JournalSpec(_Message, frozen=True):
+    """How a worker writes its two journals: the events and the dead letters."""
+
+    compression: Compression
+    level: int
+    sync_interval_seconds: float
+    segment_bytes: int
+    segment_age_seconds: float
+    retention_bytes: int | None
+    retention_age_seconds: float | None
+    queue_bytes: int
+
+
+class LimitsSpec(_Message, frozen=True):
+    """The bounds a worker holds its senders to."""
+
+    line_bytes: int
+    depth: int
+    keys: int
+    connections: int
+    arena_bytes: int
+
+
+class LogSpec(_Message, frozen=True):
+    """How a role logs; the format is already decided."""
+
+    level: LogLevel
+    format: LogFormat
+
+
+class WorkerSpec(_Message, frozen=True):
+    """All that a worker has to know."""
+
+    index: int
+    generation: int
+    region: int
+    lifeline: int
+    data_dir: str
+    listeners: tuple[ListenerSpec, ...]
+    journal: JournalSpec
+    limits: LimitsSpec
+    heartbeat_seconds: float
+    drain_seconds: float
+    log: LogSpec
+
+
+class AdminSpec(_Message, frozen=True):
+    """All that the admin role has to know; `descriptor` is its listening socket."""
+
+    descriptor: int
+    region: int
+    lifeline: int
+    data_dir: str
+    heartbeat_timeout_seconds: float
+    log: LogSpec
+
+
+class ListenerDescription(_Message, frozen=True):
+    """A listener as others see it."""
+
+    name: str
+    kind: ListenerKind
+    address: str
+
+
+class ServerDescription(_Message, frozen=True):
+    """The text that the shared region carries, so that a reader needs nothing but the region."""
+
+    version: str
+    data_dir: str
+    workers: int
+    listeners: tuple[ListenerDescription, ...]
+    admin: str | None
+    heartbeat_timeout_seconds: float
+
+
+class RunningServer(_Message, frozen=True):
+    """The content of `server.json`: where to find the region of a running server."""
+
+    pid: int
+    region_descriptor: int
+    started_at: str
+    version: str
+    admin: str | None
+    listeners: tuple[ListenerDescription, ...]
+
+
+MessageType = TypeVar("MessageType", bound=_Message)
+
+
+def encode(message: _Message) -> bytes:
+    """Return the message as one line of JSON."""
+    return msgspec.json.encode(message)
+
+
+def decode(text: bytes | str, kind: type[MessageType]) -> MessageType:
+    """Read a message of the given kind; raise ValueError (msgspec's own) where it is none."""
+    return msgspec.json.decode(text, type=kind)
+
+
+def server_file(data_dir: Path) -> Path:
+    """Return where the running server of a data directory describes itself."""
+    return data_dir / SERVER_FILE
