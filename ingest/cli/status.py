@@ -1,0 +1,128 @@
+"""`ingest status`: show what a running server is doing."""
+
+from __future__ import annotations
+
+import time
+from datetime import timedelta
+from typing import Annotated
+
+import msgspec
+import typer
+
+from ingest.cli.options import DEFAULT_DATA_DIR, DataDir
+from ingest.cli.running import attach
+from ingest.cli.tables import render_table
+from ingest.counters import LedgerStatus, Status, read_status
+
+_RATE_SECONDS = 1.0
+
+
+def status(
+    data_dir: DataDir = DEFAULT_DATA_DIR,
+    json: Annotated[
+        bool, typer.Option("--json", help="Print the whole document, without waiting for rates.")
+    ] = False,
+) -> None:
+    """Show workers, listeners, rates and the ledger."""
+    region = attach(data_dir)
+    before = read_status(region)
+    if json:
+        typer.echo(msgspec.json.encode(before))
+        return
+    time.sleep(_RATE_SECONDS)  # a rate is a difference over time
+    after = read_status(region)
+    typer.echo(render_status(before, after))
+
+
+def render_status(before: Status, after: Status) -> str:
+    """Return the page for people; rates are from the difference of two documents."""
+    return "\n\n".join(
+        (
+            _render_summary(after),
+            _render_workers(before, after),
+            _render_listeners(before, after),
+            render_ledger(after.ledger),
+        )
+    )
+
+
+def render_ledger(ledger: LedgerStatus) -> str:
+    """Return the ledger written as the sum that it is."""
+    parts = [
+        ("=", "journaled", ledger.journaled),
+        ("+", "filtered", ledger.filtered),
+        ("+", "dead lettered", ledger.dead_lettered),
+        *(("+", f"dropped: {reason}", count) for reason, count in ledger.dropped.items() if count),
+        *(("+", f"lost: {reason}", count) for reason, count in ledger.lost.items() if count),
+        ("+", "in flight", ledger.in_flight),
+    ]
+    width = max(len(f"{ledger.received:,}"), *(len(f"{count:,}") for _, _, count in parts))
+    lines = [f"  {'received':24} {ledger.received:>{width},}"]
+    lines += [f"{sign} {name:24} {count:>{width},}" for sign, name, count in parts]
+    lines.append("  The sum closes." if ledger.closed else "  THE SUM DOES NOT CLOSE.")
+    if ledger.kernel_dropped:
+        lines.append(
+            f"  Beside it, the kernel dropped {ledger.kernel_dropped:,} datagrams"
+            " before they could be read."
+        )
+    return "\n".join(lines)
+
+
+def _render_summary(status: Status) -> str:
+    state = "ready" if status.ready else f"not ready: {', '.join(status.reasons)}"
+    admin = f"http://{status.admin}" if status.admin else "none"
+    return (
+        f"fapilog-ingest {status.version}, {state}\n"
+        f"up {timedelta(seconds=int(status.uptime_seconds))}, data in {status.data_dir},"
+        f" admin {admin}"
+    )
+
+
+def _render_workers(before: Status, after: Status) -> str:
+    seconds = after.uptime_seconds - before.uptime_seconds
+    headings = (
+        "WORKER",
+        "PID",
+        "STATE",
+        "INTAKE",
+        "RESTARTS",
+        "CONNECTIONS",
+        "RECEIVED",
+        "RECEIVED/S",
+        "JOURNALED/S",
+    )
+    return render_table(
+        headings,
+        [
+            (
+                now.index,
+                None if now.pid is None else str(now.pid),
+                f"{now.state}, breaker open" if now.breaker_open else now.state,
+                now.intake,
+                now.restarts,
+                now.connections,
+                now.received,
+                round((now.received - then.received) / seconds),
+                round((now.journaled - then.journaled) / seconds),
+            )
+            for then, now in zip(before.workers, after.workers, strict=True)
+        ],
+    )
+
+
+def _render_listeners(before: Status, after: Status) -> str:
+    seconds = after.uptime_seconds - before.uptime_seconds
+    return render_table(
+        ("LISTENER", "ADDRESS", "RECEIVED", "RECEIVED/S", "REJECTED", "KERNEL DROPPED"),
+        [
+            (
+                now.name,
+                now.address,
+                now.received,
+                round((now.received - then.received) / seconds),
+                sum(now.rejected.values()),
+                now.ledger.kernel_dropped,
+            )
+            for then, now in zip(before.listeners, after.listeners, strict=True)
+        ],
+    )
