@@ -3,6 +3,21 @@
 from collections.abc import Sequence
 from typing import Literal, final
 
+__all__ = [
+    "Batch",
+    "Found",
+    "JournalReader",
+    "Ledger",
+    "METRICS",
+    "Metric",
+    "Region",
+    "SegmentReport",
+    "Shard",
+    "__version__",
+    "recover_worker",
+    "verify_directory",
+]
+
 __version__: str
 
 METRICS: tuple[Metric, ...]

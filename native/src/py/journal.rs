@@ -35,7 +35,10 @@ enum StartArgument {
 #[pymethods]
 impl PyJournalReader {
     #[new]
-    #[pyo3(signature = (directory, *, start=StartArgument::Name("oldest".into()), last=None))]
+    #[pyo3(
+        signature = (directory, *, start=StartArgument::Name("oldest".into()), last=None),
+        text_signature = "(directory, *, start='oldest', last=None)"
+    )]
     fn new(directory: PathBuf, start: StartArgument, last: Option<u64>) -> PyResult<Self> {
         let start = match (last, start) {
             (Some(events), _) => Start::Last(events),
