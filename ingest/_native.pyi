@@ -4,11 +4,11 @@ from collections.abc import Sequence
 from typing import Literal, final
 
 __all__ = [
+    "METRICS",
     "Batch",
     "Found",
     "JournalReader",
     "Ledger",
-    "METRICS",
     "Metric",
     "Region",
     "SegmentReport",

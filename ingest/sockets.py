@@ -21,7 +21,6 @@ from ingest.errors import BootError
 
 # Linux constants that the socket module does not name (asm-generic/socket.h).
 _SO_RCVBUFFORCE = 33
-_SO_RXQ_OVFL = 40
 _SO_ATTACH_REUSEPORT_CBPF = 51
 
 _ADMIN_BACKLOG = 128
@@ -142,8 +141,6 @@ def _spread_at_random(group: Sequence[socket.socket]) -> None:
 
 def _enlarge_buffers(group: Sequence[socket.socket], address: str, wanted_bytes: int) -> None:
     for bound in group:
-        # Every datagram then carries how many the kernel has dropped on this socket before it.
-        bound.setsockopt(socket.SOL_SOCKET, _SO_RXQ_OVFL, 1)
         try:
             bound.setsockopt(socket.SOL_SOCKET, _SO_RCVBUFFORCE, wanted_bytes)
         except PermissionError:
