@@ -1,5 +1,6 @@
 //! The end of the intake: what the kernel already holds is read, then all is closed.
 
+use std::os::fd::AsRawFd;
 use std::time::Instant;
 
 use super::receiver::{ACCEPT_BATCH, Outcome, Receiver};
@@ -17,49 +18,47 @@ impl Receiver {
         mut wait_for_room: impl FnMut(&mut I) -> bool,
     ) {
         self.connections.end_round();
-        if self.listening {
-            for index in 0..self.sources.len() {
-                match self.sources[index].kind {
-                    SourceKind::Tcp => while self.accept_batch(index) == ACCEPT_BATCH {},
-                    SourceKind::Udp => {
-                        self.read_rest(intake, deadline, &mut wait_for_room, |this, intake| {
-                            this.read_datagrams(index, intake)
-                        });
-                    }
+        for index in 0..self.sources.len() {
+            let socket = self.sources[index].socket.as_raw_fd();
+            match self.sources[index].kind {
+                _ if !self.listening => {}
+                SourceKind::Tcp => while self.accept_batch(index) == ACCEPT_BATCH {},
+                SourceKind::Udp => {
+                    let held = socket::held_memory(socket);
+                    self.read_rest(held, intake, deadline, &mut wait_for_room, |this, intake| {
+                        this.read_datagrams(index, intake)
+                    });
                 }
             }
         }
         self.pause_accepting();
         self.unwatch_sources(SourceKind::Udp);
         self.listening = false;
+        self.count_kernel_drops();
         for place in self.connections.places() {
             let Some(connection) = self.connections.at(place) else { continue };
-            // A sender that never stops must not keep the worker from stopping.
-            let mut left = socket::readable_bytes(&connection.socket);
-            self.read_rest(intake, deadline, &mut wait_for_room, |this, intake| {
-                if left == 0 {
-                    return Outcome::Empty;
-                }
-                let outcome = this.read_connection(place, intake);
-                if let Outcome::Read(bytes) = outcome {
-                    left = left.saturating_sub(bytes);
-                }
-                outcome
+            let held = socket::readable_bytes(&connection.socket);
+            self.read_rest(held, intake, deadline, &mut wait_for_room, |this, intake| {
+                this.read_connection(place, intake)
             });
             self.close(place, intake);
         }
     }
 
+    /// Reads what a socket held when the end began. A sender that never stops must not keep
+    /// the worker from stopping, so what comes after that is not waited for.
     fn read_rest<I: Intake>(
         &mut self,
+        held: usize,
         intake: &mut I,
         deadline: Instant,
         wait_for_room: &mut impl FnMut(&mut I) -> bool,
         mut read: impl FnMut(&mut Self, &mut I) -> Outcome,
     ) {
-        while Instant::now() < deadline {
+        let mut left = held;
+        while left > 0 && Instant::now() < deadline {
             match read(self, intake) {
-                Outcome::Read(_) => {}
+                Outcome::Read(bytes) => left = left.saturating_sub(bytes),
                 Outcome::Empty | Outcome::End => return,
                 Outcome::Stalled => {
                     if !wait_for_room(intake) {

@@ -4,6 +4,7 @@
 use std::net::SocketAddr;
 use std::os::fd::{AsRawFd, OwnedFd, RawFd};
 use std::sync::Arc;
+use std::sync::atomic::Ordering;
 
 use super::connections::{Connection, Connections};
 use super::datagrams::{BATCH, DATAGRAM_BYTES, DatagramBuffers};
@@ -186,23 +187,10 @@ impl Receiver {
     /// # Errors
     /// When the listeners cannot be watched again.
     pub fn tick(&mut self, intake: &impl Intake) -> Result<()> {
-        for (index, source) in self.sources.iter().enumerate() {
-            if source.kind == SourceKind::Udp
-                && let Some(drops) = socket::kernel_drops(source.socket.as_raw_fd())
-            {
-                // The kernel counts in 32 bits, over the life of the socket, which outlives
-                // the worker just as the cell does.
-                let cell = self.region.listener(self.worker, index, cells::KERNEL_DROPPED, 0);
-                #[allow(clippy::cast_possible_truncation)]
-                let counted = cell.load(std::sync::atomic::Ordering::Relaxed) as u32;
-                add(cell, u64::from(drops.wrapping_sub(counted)));
-            }
-        }
+        self.count_kernel_drops();
         self.release(intake);
         let pending = self.arena.pending();
-        self.region
-            .worker(self.worker, cells::ARENA, 0)
-            .store(pending, std::sync::atomic::Ordering::Relaxed);
+        self.region.worker(self.worker, cells::ARENA, 0).store(pending, Ordering::Relaxed);
         self.resume_accepting()
     }
 
@@ -251,6 +239,21 @@ impl Receiver {
         ACCEPT_BATCH
     }
 
+    pub(super) fn count_kernel_drops(&self) {
+        for (index, source) in self.sources.iter().enumerate() {
+            if source.kind == SourceKind::Udp
+                && let Some(drops) = socket::kernel_drops(source.socket.as_raw_fd())
+            {
+                // The kernel counts in 32 bits, over the life of the socket, which outlives
+                // the worker just as the cell does.
+                let cell = self.region.listener(self.worker, index, cells::KERNEL_DROPPED, 0);
+                #[allow(clippy::cast_possible_truncation)]
+                let counted = cell.load(Ordering::Relaxed) as u32;
+                add(cell, u64::from(drops.wrapping_sub(counted)));
+            }
+        }
+    }
+
     fn count_accept_error(&self) {
         add(self.region.worker(self.worker, cells::ACCEPT_ERRORS, 0), 1);
     }
@@ -271,7 +274,7 @@ impl Receiver {
     fn publish_connections(&self) {
         self.region
             .worker(self.worker, cells::CONNECTIONS, 0)
-            .store(self.connections.count() as u64, std::sync::atomic::Ordering::Relaxed);
+            .store(self.connections.count() as u64, Ordering::Relaxed);
     }
 
     /// Closes a connection; what is left of its last line is a line.

@@ -110,14 +110,12 @@ pub fn readable_bytes(connection: &OwnedFd) -> usize {
     if status == 0 { usize::try_from(count).unwrap_or(0) } else { 0 }
 }
 
-/// Index of the drop counter in the array that `SO_MEMINFO` gives (`linux/sock_diag.h`).
+/// Indices into the array that `SO_MEMINFO` gives (`linux/sock_diag.h`), and its length.
+const SK_MEMINFO_RMEM_ALLOC: usize = 0;
 const SK_MEMINFO_DROPS: usize = 8;
 const SK_MEMINFO_VARS: usize = 9;
 
-/// Datagrams that the kernel has dropped at this socket since it was made.
-///
-/// The kernel counts in 32 bits.
-pub fn kernel_drops(socket: RawFd) -> Option<u32> {
+fn memory_info(socket: RawFd) -> Option<[u32; SK_MEMINFO_VARS]> {
     let mut values = [0u32; SK_MEMINFO_VARS];
     #[allow(clippy::cast_possible_truncation)]
     let mut length = size_of_val(&values) as libc::socklen_t;
@@ -131,7 +129,17 @@ pub fn kernel_drops(socket: RawFd) -> Option<u32> {
             &raw mut length,
         )
     };
-    (status == 0).then_some(values[SK_MEMINFO_DROPS])
+    (status == 0).then_some(values)
+}
+
+/// Datagrams that the kernel has dropped at this socket since it was made, in 32 bits.
+pub fn kernel_drops(socket: RawFd) -> Option<u32> {
+    memory_info(socket).map(|values| values[SK_MEMINFO_DROPS])
+}
+
+/// Memory that the datagrams waiting at a socket take, which is more than their bytes.
+pub fn held_memory(socket: RawFd) -> usize {
+    memory_info(socket).map_or(0, |values| values[SK_MEMINFO_RMEM_ALLOC] as usize)
 }
 
 /// The address in a `sockaddr_storage` that the kernel filled in.
