@@ -16,12 +16,14 @@ pub mod decode;
 pub mod error;
 pub mod frame;
 pub mod journal;
+#[cfg(feature = "python")]
 pub mod py;
 pub mod receive;
 pub mod reject;
 pub mod shard;
 
 /// The Python module `ingest._native`.
+#[cfg(feature = "python")]
 #[pyo3::pymodule(gil_used = true)]
 fn _native(module: &pyo3::Bound<'_, pyo3::types::PyModule>) -> pyo3::PyResult<()> {
     py::register(module)
