@@ -52,8 +52,14 @@ def test_orphans_are_reaped_like_by_the_first_process_of_a_container(tmp_path: P
 def test_the_supervisor_loads_no_event_loop_and_no_framework() -> None:
     """It outlives everything else, so it stays small."""
     script = "import sys, ingest.supervisor; print(*{m.partition('.')[0] for m in sys.modules})"
+    # Coverage of child processes would load things of its own.
+    environment = {k: v for k, v in os.environ.items() if not k.startswith("COVERAGE_")}
     loaded = subprocess.run(
-        [sys.executable, "-c", script], check=True, capture_output=True, text=True
+        [sys.executable, "-c", script],
+        check=True,
+        capture_output=True,
+        text=True,
+        env=environment,
     ).stdout.split()
     assert not UNWANTED & set(loaded)
 
