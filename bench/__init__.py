@@ -1,0 +1,1 @@
+"""End-to-end measurements of the real server; `make bench` runs them."""
