@@ -215,7 +215,8 @@ class Supervision(Table):
         0.1,
         gt=0,
         description="The pause before a worker is started again that died twice within"
-        " `breaker_window`; it doubles with each further death. The first time there is none.",
+        " `breaker_window`, each time before it had worked for a second; it doubles with each"
+        " further death. The first time, and after steady work, there is none.",
     )
     backoff_maximum: Duration = Field(
         30.0,
@@ -225,8 +226,8 @@ class Supervision(Table):
     breaker_failures: int = Field(
         5,
         ge=1,
-        description="A worker that dies this often within `breaker_window` is started again only"
-        " after the longest pause.",
+        description="A worker that dies this often within `breaker_window`, each time before it had"
+        " worked for a second, is started again only after the longest pause.",
     )
     breaker_window: Duration = Field(
         60.0,
