@@ -40,9 +40,7 @@ def is_running(pid: int) -> bool:
         return False
 
 
-def run_command(
-    *arguments: object, stdin: bytes = b"", directory: Path | None = None
-) -> subprocess.CompletedProcess[bytes]:
+def run_command(*arguments: object, stdin: bytes = b"") -> subprocess.CompletedProcess[bytes]:
     """Run `ingest` with these arguments to its end, whatever that is."""
     return subprocess.run(
         [sys.executable, "-m", "ingest", *map(str, arguments)],
@@ -50,7 +48,6 @@ def run_command(
         capture_output=True,
         timeout=PATIENCE_SECONDS,
         check=False,
-        cwd=directory,
     )
 
 
