@@ -176,7 +176,7 @@ class Limits(Table):
     )
     arena_bytes: Size = Field(
         32 * MIB,
-        ge=MIB,
+        ge=4 * MIB,
         description="Memory for what was read and not yet stored, per worker.",
     )
     udp_receive_buffer_bytes: Size = Field(

@@ -23,11 +23,17 @@ class Intake:
         self._shard = shard
         self._sockets = shard.fileno()
         self._progress = shard.progress_filenos()
+        self._paused = False
 
     def start(self) -> None:
         """Begin to accept and to read. Raises OSError when a socket cannot listen."""
         self._shard.listen()
         self._watch_sockets()
+
+    def tend(self) -> None:
+        """Look whether a paused intake can go on: a wake-up that was missed costs little then."""
+        if self._paused:
+            self._resume()
 
     def stop(self) -> None:
         """Stop looking at the sockets; what they hold stays in the kernel."""
@@ -40,12 +46,14 @@ class Intake:
     def _drain(self) -> None:
         if self._shard.drain():
             return
+        self._paused = True
         self._loop.remove_reader(self._sockets)
         for descriptor in self._progress:
             self._loop.add_reader(descriptor, self._resume)
 
     def _resume(self) -> None:
         if self._shard.resume():
+            self._paused = False
             self._unwatch_progress()
             self._watch_sockets()
 

@@ -150,7 +150,7 @@ class Arbiter:
                 continue  # hanging in the kernel, and perhaps still writing
             try:
                 worker.settle()
-            except OSError as error:
+            except (OSError, ValueError, RuntimeError) as error:
                 _log.error(
                     "What a dead worker left in its journals cannot be read.",
                     worker=worker.index,

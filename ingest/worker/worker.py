@@ -56,7 +56,6 @@ class Worker:
         self._region = Region.attach(spec.region)
         self._shard = open_shard(spec, self._region)
         self._intake = Intake(loop, self._shard)
-        self._status = ExitStatus.CLEAN
         self._stall: str | None = None
 
     def start(self) -> None:
@@ -91,8 +90,7 @@ class Worker:
         lost = self._shard.finish(self._spec.drain_seconds)
         if lost:
             _log.error("Events could not be made durable in time.", events=lost)
-            self._status = self._status or ExitStatus.LOST
-        return self._status
+        return ExitStatus.LOST if lost else ExitStatus.CLEAN
 
     def _set_state(self, state: WorkerState) -> None:
         self._region.set(self._spec.index, "ingest_worker_state", state)
@@ -100,6 +98,7 @@ class Worker:
     def _beat(self) -> None:
         self._loop.call_later(self._spec.heartbeat_seconds, self._beat)
         self._shard.tick()
+        self._intake.tend()
         self._report_stall()
 
     def _report_stall(self) -> None:
@@ -114,11 +113,13 @@ class Worker:
         _log.warning("The supervisor is gone; the worker drains and ends.")
         self._loop.stop()
 
-    def _fail(self, loop: asyncio.AbstractEventLoop, context: dict[str, object]) -> None:
-        # A fault in a callback leaves the shard in an unknown state: end, and be replaced.
+    def _fail(self, _loop: asyncio.AbstractEventLoop, context: dict[str, object]) -> None:
+        """End at once: after a fault in a callback nobody knows what the shard would write.
+
+        The successor finds in the journals what was stored, and counts the rest as lost.
+        """
         _log.critical("The worker failed.", reason=repr(context.get("exception") or context))
-        self._status = ExitStatus.UNEXPECTED
-        loop.stop()
+        os._exit(ExitStatus.UNEXPECTED)
 
 
 def run(spec: WorkerSpec) -> ExitStatus:

@@ -48,7 +48,7 @@ impl Bench {
             segment_age: Duration::from_secs(3600),
             retention_bytes: None,
             retention_age: None,
-            queue_bytes: 4 << 20,
+            queue_bytes: 1 << 20,
         };
         let event = decode::Limits { depth: 64, keys: 1024 };
         let limits = Limits { line_bytes, event, connections, arena_bytes: 0 };
@@ -77,16 +77,14 @@ impl Bench {
         let mut room = true;
         while !fact(self) {
             assert!(Instant::now() < deadline, "still not true");
-            // Like the worker's loop, it does not look at the sockets while there is no room.
-            let sockets = if room { self.shard.fileno() } else { -1 };
-            let mut polled = [sockets, events, dead].map(|descriptor| libc::pollfd {
-                fd: descriptor,
-                events: libc::POLLIN,
-                revents: 0,
-            });
-            // SAFETY: the array holds three entries.
-            unsafe { libc::poll(polled.as_mut_ptr(), 3, 1000) };
-            room = self.shard.resume() && self.shard.drain();
+            // Like the worker's loop, it looks at the sockets or at the journals, never at both.
+            let watched = if room { [self.shard.fileno(), -1] } else { [events, dead] };
+            let mut polled =
+                watched.map(|fd| libc::pollfd { fd, events: libc::POLLIN, revents: 0 });
+            // SAFETY: the array holds two entries.
+            if unsafe { libc::poll(polled.as_mut_ptr(), 2, 10) } > 0 {
+                room = if room { self.shard.drain() } else { self.shard.resume() };
+            }
             self.shard.tick().unwrap();
         }
     }
@@ -232,6 +230,57 @@ fn back_pressure_loses_nothing() {
         });
         assert!(numbers.eq(0..2_000));
     }
+}
+
+/// Bytes that make no event fill the arena again and again; no commit will ever free it.
+#[test]
+fn bytes_that_make_no_event_do_not_stop_the_intake() {
+    let mut bench = Bench::new("noise", 64, 1 << 10);
+    let senders: Vec<_> = (0..32)
+        .map(|_| {
+            let mut connection = bench.connect();
+            std::thread::spawn(move || {
+                let noise = vec![b'x'; 1 << 20];
+                connection.write_all(&noise).unwrap();
+                connection.write_all(b"\n{\"after\":\"noise\"}\n").unwrap();
+                connection.write_all(&vec![b'\n'; 1 << 18]).unwrap();
+            })
+        })
+        .collect();
+    bench.run_until(|bench| bench.cell(cells::CONNECTIONS_CLOSED) == 32);
+    bench.run_until(|bench| bench.ledger(0).in_flight == 0);
+    for sender in senders {
+        sender.join().unwrap();
+    }
+    let ledger = bench.ledger(0);
+    assert_eq!((ledger.journaled, ledger.dead_lettered), (32, 32));
+    bench.stored();
+}
+
+/// With more senders than the journal can follow, each is served in its turn.
+#[test]
+fn senders_are_served_in_turn_under_back_pressure() {
+    const SENDERS: usize = 16;
+    let mut bench = Bench::new("turns", 64, 1 << 16);
+    let senders: Vec<TcpStream> = (0..SENDERS).map(|_| bench.connect()).collect();
+    bench.run_until(|bench| bench.cell(cells::CONNECTIONS_OPENED) == SENDERS as u64);
+    for (sender, connection) in senders.iter().enumerate() {
+        // As much as the kernel takes: many reads, and the queue holds a few.
+        let padding = "x".repeat(4000);
+        let lines = format!("{{\"sender\":{sender},\"padding\":\"{padding}\"}}\n").repeat(64);
+        connection.set_nonblocking(true).unwrap();
+        while (&mut &*connection).write(lines.as_bytes()).is_ok() {}
+    }
+    // What each of them gets in one turn, and half as much again.
+    let turn = SENDERS * 64 * 3 / 2;
+    bench.run_until(|bench| bench.ledger(0).journaled >= turn as u64);
+    drop(senders);
+    let (stored, _) = bench.stored();
+    let mut seen: Vec<&str> =
+        stored.iter().take(turn).map(|line| line.split(',').next().unwrap()).collect();
+    seen.sort_unstable();
+    seen.dedup();
+    assert_eq!(seen.len(), SENDERS);
 }
 
 /// While a shard writes its journals nobody else settles them, and the refusal names the place.

@@ -163,8 +163,8 @@ FILE_MISTAKES = [
         ),
     ),
     (
-        '[limits]\nline_bytes = "1MiB"\narena_bytes = "1MiB"',
-        "limits.arena_bytes: 1MiB does not hold two lines of limits.line_bytes; give at least 2MiB",
+        '[limits]\nline_bytes = "4MiB"\narena_bytes = "4MiB"',
+        "limits.arena_bytes: 4MiB does not hold two lines of limits.line_bytes; give at least 8MiB",
     ),
     (
         '[supervision]\nheartbeat_timeout = "300ms"',

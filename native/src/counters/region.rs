@@ -15,7 +15,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use super::mapping::Mapping;
-use super::schema::{self, Cell, METRICS, Scope};
+use super::schema::{self, Cell, LISTENER_CELLS, METRICS, Scope, WORKER_CELLS};
 use crate::clock;
 use crate::error::{Error, Result};
 
@@ -60,7 +60,7 @@ pub fn observe(region: &Region, worker: usize, cell: Cell, duration: Duration) {
 
 /// Bytes of a slot.
 fn stride(listeners: usize) -> usize {
-    let cells = schema::width(Scope::Worker) + listeners * schema::width(Scope::Listener);
+    let cells = WORKER_CELLS + listeners * LISTENER_CELLS;
     (cells * 8).next_multiple_of(PAGE)
 }
 
@@ -199,7 +199,7 @@ impl Region {
     /// When worker, listener or index do not exist.
     pub fn listener(&self, worker: usize, listener: usize, cell: Cell, index: usize) -> &AtomicU64 {
         debug_assert!(cell.scope == Scope::Listener && listener < self.listeners.len());
-        let block = schema::width(Scope::Worker) + listener * schema::width(Scope::Listener);
+        let block = WORKER_CELLS + listener * LISTENER_CELLS;
         self.at(worker, block, cell.offset + index)
     }
 }

@@ -323,9 +323,21 @@ pub(super) fn place(wanted: &Metric) -> Cell {
     Cell { scope: wanted.scope, offset: before.sum() }
 }
 
-/// Cells of one worker or listener block.
-pub(super) fn width(scope: Scope) -> usize {
-    METRICS.iter().filter(|row| row.scope == scope).map(Metric::cells).sum()
+/// Cells that are kept per worker.
+pub(super) const WORKER_CELLS: usize = width(true);
+/// Cells that are kept per worker and listener.
+pub(super) const LISTENER_CELLS: usize = width(false);
+
+const fn width(per_worker: bool) -> usize {
+    let mut cells = 0;
+    let mut at = 0;
+    while at < METRICS.len() {
+        if matches!(METRICS[at].scope, Worker) == per_worker {
+            cells += METRICS[at].cells();
+        }
+        at += 1;
+    }
+    cells
 }
 
 /// FNV-1a over everything that decides what a cell means.

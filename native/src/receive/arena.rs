@@ -27,6 +27,8 @@ struct Positions {
 pub struct Arena {
     base: NonNull<u8>,
     capacity: usize,
+    /// Position of the last reservation.
+    reserved: u64,
 }
 
 // SAFETY: the mapping belongs to this value alone, and writing to it takes `&mut self`.
@@ -48,7 +50,7 @@ impl Arena {
             return Err(Error::last_os(format!("map an arena of {capacity} bytes")));
         }
         NonNull::new(base.cast::<u8>())
-            .map(|base| Self { base, capacity })
+            .map(|base| Self { base, capacity, reserved: 0 })
             .ok_or_else(|| Error::Layout("mapped at zero".into()))
     }
 
@@ -76,42 +78,36 @@ impl Arena {
     /// A contiguous place for up to `length` bytes behind what was received, or `None` when
     /// that much is not free.
     pub fn reserve(&mut self, length: usize) -> Option<&mut [u8]> {
-        let start = self.place(length)?;
-        // SAFETY: `place` keeps `start + length` within the ring, whose bytes are initialised
+        self.reserved = self.place(length)?;
+        let offset = usize::try_from(self.reserved % self.capacity as u64).ok()?;
+        // SAFETY: `place` keeps `offset + length` within the ring, whose bytes are initialised
         // (zero pages), and `&mut self` makes this the only reference.
         Some(unsafe {
-            std::slice::from_raw_parts_mut(self.base.as_ptr().add(PAGE + start), length)
+            std::slice::from_raw_parts_mut(self.base.as_ptr().add(PAGE + offset), length)
         })
     }
 
-    /// Offset of the next read in the ring. Where it would cross the end, the rest of the
-    /// ring is passed over.
-    fn place(&self, length: usize) -> Option<usize> {
+    /// Position for the next `length` bytes. Where they would cross the end of the ring, the
+    /// rest of it is passed over.
+    fn place(&self, length: usize) -> Option<u64> {
         let capacity = self.capacity as u64;
         let received = self.received();
         let offset = received % capacity;
         let skipped = if offset + length as u64 > capacity { capacity - offset } else { 0 };
-        if self.pending() + skipped + length as u64 > capacity {
-            return None;
-        }
-        if skipped > 0 {
-            self.positions().received.store(received + skipped, Ordering::Release);
-        }
-        usize::try_from((received + skipped) % capacity).ok()
+        let free = self.pending() + skipped + length as u64 <= capacity;
+        free.then_some(received + skipped)
     }
 
     /// Whether [`Self::reserve`] would succeed.
     pub fn has_room(&self, length: usize) -> bool {
-        // Passing over the end of the ring costs at most another `length`.
-        self.pending() + 2 * length as u64 <= self.capacity as u64
+        self.place(length).is_some()
     }
 
     /// Makes the first `length` bytes of the last reservation part of what was received and
     /// returns their position in the ring.
     pub fn commit(&mut self, length: usize) -> u64 {
-        let start = self.received();
-        self.positions().received.store(start + length as u64, Ordering::Release);
-        start
+        self.positions().received.store(self.reserved + length as u64, Ordering::Release);
+        self.reserved
     }
 
     /// The received bytes from `start` on.
@@ -168,6 +164,20 @@ mod tests {
         let start = write(&mut arena, PAGE, &[9u8; 3]).unwrap();
         assert_eq!(arena.chunk(start, 3), [9u8; 3]);
         assert_eq!(arena.chunk(starts[1], PAGE), page);
+    }
+
+    /// What was reserved and not used, as when a connection ends, leaves nothing behind.
+    #[test]
+    fn unused_reservations_take_no_room() {
+        let mut arena = Arena::new(4 * PAGE).unwrap();
+        write(&mut arena, 3 * PAGE, &[1; 3 * PAGE - 1]).unwrap();
+        arena.consume();
+        arena.release(u64::MAX);
+        for _ in 0..10 {
+            // It would cross the end of the ring, so it lies at the beginning.
+            assert!(arena.reserve(2 * PAGE).is_some());
+            assert_eq!(arena.pending(), 0);
+        }
     }
 
     /// A reservation never crosses the end of the ring.

@@ -17,24 +17,11 @@ impl Receiver {
         deadline: Instant,
         mut wait_for_room: impl FnMut(&mut I) -> bool,
     ) {
+        self.round = 0..0;
         self.connections.end_round();
-        for index in 0..self.sources.len() {
-            let socket = self.sources[index].socket.as_raw_fd();
-            match self.sources[index].kind {
-                _ if !self.listening => {}
-                SourceKind::Tcp => while self.accept_batch(index) == ACCEPT_BATCH {},
-                SourceKind::Udp => {
-                    let held = socket::held_memory(socket);
-                    self.read_rest(held, intake, deadline, &mut wait_for_room, |this, intake| {
-                        this.read_datagrams(index, intake)
-                    });
-                }
-            }
+        if self.listening {
+            self.accept_waiting(deadline);
         }
-        self.pause_accepting();
-        self.unwatch_sources(SourceKind::Udp);
-        self.listening = false;
-        self.count_kernel_drops();
         for place in self.connections.places() {
             let Some(connection) = self.connections.at(place) else { continue };
             let held = socket::readable_bytes(&connection.socket);
@@ -43,6 +30,28 @@ impl Receiver {
             });
             self.close(place, intake);
         }
+        // After the connections, whose bytes are known: datagrams only by the memory they take.
+        for index in self.sources_of(SourceKind::Udp) {
+            let held = socket::held_memory(self.sources[index].socket.as_raw_fd());
+            self.read_rest(held, intake, deadline, &mut wait_for_room, |this, intake| {
+                this.read_datagrams(index, intake)
+            });
+        }
+        self.unwatch_sources(SourceKind::Udp);
+        self.count_kernel_drops();
+    }
+
+    fn accept_waiting(&mut self, deadline: Instant) {
+        for index in self.sources_of(SourceKind::Tcp) {
+            while Instant::now() < deadline && self.accept_batch(index) == ACCEPT_BATCH {}
+        }
+        self.pause_accepting();
+        self.listening = false;
+    }
+
+    fn sources_of(&self, kind: SourceKind) -> Vec<usize> {
+        let sources = self.sources.iter().enumerate();
+        sources.filter(|(_, source)| source.kind == kind).map(|(index, _)| index).collect()
     }
 
     /// Reads what a socket held when the end began. A sender that never stops must not keep

@@ -19,12 +19,14 @@ use crate::frame::{Framer, Frames};
 const READ_BYTES: usize = 256 * 1024;
 /// The most that one batch of datagrams takes, each ended by a newline.
 const DATAGRAMS_BYTES: usize = BATCH * (DATAGRAM_BYTES + 1);
-/// The most that one drain reads before it gives the loop to others.
+/// About what one drain reads before it gives the loop to others.
 const DRAIN_BYTES: usize = 4 * 1024 * 1024;
+/// What serving a socket counts for at least, so that many tiny reads end a drain as well.
+const SERVICE_BYTES: usize = 16 * 1024;
 /// Connections accepted per wake-up of their listener.
 pub(super) const ACCEPT_BATCH: usize = 64;
 /// The smallest ring in which every kind of read finds room.
-pub const MINIMUM_ARENA_BYTES: usize = 2 * DATAGRAMS_BYTES;
+pub const MINIMUM_ARENA_BYTES: usize = 3 * DATAGRAMS_BYTES;
 
 const LISTENER_TOKEN: u64 = 1 << 63;
 
@@ -56,6 +58,8 @@ pub(super) enum Outcome {
 /// The sockets of one worker, with the memory they are read into.
 pub struct Receiver {
     epoll: Epoll,
+    /// The events of the last poll that are still to be served.
+    pub(super) round: std::ops::Range<usize>,
     pub(super) sources: Vec<Source>,
     pub(super) connections: Connections,
     accepting: bool,
@@ -88,6 +92,7 @@ impl Receiver {
         let datagrams = sources.iter().any(|source| source.kind == SourceKind::Udp);
         Ok(Self {
             epoll: Epoll::new()?,
+            round: 0..0,
             sources,
             connections: Connections::new(connection_limit),
             accepting: false,
@@ -153,33 +158,49 @@ impl Receiver {
     }
 
     /// Reads what is ready, in rounds of one read per socket, until nothing is ready, the
-    /// intake has no room, or enough was read for one wake-up.
+    /// intake has no room, or enough was read for one wake-up. The next drain goes on where
+    /// this one stopped, so that the last of a round is served as often as the first.
     pub fn drain(&mut self, intake: &mut impl Intake) -> Progress {
         self.release(intake);
         let mut left = DRAIN_BYTES;
         loop {
-            let ready = self.epoll.poll();
-            if ready == 0 {
+            while let Some(event) = self.round.clone().next() {
+                if left == 0 {
+                    return Progress::More;
+                }
+                let bytes = match self.serve(self.epoll.token(event), intake) {
+                    Outcome::Stalled => return Progress::Stalled,
+                    Outcome::Read(bytes) => bytes,
+                    Outcome::Empty | Outcome::End => 0,
+                };
+                self.round.start += 1;
+                left = left.saturating_sub(bytes.max(SERVICE_BYTES));
+            }
+            self.begin_round();
+            if self.round.is_empty() {
                 return Progress::Idle;
             }
-            for index in 0..ready {
-                match self.serve(self.epoll.token(index), intake) {
-                    Outcome::Stalled => return Progress::Stalled,
-                    Outcome::Read(bytes) => left = left.saturating_sub(bytes),
-                    Outcome::Empty | Outcome::End => {}
-                }
-            }
-            self.connections.end_round();
-            if left == 0 {
-                return Progress::More;
-            }
         }
+    }
+
+    fn begin_round(&mut self) {
+        self.connections.end_round();
+        self.round = 0..self.epoll.poll();
     }
 
     /// Whether a drain would find room for every kind of read.
     pub fn has_room(&mut self, intake: &impl Intake) -> bool {
         self.release(intake);
         intake.has_room() && self.arena.has_room(DATAGRAMS_BYTES)
+    }
+
+    /// Whether `length` bytes can be read now. What made no event, such as the middle of a
+    /// long line, is given back first: no commit of a journal will ever do it.
+    fn make_room(&mut self, length: usize, intake: &impl Intake) -> bool {
+        if !self.arena.has_room(length) {
+            self.release(intake);
+        }
+        intake.has_room() && self.arena.has_room(length)
     }
 
     /// Housekeeping of the loop timer: kernel drop counters, accepting after a shortage.
@@ -227,7 +248,10 @@ impl Receiver {
             match socket::accept(self.sources[index].socket.as_raw_fd()) {
                 Accepted::Connection(socket, peer) => self.open(socket, index, peer),
                 Accepted::Empty => return accepted,
-                Accepted::Failed => self.count_accept_error(),
+                Accepted::Failed => {
+                    self.count_accept_error();
+                    return accepted;
+                }
                 Accepted::Exhausted => {
                     // The next tick tries again; until then the kernel keeps the queue.
                     self.count_accept_error();
@@ -301,10 +325,10 @@ impl Receiver {
     }
 
     pub(super) fn read_connection(&mut self, place: usize, intake: &mut impl Intake) -> Outcome {
-        let Some(connection) = self.connections.at(place) else { return Outcome::Empty };
-        if !intake.has_room() {
+        if !self.make_room(READ_BYTES, intake) {
             return Outcome::Stalled;
         }
+        let Some(connection) = self.connections.at(place) else { return Outcome::Empty };
         let Some(buffer) = self.arena.reserve(READ_BYTES) else { return Outcome::Stalled };
         let length = match socket::receive(&connection.socket, buffer) {
             Received::Bytes(length) => length,
@@ -328,10 +352,10 @@ impl Receiver {
     }
 
     pub(super) fn read_datagrams(&mut self, index: usize, intake: &mut impl Intake) -> Outcome {
-        let Some(datagrams) = &mut self.datagrams else { return Outcome::Empty };
-        if !intake.has_room() || !self.arena.has_room(DATAGRAMS_BYTES) {
+        if !self.make_room(DATAGRAMS_BYTES, intake) {
             return Outcome::Stalled;
         }
+        let Some(datagrams) = &mut self.datagrams else { return Outcome::Empty };
         let count = datagrams.receive(self.sources[index].socket.as_raw_fd());
         if count == 0 {
             return Outcome::Empty;
@@ -352,7 +376,7 @@ impl Receiver {
         }
         let start = self.arena.commit(length);
         let chunk = self.arena.chunk(start, length);
-        self.frames.of_datagrams(chunk);
+        self.frames.of_datagrams(chunk, self.line_limit);
         intake.take(&Read {
             listener: index,
             chunk,

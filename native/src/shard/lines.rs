@@ -36,6 +36,13 @@ impl Lines {
         self.region.listener(self.worker, listener, cell, 0)
     }
 
+    fn count_rejects(&self, listener: usize, rejects: &RejectCounts) {
+        for (index, count) in rejects.0.iter().enumerate().filter(|(_, count)| **count > 0) {
+            let cell = self.region.listener(self.worker, listener, cells::REJECTED, index);
+            add(cell, u64::from(*count));
+        }
+    }
+
     fn count_edits(&self, edits: &EditCounts) {
         for (index, count) in edits.0.iter().enumerate().filter(|(_, count)| **count > 0) {
             add(self.region.worker(self.worker, cells::EDITS, index), *count);
@@ -82,6 +89,16 @@ impl EditCounts {
     }
 }
 
+/// Counts in the order of [`Reject::ALL`].
+#[derive(Default)]
+struct RejectCounts([u32; Reject::ALL.len()]);
+
+impl RejectCounts {
+    fn total(&self) -> u32 {
+        self.0.iter().sum()
+    }
+}
+
 impl Intake for Lines {
     fn has_room(&self) -> bool {
         self.events.has_room() && self.dead.has_room()
@@ -112,28 +129,24 @@ impl Intake for Lines {
         // Listener indices and frames of one read are far below these types' ends.
         #[allow(clippy::cast_possible_truncation)]
         let source = read.listener as u16;
-        let mut edit_counts = EditCounts::default();
-        let mut rejected = 0_u32;
-        let events = self.events.batch();
+        let mut edits = EditCounts::default();
+        let mut rejects = RejectCounts::default();
+        let batch = self.events.batch();
         for (end, frame, is_utf8) in
             head.into_iter().chain(lines.map(|(end, frame)| (end, frame, is_utf8)))
         {
             let (reject, raw, length) = match frame {
                 Frame::Overlong { head, length } => (Reject::LineTooLong, head, length),
-                Frame::Line(line) => match self.decoder.decode(line, is_utf8, &mut events.lines) {
-                    Ok(edits) => {
-                        events.lines.push(b'\n');
-                        edit_counts.count(edits);
+                Frame::Line(line) => match self.decoder.decode(line, is_utf8, &mut batch.lines) {
+                    Ok(made) => {
+                        batch.lines.push(b'\n');
+                        edits.count(made);
                         continue;
                     }
                     Err(reject) => (reject, line, line.len() as u64),
                 },
             };
-            rejected += 1;
-            add(
-                self.region.listener(self.worker, read.listener, cells::REJECTED, reject as usize),
-                1,
-            );
+            rejects.0[reject as usize] += 1;
             let letter = DeadLetter {
                 received_ns: now_ns,
                 listener: &self.region.listeners()[read.listener],
@@ -144,15 +157,17 @@ impl Intake for Lines {
             };
             letter.write(&mut self.dead.batch().lines);
         }
+        let rejected = rejects.total();
         #[allow(clippy::cast_possible_truncation)]
         let accepted = count as u32 - rejected;
         if accepted > 0 {
-            events.add(source, accepted, now_ns, read.mark);
+            batch.add(source, accepted, now_ns, read.mark);
         }
         if rejected > 0 {
             self.dead.batch().add(source, rejected, now_ns, read.mark);
+            self.count_rejects(read.listener, &rejects);
         }
-        self.count_edits(&edit_counts);
+        self.count_edits(&edits);
         add(self.cell(read.listener, cells::ACCEPTED), count as u64);
         self.cell(read.listener, cells::DECODING).store(0, Ordering::Release);
         // Full batches go to the writer while the next are read.

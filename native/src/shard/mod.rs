@@ -82,7 +82,9 @@ impl Shard {
         if worker >= region.workers() || sources.len() != region.listeners().len() {
             return Err(Error::Invalid(format!("worker {worker}, {} sockets", sources.len())));
         }
-        let open = |journal| {
+        let open = |journal: counters::Journal| {
+            // A predecessor may have died while its disk was full.
+            region.worker(worker, cells::STALL, journal.index()).store(0, Ordering::Release);
             let options = journal::Options {
                 directory: directory(data_dir, journal, worker),
                 // Bounded by the number of workers a region can have.
