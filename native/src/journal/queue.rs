@@ -21,6 +21,8 @@ pub(super) enum Work {
     Write(Batch),
     /// Write the batch, if there is one, then sync.
     Sync(Option<Batch>),
+    /// Nothing came until the time for it: see what retention wants.
+    Tidy,
     Finish,
 }
 
@@ -203,8 +205,9 @@ impl Queue {
 
 /// The side of the writer thread.
 impl Queue {
-    /// Wait for the next thing to do. `sync_due`: when what is written has to be synced.
-    pub fn next(&self, sync_due: Option<Instant>) -> Work {
+    /// Wait for the next thing to do. `sync_due`: when what is written has to be synced;
+    /// `tidy_due`: when retention has to be looked at, whatever comes until then.
+    pub fn next(&self, sync_due: Option<Instant>, tidy_due: Option<Instant>) -> Work {
         let mut state = self.lock();
         loop {
             state.waiting = Waiting::No;
@@ -229,13 +232,14 @@ impl Queue {
                 }
                 return Work::Sync(batch);
             }
+            if tidy_due.is_some_and(|due| due <= now) {
+                return Work::Tidy;
+            }
             let due = [sync_due, parked_due].into_iter().flatten().min();
-            state = if let Some(due) = due {
-                state.waiting = Waiting::ForSealed;
-                self.wait_until(state, due)
-            } else {
-                state.waiting = Waiting::ForAny;
-                self.work.wait(state).unwrap_or_else(PoisonError::into_inner)
+            state.waiting = if due.is_some() { Waiting::ForSealed } else { Waiting::ForAny };
+            state = match due.into_iter().chain(tidy_due).min() {
+                Some(due) => self.wait_until(state, due),
+                None => self.work.wait(state).unwrap_or_else(PoisonError::into_inner),
             };
         }
     }

@@ -94,6 +94,10 @@ pub(super) struct Writer {
     unsynced_lines: usize,
     unsynced_lines_maximum: usize,
     sync_due: Option<Instant>,
+    /// When to look at retention again after an error.
+    tidy_after: Option<Instant>,
+    /// The sequence number behind everything written.
+    next_sequence: u64,
     segments_opened: u64,
     events_by_source: Vec<u64>,
     stall: Option<Stall>,
@@ -113,6 +117,7 @@ impl Writer {
         let retention =
             Retention::load(&options.directory, options.retention_bytes, options.retention_age)?;
         Ok(Self {
+            next_sequence: queue.durable_sequence(),
             queue,
             observer,
             directory: options.directory.clone(),
@@ -129,6 +134,7 @@ impl Writer {
             unsynced_lines: 0,
             unsynced_lines_maximum: options.queue_bytes / 2,
             sync_due: None,
+            tidy_after: None,
             segments_opened: 0,
             events_by_source: vec![0; options.sources.len()],
             stall: None,
@@ -147,6 +153,8 @@ impl Writer {
                     self.report(&error);
                     self.queue.pause(pause);
                     pause = (pause * 2).min(RETRY_MAXIMUM);
+                    // A full disk must not keep what retention would have deleted from it.
+                    self.enforce_retention();
                 }
             }
         }
@@ -174,7 +182,7 @@ impl Writer {
             }
             return Ok(true);
         }
-        match self.queue.next(self.sync_due) {
+        match self.queue.next(self.sync_due, self.tidy_due()) {
             Work::Write(batch) => {
                 self.pending.push_back(batch);
                 self.write_pending()?;
@@ -186,6 +194,7 @@ impl Writer {
                 }
                 self.sync()?;
             }
+            Work::Tidy => self.tidy(),
             Work::Finish => return Ok(false),
         }
         Ok(true)
@@ -214,6 +223,7 @@ impl Writer {
             let parts = self.encoder.encode(batch).map_err(Error::Invalid)?;
             self.unsynced_bytes += segment.append(parts)?;
             self.unsynced_lines += batch.lines.len();
+            self.next_sequence = batch.next_sequence();
         }
         self.unsynced.extend(self.pending.pop_front());
         if self.unsynced_lines >= self.unsynced_lines_maximum {
@@ -281,12 +291,61 @@ impl Writer {
             self.queue.set_stall(None);
             self.observer.stalled(None);
         }
-        let live_bytes = self.segment.as_ref().map_or(0, Segment::bytes);
-        if self.retention.enforce(live_bytes).is_err() {
-            // Not worth a stall: the segment is only deleted later.
-            self.queue.count_error();
-        }
+        self.enforce_retention();
         self.queue.wake().signal();
+    }
+
+    /// When something is too old that no commit will delete, because none comes.
+    fn tidy_due(&self) -> Option<Instant> {
+        let live = self.idle_segment().and_then(|segment| {
+            let left = self.retention.left(segment.last_write())?;
+            Some(left.max(self.segment_age.saturating_sub(segment.opened().elapsed())))
+        });
+        let left = self.retention.oldest_left().into_iter().chain(live).min()?;
+        Instant::now().checked_add(left).max(self.tidy_after)
+    }
+
+    /// Delete what became too old while nothing was written, the last segment included.
+    fn tidy(&mut self) {
+        let is_old = |segment: &Segment| {
+            self.is_full(segment)
+                && self.retention.left(segment.last_write()) == Some(Duration::ZERO)
+        };
+        if self.idle_segment().is_some_and(is_old)
+            && let Some(segment) = self.segment.take()
+        {
+            self.retention.add(segment.into_closed());
+        }
+        if self.segment.is_none() && self.retention.newest_left() == Some(Duration::ZERO) {
+            // An empty segment keeps the numbers; the next batch goes into it.
+            match Segment::create(&self.directory, self.next_sequence) {
+                Ok(_) => self.note_retention(|retention| retention.enforce(0, 0)),
+                Err(error) => self.note_retention(|_| Err(error)),
+            }
+        } else {
+            self.enforce_retention();
+        }
+    }
+
+    /// The live segment, if everything in it is durable.
+    fn idle_segment(&self) -> Option<&Segment> {
+        self.segment.as_ref().filter(|segment| segment.bytes() > 0 && self.unsynced.is_empty())
+    }
+
+    fn enforce_retention(&mut self) {
+        let live_bytes = self.segment.as_ref().map_or(0, Segment::bytes);
+        // Without a live segment only the newest of the others says where the numbers go on.
+        let kept = usize::from(self.segment.is_none());
+        self.note_retention(|retention| retention.enforce(live_bytes, kept));
+    }
+
+    fn note_retention(&mut self, attempt: impl FnOnce(&mut Retention) -> Result<()>) {
+        // Not worth a stall: the segment is only deleted later.
+        self.tidy_after = None;
+        if attempt(&mut self.retention).is_err() {
+            self.queue.count_error();
+            self.tidy_after = Instant::now().checked_add(RETRY_MAXIMUM);
+        }
     }
 
     fn report(&mut self, error: &Error) {

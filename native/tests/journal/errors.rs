@@ -2,12 +2,15 @@
 
 use std::ffi::CString;
 use std::fs;
+use std::io::Write;
 use std::path::Path;
 use std::time::Duration;
 
 use _native::journal::{Compression, Stall, Start, verify_directory};
 
-use crate::support::{Directory, append, close, expected_lines, open, options, read_lines};
+use crate::support::{
+    Directory, append, append_batch, close, expected_lines, open, options, read_lines,
+};
 
 /// A real file system of this many bytes, or `None` where the test may not mount one.
 struct SmallDisk(Directory);
@@ -91,6 +94,30 @@ fn a_full_disk_stalls_and_resumes_with_nothing_lost() {
 fn a_full_disk_stalls_and_resumes_with_compression() {
     // Level -7 hardly compresses, so that the disk is full soon.
     fill_and_free(Compression::Zstd(-7));
+}
+
+#[test]
+fn retention_frees_a_disk_that_was_full_before() {
+    let Some(disk) = SmallDisk::mount(1 << 20) else { return };
+    let shard = disk.path().join("shard-0000");
+    let mut options = options(&shard);
+    options.segment_bytes = 100 << 10;
+    let (mut journal, _, watch) = open(&options);
+    for _ in 0..5 {
+        append_batch(&mut journal, &watch, 0, 3000);
+    }
+    let end = journal.next_sequence();
+    close(journal);
+    let mut ballast = fs::File::create(disk.path().join("ballast")).unwrap();
+    while ballast.write_all(&[0; 4096]).is_ok() {}
+
+    options.retention_bytes = Some(300 << 10);
+    let (mut journal, _, watch) = open(&options);
+    append_batch(&mut journal, &watch, 0, 1000);
+    assert_eq!(watch.seen().stalls, [Some(Stall::NoSpace), None]);
+    close(journal);
+    let lines = read_lines(&shard, Start::Oldest);
+    assert!(lines.len() < 300 << 10 && lines.ends_with(&expected_lines(end..end + 1000)));
 }
 
 #[test]

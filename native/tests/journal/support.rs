@@ -153,6 +153,15 @@ pub fn append_batch(journal: &mut Journal, watch: &Watch, source: u16, count: u3
     watch.wait("durable", |seen| seen.next_sequence == end);
 }
 
+/// Look until it is true: for facts of the file system that nobody tells of.
+pub fn await_true(is_true: impl Fn() -> bool) {
+    let deadline = Instant::now() + PATIENCE;
+    while !is_true() {
+        assert!(Instant::now() < deadline, "still not true");
+        std::thread::yield_now();
+    }
+}
+
 pub fn close(journal: Journal) -> Closed {
     journal.close(PATIENCE)
 }

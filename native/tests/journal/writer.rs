@@ -1,14 +1,16 @@
 //! What is written is durable, in order, readable by others, and bounded.
 
+use std::fs::{self, File};
 use std::io;
 use std::path::Path;
 use std::process::Command;
-use std::time::Duration;
+use std::time::{Duration, SystemTime};
 
 use _native::journal::{Compression, Journal, Start, verify_directory};
 
 use crate::support::{
-    Directory, Watch, append, append_batch, close, expected_lines, open, options, read_lines,
+    Directory, Watch, append, append_batch, await_true, close, expected_lines, open, options,
+    read_lines,
 };
 
 /// Lines of every size around the blocks of a raw frame, in batches of every kind.
@@ -186,6 +188,61 @@ fn retention_never_deletes_the_live_segment() {
     // The numbers go on, although nearly everything was deleted.
     let (journal, recovery, _) = open(&options);
     assert_eq!((recovery.next_sequence, journal.next_sequence()), (5, 5));
+}
+
+#[test]
+fn what_is_too_old_is_deleted_although_nothing_is_written() {
+    let directory = Directory::new();
+    let mut options = options(directory.path());
+    options.segment_bytes = 1;
+    let (mut journal, _, watch) = open(&options);
+    for _ in 0..3 {
+        append_batch(&mut journal, &watch, 0, 1);
+    }
+    close(journal);
+    for path in &directory.segments()[..2] {
+        let file = File::options().write(true).open(path).unwrap();
+        file.set_modified(SystemTime::UNIX_EPOCH).unwrap();
+    }
+    options.retention_age = Some(Duration::from_secs(3600));
+    let (journal, ..) = open(&options);
+    await_true(|| directory.segments().len() == 1);
+    close(journal);
+    assert_eq!(read_lines(directory.path(), Start::Oldest), expected_lines(2..3));
+}
+
+#[test]
+fn an_idle_shard_ages_out_and_its_numbers_go_on() {
+    let directory = Directory::new();
+    let mut options = options(directory.path());
+    options.segment_age = Duration::ZERO;
+    options.retention_age = Some(Duration::from_millis(1));
+    let (mut journal, _, watch) = open(&options);
+    for end in [5, 10] {
+        append_batch(&mut journal, &watch, 0, 5);
+        let empty = directory.path().join(format!("{end:020}.ndjson.zst"));
+        await_true(|| directory.segments() == [empty.clone()]);
+        assert_eq!(fs::metadata(&empty).unwrap().len(), 0);
+    }
+    close(journal);
+    let (journal, recovery, _) = open(&options);
+    assert_eq!((recovery.next_sequence, journal.next_sequence()), (10, 10));
+}
+
+#[test]
+fn a_last_segment_that_is_too_old_at_the_start_leaves_its_number() {
+    let directory = Directory::new();
+    let mut options = options(directory.path());
+    let (mut journal, ..) = open(&options);
+    append(&mut journal, 0, 7);
+    close(journal);
+    options.retention_age = Some(Duration::ZERO);
+    let (mut journal, _, watch) = open(&options);
+    let empty = directory.path().join("00000000000000000007.ndjson.zst");
+    await_true(|| directory.segments() == [empty.clone()]);
+    append_batch(&mut journal, &watch, 0, 3);
+    close(journal);
+    assert_eq!(read_lines(directory.path(), Start::Oldest), expected_lines(7..10));
 }
 
 #[test]
