@@ -127,7 +127,14 @@ impl Journal {
         self.queue.stall()
     }
 
-    /// A nonblocking eventfd, readable after a commit and when a stall begins or ends.
+    /// False when the writer thread ended although the journal is open: nothing becomes durable
+    /// any more, and only a new process helps. [`Self::wake_fd`] becomes readable then.
+    pub fn is_alive(&self) -> bool {
+        !self.queue.is_finished()
+    }
+
+    /// A nonblocking eventfd, readable after a commit, when a stall begins or ends, and when
+    /// the writer thread does.
     pub fn wake_fd(&self) -> RawFd {
         self.queue.wake().descriptor()
     }

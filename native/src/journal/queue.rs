@@ -198,6 +198,10 @@ impl Queue {
         self.lock().stall.clone()
     }
 
+    pub fn is_finished(&self) -> bool {
+        self.lock().finished
+    }
+
     pub fn wake(&self) -> &Wake {
         &self.wake
     }

@@ -6,10 +6,10 @@ use std::io::Write;
 use std::path::Path;
 use std::time::Duration;
 
-use _native::journal::{Compression, Stall, Start, verify_directory};
+use _native::journal::{Commit, Compression, Journal, Observer, Stall, Start, verify_directory};
 
 use crate::support::{
-    Directory, append, append_batch, close, expected_lines, open, options, read_lines,
+    Directory, append, append_batch, await_true, close, expected_lines, open, options, read_lines,
 };
 
 /// A real file system of this many bytes, or `None` where the test may not mount one.
@@ -94,6 +94,32 @@ fn a_full_disk_stalls_and_resumes_with_nothing_lost() {
 fn a_full_disk_stalls_and_resumes_with_compression() {
     // Level -7 hardly compresses, so that the disk is full soon.
     fill_and_free(Compression::Zstd(-7));
+}
+
+/// An observer with a bug.
+struct Broken;
+
+impl Observer for Broken {
+    fn committed(&mut self, _: &Commit<'_>) {
+        panic!("a bug in the observer");
+    }
+
+    fn stalled(&mut self, _: Option<Stall>) {}
+}
+
+#[test]
+fn the_owner_learns_that_the_writer_thread_is_dead() {
+    let directory = Directory::new();
+    let (mut journal, _) = Journal::open(&options(directory.path()), Box::new(Broken)).unwrap();
+    assert!(journal.is_alive());
+    append(&mut journal, 0, 3);
+    journal.publish();
+    await_true(|| !journal.is_alive());
+    assert!(journal.stall().unwrap().1.contains("panicked"));
+    append(&mut journal, 1, 4);
+    let closed = close(journal);
+    assert_eq!((closed.lost, closed.durable_sequence), (vec![0, 4], 3));
+    assert_eq!(read_lines(directory.path(), Start::Oldest), expected_lines(0..3));
 }
 
 #[test]
