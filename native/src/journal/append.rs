@@ -86,6 +86,13 @@ impl Journal {
         }
     }
 
+    /// Have everything added so far synced at once and not after the sync interval: for an
+    /// owner that cannot go on before something is durable.
+    pub fn sync_now(&mut self) {
+        self.publish();
+        self.queue.sync_now();
+    }
+
     /// False while as much as the queue may hold waits for the disk: stop reading then, until
     /// [`Self::wake_fd`] becomes readable.
     pub fn has_room(&self) -> bool {

@@ -45,6 +45,8 @@ struct State {
     parked: Option<Batch>,
     spare: Vec<Batch>,
     waiting: Waiting,
+    /// The loop does not want to wait for the sync interval.
+    hurry: bool,
     closing: bool,
     /// When to give up while closing.
     deadline: Option<Instant>,
@@ -85,6 +87,7 @@ impl Queue {
             parked: None,
             spare: Vec::new(),
             waiting: Waiting::No,
+            hurry: false,
             closing: false,
             deadline: None,
             finished: false,
@@ -138,6 +141,15 @@ impl Queue {
             drop(state);
             self.work.notify_one();
         }
+    }
+
+    /// Have the writer thread write what is published and sync it without further delay.
+    pub fn sync_now(&self) {
+        let mut state = self.lock();
+        state.hurry = true;
+        state.waiting = Waiting::No;
+        drop(state);
+        self.work.notify_one();
     }
 
     /// Have the writer thread make everything durable and end, or give up at `deadline`.
@@ -227,10 +239,11 @@ impl Queue {
             }
             let published = state.parked.as_ref().and_then(|batch| batch.published);
             let parked_due = published.map(|published| published + self.sync_interval);
-            if sync_now || parked_due.is_some_and(|due| due <= now) {
+            if sync_now || state.hurry || parked_due.is_some_and(|due| due <= now) {
                 // Sealed batches come before the parked one; only when there are none it joins.
                 let joins = state.sealed.is_empty();
                 let batch = if joins { state.parked.take() } else { None };
+                state.hurry &= !joins;
                 if let Some(batch) = &batch {
                     self.account(&mut state, batch);
                 }

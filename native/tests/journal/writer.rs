@@ -263,6 +263,27 @@ fn the_queue_is_bounded_and_room_comes_back() {
 }
 
 #[test]
+fn a_sync_can_be_had_at_once() {
+    let directory = Directory::new();
+    let mut options = options(directory.path());
+    options.sync_interval = Duration::from_secs(3600);
+    options.batch_bytes = 1000;
+    let (mut journal, _, watch) = open(&options);
+    journal.sync_now();
+    // Nothing, half a batch, and full batches with half a one behind.
+    for drains in [1, 20] {
+        for _ in 0..drains {
+            append(&mut journal, 0, 7);
+            journal.publish();
+        }
+        journal.sync_now();
+        let end = journal.next_sequence();
+        watch.wait("a sync", |seen| seen.next_sequence == end);
+    }
+    close(journal);
+}
+
+#[test]
 fn the_numbers_go_on_after_a_restart() {
     let directory = Directory::new();
     let mut end = 0;
