@@ -11,11 +11,13 @@ use std::fs;
 use std::os::fd::RawFd;
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::sync::{Condvar, Mutex, MutexGuard, PoisonError};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use _native::journal::{Stall, Start, verify_directory};
 
-use support::{Directory, append, append_batch, close, expected_lines, open, options, read_lines};
+use support::{
+    Directory, append, append_batch, await_true, close, expected_lines, open, options, read_lines,
+};
 
 /// How many of the next calls fail.
 static FAILURES: AtomicU32 = AtomicU32::new(0);
@@ -104,10 +106,30 @@ fn closing_while_syncs_fail_reports_the_lost_and_cuts_them_out() {
     FAILURES.store(u32::MAX, Ordering::SeqCst);
     append(&mut journal, 0, 2);
     append(&mut journal, 1, 3);
-    let closed = journal.close(Duration::from_millis(10));
+    let closed = journal.close(Instant::now() + Duration::from_millis(10));
     assert_eq!((closed.lost, closed.durable_sequence), (vec![2, 3], 5));
     assert_eq!(read_lines(directory.path(), Start::Oldest), expected_lines(0..5));
     assert_eq!(watch.seen().by_source, [5, 0]);
+}
+
+#[test]
+fn two_journals_close_under_one_deadline() {
+    let _turn = turn();
+    let directories = [Directory::new(), Directory::new()];
+    let mut journals = directories.each_ref().map(|directory| open(&options(directory.path())).0);
+    for journal in &mut journals {
+        append(journal, 0, 5);
+    }
+    let deadline = Instant::now() + Duration::from_secs(3600);
+    for journal in &mut journals {
+        journal.begin_close(deadline);
+    }
+    // Neither is waited for, and both make everything durable.
+    await_true(|| journals.iter().all(|journal| journal.durable_sequence() == 5));
+    await_true(|| journals.iter().all(|journal| !journal.is_alive()));
+    for journal in journals {
+        assert_eq!(journal.close(deadline).lost, [0, 0]);
+    }
 }
 
 #[test]
@@ -118,7 +140,7 @@ fn closing_does_not_wait_for_a_disk_that_does_not_answer() {
     append_batch(&mut journal, &watch, 0, 5);
     hold(true);
     append(&mut journal, 1, 3);
-    let closed = journal.close(Duration::from_millis(10));
+    let closed = journal.close(Instant::now() + Duration::from_millis(10));
     assert_eq!((closed.lost, closed.durable_sequence), (vec![0, 3], 5));
     hold(false);
     // The thread that was left behind takes back what was counted as lost.

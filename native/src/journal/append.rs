@@ -151,19 +151,23 @@ impl Journal {
         self.queue.wake().acknowledge();
     }
 
+    /// Begin what [`Self::close`] waits for, so that several journals close at the same time.
+    /// Nothing may be added afterwards.
+    pub fn begin_close(&mut self, deadline: Instant) {
+        self.publish();
+        self.queue.close(deadline);
+    }
+
     /// Make everything durable and stop. What is not by the deadline is lost, counted, and cut
     /// out of the files. With a disk that does not even answer, the writer thread is left
     /// behind after a second more.
-    pub fn close(mut self, deadline: Duration) -> Closed {
+    pub fn close(mut self, deadline: Instant) -> Closed {
         self.shut_down(deadline)
     }
 
-    fn shut_down(&mut self, deadline: Duration) -> Closed {
-        self.publish();
-        let deadline = Instant::now().checked_add(deadline);
-        self.queue.close(deadline);
-        let finished =
-            self.queue.wait_finished(deadline.and_then(|deadline| deadline.checked_add(GRACE)));
+    fn shut_down(&mut self, deadline: Instant) -> Closed {
+        self.begin_close(deadline);
+        let finished = self.queue.wait_finished(deadline + GRACE);
         if let Some(thread) = self.thread.take().filter(|_| finished) {
             // A writer that panicked has left its batches undurable, which says it all.
             let _ = thread.join();
@@ -175,7 +179,7 @@ impl Journal {
 impl Drop for Journal {
     fn drop(&mut self) {
         if self.thread.is_some() {
-            self.shut_down(DROP_DEADLINE);
+            self.shut_down(Instant::now() + DROP_DEADLINE);
         }
     }
 }

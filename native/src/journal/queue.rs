@@ -47,8 +47,7 @@ struct State {
     waiting: Waiting,
     /// The loop does not want to wait for the sync interval.
     hurry: bool,
-    closing: bool,
-    /// When to give up while closing.
+    /// Set when the journal closes: when to give up.
     deadline: Option<Instant>,
     finished: bool,
     /// The loop has counted what is not durable as lost; nothing may become durable any more.
@@ -88,7 +87,6 @@ impl Queue {
             spare: Vec::new(),
             waiting: Waiting::No,
             hurry: false,
-            closing: false,
             deadline: None,
             finished: false,
             abandoned: false,
@@ -153,26 +151,21 @@ impl Queue {
     }
 
     /// Have the writer thread make everything durable and end, or give up at `deadline`.
-    pub fn close(&self, deadline: Option<Instant>) {
+    pub fn close(&self, deadline: Instant) {
         let mut state = self.lock();
         if let Some(parked) = state.parked.take() {
             self.account(&mut state, &parked);
             state.sealed.push_back(parked);
         }
-        state.closing = true;
-        state.deadline = deadline;
+        state.deadline = Some(deadline);
         drop(state);
         self.work.notify_one();
     }
 
     /// Wait for the writer thread to end, at most until `deadline`; whether it did.
-    pub fn wait_finished(&self, deadline: Option<Instant>) -> bool {
+    pub fn wait_finished(&self, deadline: Instant) -> bool {
         let mut state = self.lock();
         while !state.finished {
-            let Some(deadline) = deadline else {
-                state = self.finished.wait(state).unwrap_or_else(PoisonError::into_inner);
-                continue;
-            };
             let left = deadline.saturating_duration_since(Instant::now());
             if left.is_zero() {
                 return false;
@@ -229,12 +222,12 @@ impl Queue {
             state.waiting = Waiting::No;
             let now = Instant::now();
             let sync_now = sync_due.is_some_and(|due| due <= now);
-            if (!sync_now || state.closing)
+            if (!sync_now || state.deadline.is_some())
                 && let Some(batch) = state.sealed.pop_front()
             {
                 return Work::Write(batch);
             }
-            if state.closing {
+            if state.deadline.is_some() {
                 return if sync_due.is_some() { Work::Sync(None) } else { Work::Finish };
             }
             let published = state.parked.as_ref().and_then(|batch| batch.published);
@@ -275,8 +268,7 @@ impl Queue {
 
     /// Whether it is time to give up.
     pub fn is_expired(&self) -> bool {
-        let state = self.lock();
-        state.closing && state.deadline.is_some_and(|deadline| deadline <= Instant::now())
+        self.lock().deadline.is_some_and(|deadline| deadline <= Instant::now())
     }
 
     /// Take note that `batches` are durable and keep their buffers for reuse. False when they

@@ -203,7 +203,7 @@ impl Shard {
         let Lines { events, dead, region, worker, .. } = self.lines;
         let mut lost = 0;
         for journal in [events, dead] {
-            let closed = journal.close(deadline.saturating_duration_since(Instant::now()));
+            let closed = journal.close(deadline);
             for (listener, count) in closed.lost.iter().enumerate() {
                 let cell =
                     region.listener(worker, listener, cells::LOST, cells::LOST_DRAIN_DEADLINE);

@@ -4,7 +4,7 @@ use std::ffi::CString;
 use std::fs;
 use std::io::Write;
 use std::path::Path;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use _native::journal::{Commit, Compression, Journal, Observer, Stall, Start, verify_directory};
 
@@ -159,7 +159,7 @@ fn closing_on_a_full_disk_counts_what_is_lost_and_leaves_whole_batches() {
         }
     }
     let end = journal.next_sequence();
-    let closed = journal.close(Duration::from_millis(50));
+    let closed = journal.close(Instant::now() + Duration::from_millis(50));
     assert!(closed.lost[0] > 0 && closed.lost[1] > 0);
     let seen = watch.seen();
     assert_eq!(closed.lost.iter().sum::<u64>(), end - closed.durable_sequence);

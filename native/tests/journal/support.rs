@@ -163,7 +163,7 @@ pub fn await_true(is_true: impl Fn() -> bool) {
 }
 
 pub fn close(journal: Journal) -> Closed {
-    journal.close(PATIENCE)
+    journal.close(Instant::now() + PATIENCE)
 }
 
 pub fn read_lines(directory: &Path, start: Start) -> String {
