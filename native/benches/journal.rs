@@ -65,6 +65,7 @@ fn measure(directory: &Path, name: &str, compression: Compression) {
         directory: directory.to_owned(),
         shard: 0,
         sources: vec!["tcp".into()],
+        durable_sequence: None,
         compression,
         sync_interval: Duration::from_millis(25),
         segment_bytes: 256 << 20,

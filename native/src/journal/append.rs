@@ -47,7 +47,7 @@ impl Journal {
         let directory = &options.directory;
         create_directory(directory)?;
         let lock = DirectoryLock::acquire(directory)?;
-        let recovery = recover_locked(directory)?;
+        let recovery = recover_locked(directory, options.durable_sequence)?;
         let first_sequence = recovery.next_sequence;
         let queue = Arc::new(Queue::new(
             options.sources.len(),

@@ -45,23 +45,27 @@ pub struct Damage {
 
 /// Cut the torn tail of a journal that nobody writes to, and make the rest durable.
 /// Fails when a writer is at work there. A directory that does not exist is an empty journal.
-pub fn recover(directory: &Path) -> Result<Recovery> {
+///
+/// `durable_sequence`: everything below it is known to have been synced. Its data is not read,
+/// which otherwise takes as long as reading the last segment does.
+pub fn recover(directory: &Path, durable_sequence: Option<u64>) -> Result<Recovery> {
     if !directory.exists() {
         return Ok(Recovery { next_sequence: 0, cut: None, damage: Vec::new(), segments: 0 });
     }
     let _lock = DirectoryLock::acquire(directory)?;
-    recover_locked(directory)
+    recover_locked(directory, durable_sequence)
 }
 
 /// [`recover`] for the holder of the directory's lock.
-pub(super) fn recover_locked(directory: &Path) -> Result<Recovery> {
+pub(super) fn recover_locked(directory: &Path, durable_sequence: Option<u64>) -> Result<Recovery> {
+    let durable = durable_sequence.unwrap_or(0);
     let segments = list_segments(directory)?;
     let mut recovery =
         Recovery { next_sequence: 0, cut: None, damage: Vec::new(), segments: segments.len() };
     for (back, segment) in segments.iter().rev().enumerate() {
         // An empty segment still says by its name how far the numbers were given out.
         recovery.next_sequence = recovery.next_sequence.max(segment.first_sequence);
-        if let Some(next_sequence) = recover_segment(segment, back == 0, &mut recovery)? {
+        if let Some(next_sequence) = recover_segment(segment, durable, back == 0, &mut recovery)? {
             recovery.next_sequence = recovery.next_sequence.max(next_sequence);
             break;
         }
@@ -74,6 +78,7 @@ pub(super) fn recover_locked(directory: &Path) -> Result<Recovery> {
 /// last batch, if it has one.
 fn recover_segment(
     segment: &SegmentName,
+    durable_sequence: u64,
     is_last: bool,
     recovery: &mut Recovery,
 ) -> Result<Option<u64>> {
@@ -82,7 +87,15 @@ fn recover_segment(
     let mut offset = 0;
     let mut next_sequence = None;
     loop {
-        match scan.step(offset, Check::Data)? {
+        let is_durable = next_sequence.unwrap_or(segment.first_sequence) < durable_sequence;
+        let mut step = scan.step(offset, if is_durable { Check::Metadata } else { Check::Data })?;
+        if let Step::Batch(metadata) = &step
+            && is_durable
+            && metadata.next_sequence() > durable_sequence
+        {
+            step = scan.step(offset, Check::Data)?;
+        }
+        match step {
             Step::Batch(metadata) => {
                 next_sequence = Some(metadata.next_sequence());
                 offset += metadata.stored_length();

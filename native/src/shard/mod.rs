@@ -89,6 +89,7 @@ impl Shard {
                 #[allow(clippy::cast_possible_truncation)]
                 shard: worker as u32,
                 sources: region.listeners().to_vec(),
+                durable_sequence: None,
                 compression: keeping.compression,
                 sync_interval: keeping.sync_interval,
                 segment_bytes: keeping.segment_bytes,

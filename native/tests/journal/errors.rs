@@ -140,7 +140,7 @@ fn retention_frees_a_disk_that_was_full_before() {
     options.retention_bytes = Some(300 << 10);
     let (mut journal, _, watch) = open(&options);
     append_batch(&mut journal, &watch, 0, 1000);
-    assert_eq!(watch.seen().stalls, [Some(Stall::NoSpace), None]);
+    watch.wait("the end of the stall", |seen| seen.stalls == [Some(Stall::NoSpace), None]);
     close(journal);
     let lines = read_lines(&shard, Start::Oldest);
     assert!(lines.len() < 300 << 10 && lines.ends_with(&expected_lines(end..end + 1000)));

@@ -94,12 +94,48 @@ fn damage_before_intact_batches_is_reported_and_kept() {
         let damaged = copy(directory.path());
         let path = damaged.segments().remove(0);
         flip(&path, offset, 3);
-        let recovery = recover(damaged.path()).unwrap();
+        let recovery = recover(damaged.path(), None).unwrap();
         assert_eq!((recovery.next_sequence, recovery.cut), (15, None), "at {offset}");
         let damage = &recovery.damage[0];
         assert_eq!((damage.offset, damage.bytes), (ends[1], ends[2] - ends[1]));
         assert_eq!(fs::metadata(&path).unwrap().len(), ends[3]);
     }
+}
+
+#[test]
+fn recovery_verifies_data_from_the_durable_sequence_on() {
+    let directory = Directory::new();
+    let ends = three_batches(directory.path(), Compression::None);
+    let flipped = |batch: usize, durable_sequence| {
+        let damaged = copy(directory.path());
+        // The last byte of a batch is one of its data.
+        flip(&damaged.segments()[0], ends[batch] - 1, 0);
+        let recovery = recover(damaged.path(), durable_sequence).unwrap();
+        let cut = recovery.cut.map(|cut| cut.offset);
+        (recovery.next_sequence, recovery.damage.len(), cut)
+    };
+    for durable_sequence in [None, Some(0), Some(5)] {
+        assert_eq!(flipped(2, durable_sequence), (15, 1, None));
+    }
+    for durable_sequence in [Some(10), Some(12), Some(15), Some(99)] {
+        assert_eq!(flipped(2, durable_sequence), (15, 0, None));
+    }
+    for durable_sequence in [None, Some(5), Some(10), Some(12)] {
+        assert_eq!(flipped(3, durable_sequence), (10, 0, Some(ends[2])));
+    }
+    assert_eq!(flipped(3, Some(15)), (15, 0, None));
+}
+
+#[test]
+fn a_torn_tail_is_cut_whatever_is_said_to_be_durable() {
+    let directory = Directory::new();
+    let ends = three_batches(directory.path(), Compression::None);
+    truncate(&directory.segments()[0], ends[3] - 1);
+    let mut options = options(directory.path());
+    options.durable_sequence = Some(15);
+    let (journal, recovery, _) = open(&options);
+    assert_eq!((recovery.next_sequence, recovery.cut.unwrap().offset), (10, ends[2]));
+    close(journal);
 }
 
 #[test]
@@ -199,11 +235,11 @@ fn a_batch_of_several_sources_accounts_for_each() {
 #[test]
 fn recover_needs_no_writer_and_refuses_to_disturb_one() {
     let directory = Directory::new();
-    let none = recover(&directory.path().join("none")).unwrap();
+    let none = recover(&directory.path().join("none"), None).unwrap();
     assert_eq!((none.next_sequence, none.segments), (0, 0));
     let (journal, ..) = open(&options(directory.path()));
-    assert!(recover(directory.path()).is_err());
+    assert!(recover(directory.path(), None).is_err());
     close(journal);
-    assert!(recover(directory.path()).is_ok());
+    assert!(recover(directory.path(), None).is_ok());
     assert!(Journal::open(&options(directory.path()), Box::new(Watch::default())).is_ok());
 }

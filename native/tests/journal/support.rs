@@ -54,6 +54,7 @@ pub fn options(directory: &Path) -> Options {
         directory: directory.to_owned(),
         shard: 3,
         sources: SOURCES.map(String::from).to_vec(),
+        durable_sequence: None,
         compression: Compression::None,
         sync_interval: Duration::from_millis(5),
         segment_bytes: 256 << 20,
