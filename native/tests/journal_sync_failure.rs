@@ -9,11 +9,11 @@ mod support;
 
 use std::fs;
 use std::os::fd::RawFd;
-use std::sync::atomic::{AtomicU32, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
 use std::sync::{Condvar, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
-use _native::journal::{Stall, Start, verify_directory};
+use _native::journal::{Stall, Start, events_since, recover, verify_directory};
 
 use support::{
     Directory, append, append_batch, await_true, close, expected_lines, open, options, read_lines,
@@ -21,6 +21,8 @@ use support::{
 
 /// How many of the next calls fail.
 static FAILURES: AtomicU32 = AtomicU32::new(0);
+/// Whether no file can be cut.
+static UNCUTTABLE: AtomicBool = AtomicBool::new(false);
 /// Whether calls have to wait.
 static HELD: (Mutex<bool>, Condvar) = (Mutex::new(false), Condvar::new());
 static TURN: Mutex<()> = Mutex::new(());
@@ -28,6 +30,7 @@ static TURN: Mutex<()> = Mutex::new(());
 fn turn() -> MutexGuard<'static, ()> {
     let turn = TURN.lock().unwrap_or_else(PoisonError::into_inner);
     FAILURES.store(0, Ordering::SeqCst);
+    UNCUTTABLE.store(false, Ordering::SeqCst);
     hold(false);
     turn
 }
@@ -51,6 +54,19 @@ pub unsafe extern "C" fn fdatasync(descriptor: RawFd) -> libc::c_int {
     }
     // SAFETY: the call takes no pointers.
     unsafe { libc::syscall(libc::SYS_fdatasync, descriptor) }.try_into().unwrap_or(-1)
+}
+
+/// # Safety
+/// None needed: like the system's function it only takes numbers.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn ftruncate64(descriptor: RawFd, length: libc::off64_t) -> libc::c_int {
+    if UNCUTTABLE.load(Ordering::SeqCst) {
+        // SAFETY: errno of this thread is always there.
+        unsafe { *libc::__errno_location() = libc::EIO };
+        return -1;
+    }
+    // SAFETY: the call takes no pointers.
+    unsafe { libc::syscall(libc::SYS_ftruncate, descriptor, length) }.try_into().unwrap_or(-1)
 }
 
 #[test]
@@ -107,9 +123,30 @@ fn closing_while_syncs_fail_reports_the_lost_and_cuts_them_out() {
     append(&mut journal, 0, 2);
     append(&mut journal, 1, 3);
     let closed = journal.close(Instant::now() + Duration::from_millis(10));
-    assert_eq!((closed.lost, closed.durable_sequence), (vec![2, 3], 5));
+    assert_eq!((closed.lost, closed.durable_sequence, closed.cut), (vec![2, 3], 5, true));
     assert_eq!(read_lines(directory.path(), Start::Oldest), expected_lines(0..5));
     assert_eq!(watch.seen().by_source, [5, 0]);
+    // Whoever has read the lost events will not see their numbers on others.
+    FAILURES.store(0, Ordering::SeqCst);
+    assert_eq!(open(&options(directory.path())).0.next_sequence(), 10);
+}
+
+#[test]
+fn closing_says_when_the_lost_may_be_found_in_the_files() {
+    let _turn = turn();
+    let directory = Directory::new();
+    let (mut journal, _, watch) = open(&options(directory.path()));
+    append_batch(&mut journal, &watch, 0, 5);
+    FAILURES.store(u32::MAX, Ordering::SeqCst);
+    UNCUTTABLE.store(true, Ordering::SeqCst);
+    append(&mut journal, 1, 3);
+    journal.publish();
+    watch.wait("a failed sync", |seen| !seen.stalls.is_empty());
+    let closed = journal.close(Instant::now());
+    assert_eq!((closed.lost, closed.durable_sequence, closed.cut), (vec![0, 3], 5, false));
+    assert_eq!(recover(directory.path(), Some(5)).unwrap().next_sequence, 8);
+    let found = events_since(directory.path(), 5).unwrap();
+    assert_eq!(found, (8, vec![("udp-5140".to_owned(), 3)]));
 }
 
 #[test]
@@ -140,12 +177,15 @@ fn closing_does_not_wait_for_a_disk_that_does_not_answer() {
     append_batch(&mut journal, &watch, 0, 5);
     hold(true);
     append(&mut journal, 1, 3);
+    journal.publish();
+    // A reader may be ahead of the disk.
+    await_true(|| read_lines(directory.path(), Start::Oldest) == expected_lines(0..8));
     let closed = journal.close(Instant::now() + Duration::from_millis(10));
-    assert_eq!((closed.lost, closed.durable_sequence), (vec![0, 3], 5));
+    assert_eq!((closed.lost, closed.durable_sequence, closed.cut), (vec![0, 3], 5, false));
     hold(false);
-    // The thread that was left behind takes back what was counted as lost.
-    while read_lines(directory.path(), Start::Oldest) != expected_lines(0..5) {
-        std::thread::yield_now();
-    }
+    // The thread that was left behind takes back what was counted as lost, but not its numbers.
+    await_true(|| recover(directory.path(), None).is_ok());
+    assert_eq!(read_lines(directory.path(), Start::Oldest), expected_lines(0..5));
+    assert_eq!(open(&options(directory.path())).0.next_sequence(), 8);
     assert_eq!(watch.seen().by_source, [5, 0]);
 }

@@ -33,8 +33,12 @@ pub struct Journal {
 /// What is left when a journal is closed.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Closed {
-    /// Events that could not be made durable, by source; they are not in the files either.
+    /// Events that could not be made durable, by source.
     pub lost: Vec<u64>,
+    /// Whether the lost events are out of the files. False when the disk did not let them be
+    /// cut out or did not answer in time: then some may be found by the next recovery, so they
+    /// are to be counted, as stored or as lost, after that and not now.
+    pub cut: bool,
     /// Everything below this sequence number is durable.
     pub durable_sequence: u64,
 }
@@ -172,7 +176,9 @@ impl Journal {
             // A writer that panicked has left its batches undurable, which says it all.
             let _ = thread.join();
         }
-        Closed { lost: self.queue.abandon(), durable_sequence: self.durable_sequence() }
+        let (lost, clean) = self.queue.abandon();
+        let cut = clean || lost.iter().all(|&events| events == 0);
+        Closed { lost, cut, durable_sequence: self.durable_sequence() }
     }
 }
 

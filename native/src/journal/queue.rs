@@ -37,6 +37,16 @@ enum Waiting {
     ForAny,
 }
 
+/// Whether the writer thread has ended, and how.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum End {
+    NotYet,
+    /// What is in the files is durable.
+    Clean,
+    /// What is not durable may still be in the files.
+    Uncut,
+}
+
 #[derive(Debug)]
 struct State {
     sealed: VecDeque<Batch>,
@@ -49,7 +59,9 @@ struct State {
     hurry: bool,
     /// Set when the journal closes: when to give up.
     deadline: Option<Instant>,
-    finished: bool,
+    end: End,
+    /// The sequence number behind everything published.
+    next_sequence: u64,
     /// The loop has counted what is not durable as lost; nothing may become durable any more.
     abandoned: bool,
     /// Events sealed or written but not durable, by source.
@@ -88,7 +100,8 @@ impl Queue {
             waiting: Waiting::No,
             hurry: false,
             deadline: None,
-            finished: false,
+            end: End::NotYet,
+            next_sequence,
             abandoned: false,
             undurable: vec![0; sources],
             stall: None,
@@ -126,6 +139,7 @@ impl Queue {
         batch.published.get_or_insert_with(Instant::now);
         let full = batch.lines.len() >= self.batch_bytes;
         let mut state = self.lock();
+        state.next_sequence = batch.next_sequence();
         let wake = if full {
             self.account(&mut state, &batch);
             state.sealed.push_back(batch);
@@ -165,7 +179,7 @@ impl Queue {
     /// Wait for the writer thread to end, at most until `deadline`; whether it did.
     pub fn wait_finished(&self, deadline: Instant) -> bool {
         let mut state = self.lock();
-        while !state.finished {
+        while state.end == End::NotYet {
             let left = deadline.saturating_duration_since(Instant::now());
             if left.is_zero() {
                 return false;
@@ -176,11 +190,12 @@ impl Queue {
         true
     }
 
-    /// Events that are not durable, by source. From here on none of them becomes durable.
-    pub fn abandon(&self) -> Vec<u64> {
+    /// Events that are not durable, by source, and whether they are out of the files. From here
+    /// on none of them becomes durable.
+    pub fn abandon(&self) -> (Vec<u64>, bool) {
         let mut state = self.lock();
         state.abandoned = true;
-        mem::take(&mut state.undurable)
+        (mem::take(&mut state.undurable), state.end == End::Clean)
     }
 
     pub fn outstanding_bytes(&self) -> usize {
@@ -204,7 +219,7 @@ impl Queue {
     }
 
     pub fn is_finished(&self) -> bool {
-        self.lock().finished
+        self.lock().end != End::NotYet
     }
 
     pub fn wake(&self) -> &Wake {
@@ -304,9 +319,14 @@ impl Queue {
         self.lock().stall = stall;
     }
 
-    /// The writer thread is at its end.
-    pub fn finish(&self) {
-        self.lock().finished = true;
+    /// The sequence number behind everything published.
+    pub fn next_sequence(&self) -> u64 {
+        self.lock().next_sequence
+    }
+
+    /// The writer thread is at its end; `clean`: what is not durable is not in the files.
+    pub fn finish(&self, clean: bool) {
+        self.lock().end = if clean { End::Clean } else { End::Uncut };
         self.finished.notify_all();
         self.wake.signal();
     }

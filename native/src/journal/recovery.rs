@@ -62,10 +62,10 @@ pub(super) fn recover_locked(directory: &Path, durable_sequence: Option<u64>) ->
     let segments = list_segments(directory)?;
     let mut recovery =
         Recovery { next_sequence: 0, cut: None, damage: Vec::new(), segments: segments.len() };
-    for (back, segment) in segments.iter().rev().enumerate() {
+    for segment in segments.iter().rev() {
         // An empty segment still says by its name how far the numbers were given out.
         recovery.next_sequence = recovery.next_sequence.max(segment.first_sequence);
-        if let Some(next_sequence) = recover_segment(segment, durable, back == 0, &mut recovery)? {
+        if let Some(next_sequence) = recover_segment(segment, durable, &mut recovery)? {
             recovery.next_sequence = recovery.next_sequence.max(next_sequence);
             break;
         }
@@ -74,15 +74,16 @@ pub(super) fn recover_locked(directory: &Path, durable_sequence: Option<u64>) ->
     Ok(recovery)
 }
 
-/// Look through one segment; cut it only if it is the last. The sequence number behind its
-/// last batch, if it has one.
+/// Look through one segment, behind which there are no batches: so it was the one being
+/// written, and is cut. The sequence number behind its last batch, if it has one.
 fn recover_segment(
     segment: &SegmentName,
     durable_sequence: u64,
-    is_last: bool,
     recovery: &mut Recovery,
 ) -> Result<Option<u64>> {
     let path = &segment.path;
+    let may_cut = recovery.cut.is_none();
+    let mut end = None;
     let mut scan = Scan::open(path)?;
     let mut offset = 0;
     let mut next_sequence = None;
@@ -104,9 +105,10 @@ fn recover_segment(
                 recovery.damage.push(Damage { path: path.clone(), offset, bytes: end - offset });
                 offset = end;
             }
-            Step::Torn { .. } if is_last => {
+            Step::Torn { .. } if may_cut => {
                 let bytes = scan.length()? - offset;
                 recovery.cut = Some(Cut { path: path.clone(), offset, bytes });
+                end = Some(offset);
                 break;
             }
             Step::Torn { .. } => {
@@ -117,17 +119,13 @@ fn recover_segment(
             Step::End => break,
         }
     }
-    if is_last {
-        // Whole batches may be in the page cache only: from now on they count as durable.
-        let file = OpenOptions::new().write(true).open(path);
-        file.and_then(|file| {
-            if recovery.cut.is_some() {
-                file.set_len(offset)?;
-            }
-            file.sync_all()
-        })
-        .map_err(|error| Error::io(format!("recover {}", path.display()), error))?;
-    }
+    // Whole batches may be in the page cache only: from now on they count as durable.
+    let file = OpenOptions::new().write(true).open(path);
+    file.and_then(|file| {
+        end.map_or(Ok(()), |end| file.set_len(end))?;
+        file.sync_all()
+    })
+    .map_err(|error| Error::io(format!("recover {}", path.display()), error))?;
     Ok(next_sequence)
 }
 

@@ -96,6 +96,11 @@ impl Segment {
         self.committed = self.written;
     }
 
+    /// Whether something is in the file that was never committed.
+    pub fn has_uncommitted(&self) -> bool {
+        self.torn || self.written > self.committed
+    }
+
     /// Take away, durably, everything that was never committed.
     pub fn cut_to_committed(&mut self) -> Result<()> {
         self.cut(self.committed)?;

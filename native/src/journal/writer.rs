@@ -158,7 +158,6 @@ impl Writer {
                 }
             }
         }
-        self.give_up();
     }
 
     /// One step towards an empty queue; false when the work is done.
@@ -358,25 +357,43 @@ impl Writer {
         }
     }
 
-    /// Leave nothing in the files that is reported as lost.
-    fn give_up(&mut self) {
-        let unsynced = self.segment.take().filter(|_| !self.unsynced.is_empty());
-        for mut segment in self.failed.take().into_iter().chain(unsynced) {
-            if let Err(error) = segment.cut_to_committed() {
-                self.queue.count_error();
-                self.queue.set_stall(Some((Stall::from_error(&error), error.to_string())));
+    /// Leave nothing in the files that is reported as lost, but a name that says how far the
+    /// numbers were given out: a reader may have seen them, so no other event may get them.
+    fn give_up(&mut self) -> Result<()> {
+        let next_sequence = self.queue.next_sequence();
+        if next_sequence == self.queue.durable_sequence() {
+            return Ok(());
+        }
+        let reserve = |directory| Segment::create(directory, next_sequence);
+        // Before the cut, so that not even a kill between the two gives them out again.
+        let reserved = reserve(&self.directory);
+        let mut result = Ok(());
+        for mut segment in self.failed.take().into_iter().chain(self.segment.take()) {
+            if segment.has_uncommitted() {
+                result = result.and(segment.cut_to_committed());
             }
         }
+        if reserved.is_err() {
+            // Now there may be room for it.
+            result = result.and(reserve(&self.directory).map(|_| ()));
+        }
+        result
     }
 }
 
 /// However the thread ends, the loop must not wait for it in vain.
 impl Drop for Writer {
     fn drop(&mut self) {
-        if thread::panicking() {
-            let text = "the journal's writer thread panicked".to_owned();
-            self.queue.set_stall(Some((Stall::DiskError, text)));
+        let stall = if thread::panicking() {
+            // What is written stays: recovery knows better than a thread with a bug.
+            Some((Stall::DiskError, "the journal's writer thread panicked".to_owned()))
+        } else {
+            self.give_up().err().map(|error| (Stall::from_error(&error), error.to_string()))
+        };
+        let clean = stall.is_none();
+        if !clean {
+            self.queue.set_stall(stall);
         }
-        self.queue.finish();
+        self.queue.finish(clean);
     }
 }

@@ -6,7 +6,9 @@ use std::io::Write;
 use std::path::Path;
 use std::time::{Duration, Instant};
 
-use _native::journal::{Commit, Compression, Journal, Observer, Stall, Start, verify_directory};
+use _native::journal::{
+    Commit, Compression, FindingKind, Journal, Observer, Stall, Start, verify_directory,
+};
 
 use crate::support::{
     Directory, append, append_batch, await_true, close, expected_lines, open, options, read_lines,
@@ -118,7 +120,7 @@ fn the_owner_learns_that_the_writer_thread_is_dead() {
     assert!(journal.stall().unwrap().1.contains("panicked"));
     append(&mut journal, 1, 4);
     let closed = close(journal);
-    assert_eq!((closed.lost, closed.durable_sequence), (vec![0, 4], 3));
+    assert_eq!((closed.lost, closed.durable_sequence, closed.cut), (vec![0, 4], 3, false));
     assert_eq!(read_lines(directory.path(), Start::Oldest), expected_lines(0..3));
 }
 
@@ -164,8 +166,14 @@ fn closing_on_a_full_disk_counts_what_is_lost_and_leaves_whole_batches() {
     let seen = watch.seen();
     assert_eq!(closed.lost.iter().sum::<u64>(), end - closed.durable_sequence);
     assert_eq!(seen.by_source.iter().sum::<u64>(), closed.durable_sequence);
-    for report in verify_directory(&shard).unwrap() {
-        assert_eq!(report.findings, []);
-    }
+    let mut reports = verify_directory(&shard).unwrap();
+    // The numbers of the lost events stay theirs.
+    let empty = reports.pop().unwrap();
+    assert_eq!((empty.first_sequence, empty.bytes), (end, 0));
+    assert!(empty.findings.iter().map(|finding| finding.kind).eq([FindingKind::Gap]));
+    assert!(reports.iter().all(|report| report.findings.is_empty()));
     assert!(read_lines(&shard, Start::Oldest) == expected_lines(0..closed.durable_sequence));
+    assert!(closed.cut);
+    let (journal, ..) = open(&options(&shard));
+    assert_eq!(journal.next_sequence(), end);
 }

@@ -139,6 +139,19 @@ fn a_torn_tail_is_cut_whatever_is_said_to_be_durable() {
 }
 
 #[test]
+fn a_tail_before_empty_segments_is_cut() {
+    let directory = Directory::new();
+    let ends = three_batches(directory.path(), Compression::None);
+    let path = directory.segments().remove(0);
+    truncate(&path, ends[3] - 1);
+    // As a writer leaves it that was killed while it gave up.
+    fs::write(directory.path().join("00000000000000000020.ndjson.zst"), b"").unwrap();
+    let recovery = recover(directory.path(), None).unwrap();
+    assert_eq!((recovery.next_sequence, recovery.cut.unwrap().path), (20, path));
+    assert_eq!(read_lines(directory.path(), Start::Oldest), expected_lines(0..10));
+}
+
+#[test]
 fn verify_finds_a_flipped_bit_anywhere() {
     for compression in [Compression::None, Compression::Zstd(1)] {
         let directory = Directory::new();
