@@ -187,6 +187,45 @@ fn verify_tells_a_torn_tail_from_damage() {
 }
 
 #[test]
+fn verify_takes_no_damage_for_a_torn_tail() {
+    let directory = Directory::new();
+    let ends = three_batches(directory.path(), Compression::None);
+    let path = directory.segments().remove(0);
+    for offset in ends[2]..ends[3] {
+        for bit in 0..8 {
+            flip(&path, offset, bit);
+            let kind = verify_directory(directory.path()).unwrap()[0].findings[0].kind;
+            assert_eq!(kind, FindingKind::Damage, "bit {bit} at {offset}");
+            flip(&path, offset, bit);
+        }
+    }
+    for length in (ends[2] + 1..ends[3]).rev() {
+        truncate(&path, length);
+        let kind = verify_directory(directory.path()).unwrap()[0].findings[0].kind;
+        assert_eq!(kind, FindingKind::TornTail, "cut off at {length}");
+    }
+}
+
+#[test]
+fn a_segment_deleted_while_verify_runs_is_no_gap() {
+    let directory = Directory::new();
+    let mut options = options(directory.path());
+    options.segment_bytes = 1;
+    let (mut journal, _, watch) = open(&options);
+    for _ in 0..3 {
+        append_batch(&mut journal, &watch, 0, 5);
+    }
+    close(journal);
+    // What is listed and then not found: a link to nowhere.
+    let path = directory.segments().remove(1);
+    fs::remove_file(&path).unwrap();
+    std::os::unix::fs::symlink("nowhere", &path).unwrap();
+    let reports = verify_directory(directory.path()).unwrap();
+    assert_eq!(reports.len(), 2);
+    assert!(reports.iter().all(|report| report.findings.is_empty()));
+}
+
+#[test]
 fn verify_finds_gaps_and_overlaps_between_segments() {
     let directory = Directory::new();
     let mut options = options(directory.path());
