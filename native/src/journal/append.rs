@@ -53,12 +53,7 @@ impl Journal {
         let lock = DirectoryLock::acquire(directory)?;
         let recovery = recover_locked(directory, options.durable_sequence)?;
         let first_sequence = recovery.next_sequence;
-        let queue = Arc::new(Queue::new(
-            options.sources.len(),
-            first_sequence,
-            options.sync_interval,
-            options.batch_bytes,
-        )?);
+        let queue = Arc::new(Queue::new(options, first_sequence)?);
         let writer = Writer::new(options, Arc::clone(&queue), observer, lock)?;
         let thread = thread::Builder::new()
             .name(format!("journal-{:04}", options.shard))

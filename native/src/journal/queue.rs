@@ -7,13 +7,11 @@ use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Condvar, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
-use super::batch::Batch;
+use super::batch::{Batch, SLACK};
+use super::options::Options;
 use super::wake::Wake;
 use super::writer::Stall;
 use crate::error::Result;
-
-/// Spare buffers kept; more than this are in use only while the disk is behind.
-const SPARE_MAXIMUM: usize = 64;
 
 /// What the writer thread is to do next.
 #[derive(Debug)]
@@ -53,7 +51,9 @@ struct State {
     /// A batch below its target size: the loop takes it back to fill it further, the writer
     /// takes it when its sync is due.
     parked: Option<Batch>,
+    /// Buffers for the next batches, and what they take in memory.
     spare: Vec<Batch>,
+    spare_bytes: usize,
     waiting: Waiting,
     /// The loop does not want to wait for the sync interval.
     hurry: bool,
@@ -76,6 +76,7 @@ pub(super) struct Queue {
     finished: Condvar,
     sync_interval: Duration,
     batch_bytes: usize,
+    spare_maximum: usize,
     sources: usize,
     /// Bytes of lines sealed or written but not durable.
     outstanding: AtomicUsize,
@@ -87,16 +88,13 @@ pub(super) struct Queue {
 
 /// The side of the loop.
 impl Queue {
-    pub fn new(
-        sources: usize,
-        next_sequence: u64,
-        sync_interval: Duration,
-        batch_bytes: usize,
-    ) -> Result<Self> {
+    pub fn new(options: &Options, next_sequence: u64) -> Result<Self> {
+        let sources = options.sources.len();
         let state = State {
             sealed: VecDeque::new(),
             parked: None,
             spare: Vec::new(),
+            spare_bytes: 0,
             waiting: Waiting::No,
             hurry: false,
             deadline: None,
@@ -110,8 +108,9 @@ impl Queue {
             state: Mutex::new(state),
             work: Condvar::new(),
             finished: Condvar::new(),
-            sync_interval,
-            batch_bytes,
+            sync_interval: options.sync_interval,
+            batch_bytes: options.batch_bytes,
+            spare_maximum: options.queue_bytes,
             sources,
             outstanding: AtomicUsize::new(0),
             durable_sequence: AtomicU64::new(next_sequence),
@@ -128,6 +127,7 @@ impl Queue {
             return parked;
         }
         let spare = state.spare.pop();
+        state.spare_bytes -= spare.as_ref().map_or(0, |spare| spare.lines.capacity());
         drop(state);
         let mut batch = spare.unwrap_or_else(|| Batch::new(self.sources, self.batch_bytes));
         batch.reset(next_sequence);
@@ -286,8 +286,8 @@ impl Queue {
         self.lock().deadline.is_some_and(|deadline| deadline <= Instant::now())
     }
 
-    /// Take note that `batches` are durable and keep their buffers for reuse. False when they
-    /// were counted as lost before.
+    /// Take note that `batches` are durable, and keep of their buffers for reuse as many as
+    /// the queue may hold. False when they were counted as lost before.
     pub fn settle(&self, batches: &mut Vec<Batch>) -> bool {
         let Some(last) = batches.last() else { return true };
         let (sequence, mark) = (last.next_sequence(), last.mark);
@@ -303,8 +303,12 @@ impl Queue {
             for (undurable, events) in state.undurable.iter_mut().zip(&batch.events_by_source) {
                 *undurable -= events;
             }
-            // A buffer that one huge read has grown is not kept for ever.
-            if state.spare.len() < SPARE_MAXIMUM && batch.lines.capacity() <= 4 * self.batch_bytes {
+            // Nor is a buffer that one huge read has grown kept for ever.
+            let bytes = batch.lines.capacity();
+            if state.spare_bytes + bytes <= self.spare_maximum
+                && bytes <= 2 * (self.batch_bytes + SLACK)
+            {
+                state.spare_bytes += bytes;
                 state.spare.push(batch);
             }
         }
@@ -346,5 +350,64 @@ impl Queue {
     /// No code panics while it holds the lock, so a poisoned state is still a whole one.
     fn lock(&self) -> MutexGuard<'_, State> {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used)]
+mod tests {
+    use super::super::Compression;
+    use super::*;
+
+    fn queue(batch_bytes: usize, queue_bytes: usize) -> Queue {
+        let options = Options {
+            directory: "unused".into(),
+            shard: 0,
+            sources: vec!["tcp".into()],
+            durable_sequence: None,
+            compression: Compression::None,
+            sync_interval: Duration::ZERO,
+            segment_bytes: 0,
+            segment_age: Duration::ZERO,
+            retention_bytes: None,
+            retention_age: None,
+            batch_bytes,
+            queue_bytes,
+        };
+        Queue::new(&options, 0).unwrap()
+    }
+
+    /// Let `batches` of `bytes` bytes go through the queue; the capacities of the spare ones.
+    fn spare_after(queue: &Queue, batches: u64, bytes: usize) -> Vec<usize> {
+        let mut settled = Vec::new();
+        for sequence in 0..batches {
+            let mut batch = queue.open_batch(sequence);
+            batch.lines.resize(bytes, b'x');
+            batch.add(0, 1, 0, 0);
+            queue.publish(batch);
+            if let Work::Write(batch) = queue.next(None, None) {
+                settled.push(batch);
+            }
+        }
+        assert!(queue.settle(&mut settled));
+        queue.lock().spare.iter().map(|batch| batch.lines.capacity()).collect()
+    }
+
+    #[test]
+    fn spare_buffers_take_no_more_than_the_queue_may_hold() {
+        let (batch_bytes, queue_bytes) = (1 << 20, 8 << 20);
+        let queue = queue(batch_bytes, queue_bytes);
+        for _ in 0..2 {
+            let spare = spare_after(&queue, 20, batch_bytes + SLACK);
+            // As many as fit, and none of them had to grow.
+            assert_eq!(spare, [batch_bytes + SLACK; 5]);
+            assert_eq!(queue.lock().spare_bytes, 5 * (batch_bytes + SLACK));
+        }
+    }
+
+    #[test]
+    fn a_buffer_that_grew_far_beyond_a_batch_is_not_kept() {
+        let queue = queue(1 << 20, 64 << 20);
+        assert!(spare_after(&queue, 1, 8 << 20).is_empty());
     }
 }
