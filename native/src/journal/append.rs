@@ -123,11 +123,6 @@ impl Journal {
         self.queue.durable_mark()
     }
 
-    /// Failed attempts to write, sync or delete since the journal was opened.
-    pub fn errors(&self) -> u64 {
-        self.queue.errors()
-    }
-
     /// Why nothing becomes durable at the moment, with the operating system's words.
     pub fn stall(&self) -> Option<(Stall, String)> {
         self.queue.stall()

@@ -62,11 +62,6 @@ impl Batch {
         self.mark = mark;
     }
 
-    /// How many events the batch holds.
-    pub fn count(&self) -> u64 {
-        self.count
-    }
-
     /// The sequence number behind the batch's last event.
     pub(super) fn next_sequence(&self) -> u64 {
         self.first_sequence + self.count

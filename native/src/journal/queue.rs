@@ -82,7 +82,6 @@ pub(super) struct Queue {
     outstanding: AtomicUsize,
     durable_sequence: AtomicU64,
     durable_mark: AtomicU64,
-    errors: AtomicU64,
     wake: Wake,
 }
 
@@ -115,7 +114,6 @@ impl Queue {
             outstanding: AtomicUsize::new(0),
             durable_sequence: AtomicU64::new(next_sequence),
             durable_mark: AtomicU64::new(0),
-            errors: AtomicU64::new(0),
             wake: Wake::new()?,
         })
     }
@@ -208,10 +206,6 @@ impl Queue {
 
     pub fn durable_mark(&self) -> u64 {
         self.durable_mark.load(Ordering::Acquire)
-    }
-
-    pub fn errors(&self) -> u64 {
-        self.errors.load(Ordering::Relaxed)
     }
 
     pub fn stall(&self) -> Option<(Stall, String)> {
@@ -313,10 +307,6 @@ impl Queue {
             }
         }
         true
-    }
-
-    pub fn count_error(&self) {
-        self.errors.fetch_add(1, Ordering::Relaxed);
     }
 
     pub fn set_stall(&self, stall: Option<(Stall, String)>) {

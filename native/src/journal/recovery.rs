@@ -17,8 +17,6 @@ pub struct Recovery {
     pub cut: Option<Cut>,
     /// Damage with intact batches behind it; left as it is, for [`super::verify_directory`].
     pub damage: Vec<Damage>,
-    /// Segments in the directory.
-    pub segments: usize,
 }
 
 /// A tail without any whole batch that was cut off.
@@ -50,7 +48,7 @@ pub struct Damage {
 /// which otherwise takes as long as reading the last segment does.
 pub fn recover(directory: &Path, durable_sequence: Option<u64>) -> Result<Recovery> {
     if !directory.exists() {
-        return Ok(Recovery { next_sequence: 0, cut: None, damage: Vec::new(), segments: 0 });
+        return Ok(Recovery { next_sequence: 0, cut: None, damage: Vec::new() });
     }
     let _lock = DirectoryLock::acquire(directory)?;
     recover_locked(directory, durable_sequence)
@@ -60,8 +58,7 @@ pub fn recover(directory: &Path, durable_sequence: Option<u64>) -> Result<Recove
 pub(super) fn recover_locked(directory: &Path, durable_sequence: Option<u64>) -> Result<Recovery> {
     let durable = durable_sequence.unwrap_or(0);
     let segments = list_segments(directory)?;
-    let mut recovery =
-        Recovery { next_sequence: 0, cut: None, damage: Vec::new(), segments: segments.len() };
+    let mut recovery = Recovery { next_sequence: 0, cut: None, damage: Vec::new() };
     for segment in segments.iter().rev() {
         // An empty segment still says by its name how far the numbers were given out.
         recovery.next_sequence = recovery.next_sequence.max(segment.first_sequence);

@@ -37,8 +37,6 @@ pub struct Commit<'a> {
     pub next_sequence: u64,
     /// Events in this commit, by source.
     pub events_by_source: &'a [u64],
-    /// The mark of the last batch.
-    pub mark: u64,
     /// Bytes as stored, with metadata.
     pub bytes: u64,
     /// Batches in this commit.
@@ -96,6 +94,8 @@ pub(super) struct Writer {
     sync_due: Option<Instant>,
     /// When to look at retention again after an error.
     tidy_after: Option<Instant>,
+    /// Why it could not delete what it should have, the last time.
+    retention_error: Option<Error>,
     /// The sequence number behind everything written.
     next_sequence: u64,
     segments_opened: u64,
@@ -135,6 +135,7 @@ impl Writer {
             unsynced_lines_maximum: options.queue_bytes / 2,
             sync_due: None,
             tidy_after: None,
+            retention_error: None,
             segments_opened: 0,
             events_by_source: vec![0; options.sources.len()],
             stall: None,
@@ -261,7 +262,7 @@ impl Writer {
 
     fn commit(&mut self, sync_duration: Duration) {
         let Some(last) = self.unsynced.last() else { return };
-        let (next_sequence, mark) = (last.next_sequence(), last.mark);
+        let next_sequence = last.next_sequence();
         let batches = self.unsynced.len() as u64;
         self.events_by_source.fill(0);
         for batch in &self.unsynced {
@@ -278,7 +279,6 @@ impl Writer {
         self.observer.committed(&Commit {
             next_sequence,
             events_by_source: &self.events_by_source,
-            mark,
             bytes: self.unsynced_bytes,
             batches,
             segments: self.segments_opened,
@@ -339,18 +339,19 @@ impl Writer {
     }
 
     fn note_retention(&mut self, attempt: impl FnOnce(&mut Retention) -> Result<()>) {
-        // Not worth a stall: the segment is only deleted later.
-        self.tidy_after = None;
-        if attempt(&mut self.retention).is_err() {
-            self.queue.count_error();
-            self.tidy_after = Instant::now().checked_add(RETRY_MAXIMUM);
-        }
+        // Not worth a stall, but part of the text of one: the segment is only deleted later.
+        self.retention_error = attempt(&mut self.retention).err();
+        let failed = self.retention_error.is_some();
+        self.tidy_after = failed.then(|| Instant::now() + RETRY_MAXIMUM);
     }
 
     fn report(&mut self, error: &Error) {
-        self.queue.count_error();
         let stall = Stall::from_error(error);
-        self.queue.set_stall(Some((stall, error.to_string())));
+        let mut text = error.to_string();
+        if let Some(retention) = &self.retention_error {
+            text = format!("{text}; {retention}");
+        }
+        self.queue.set_stall(Some((stall, text)));
         if self.stall.replace(stall) != Some(stall) {
             self.observer.stalled(Some(stall));
             self.queue.wake().signal();

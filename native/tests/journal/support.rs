@@ -70,7 +70,6 @@ pub fn options(directory: &Path) -> Options {
 pub struct Seen {
     pub next_sequence: u64,
     pub by_source: [u64; 2],
-    pub mark: u64,
     pub bytes: u64,
     pub batches: u64,
     pub segments: u64,
@@ -108,7 +107,6 @@ impl Observer for Watch {
     fn committed(&mut self, commit: &Commit<'_>) {
         self.change(|seen| {
             seen.next_sequence = commit.next_sequence;
-            seen.mark = commit.mark;
             seen.bytes += commit.bytes;
             seen.batches += commit.batches;
             seen.segments += commit.segments;

@@ -86,7 +86,7 @@ fn a_single_event_becomes_durable_without_another_call() {
     append(&mut journal, 1, 1);
     journal.publish();
     let seen = watch.wait("one durable event", |seen| seen.next_sequence == 1);
-    assert_eq!((seen.by_source, seen.mark, seen.batches, seen.segments), ([0, 1], 1, 1, 1));
+    assert_eq!((seen.by_source, seen.batches, seen.segments), ([0, 1], 1, 1));
     assert_eq!((journal.durable_events(), journal.durable_mark()), (1, 1));
 }
 
