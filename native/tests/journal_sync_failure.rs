@@ -9,16 +9,20 @@ mod support;
 
 use std::fs;
 use std::os::fd::RawFd;
-use std::sync::atomic::{AtomicU32, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
 use std::sync::{Condvar, Mutex, MutexGuard, PoisonError};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
-use _native::journal::{Stall, Start, verify_directory};
+use _native::journal::{Stall, Start, events_since, recover, verify_directory};
 
-use support::{Directory, append, append_batch, close, expected_lines, open, options, read_lines};
+use support::{
+    Directory, append, append_batch, await_true, close, expected_lines, open, options, read_lines,
+};
 
 /// How many of the next calls fail.
 static FAILURES: AtomicU32 = AtomicU32::new(0);
+/// Whether no file can be cut.
+static UNCUTTABLE: AtomicBool = AtomicBool::new(false);
 /// Whether calls have to wait.
 static HELD: (Mutex<bool>, Condvar) = (Mutex::new(false), Condvar::new());
 static TURN: Mutex<()> = Mutex::new(());
@@ -26,6 +30,7 @@ static TURN: Mutex<()> = Mutex::new(());
 fn turn() -> MutexGuard<'static, ()> {
     let turn = TURN.lock().unwrap_or_else(PoisonError::into_inner);
     FAILURES.store(0, Ordering::SeqCst);
+    UNCUTTABLE.store(false, Ordering::SeqCst);
     hold(false);
     turn
 }
@@ -51,6 +56,19 @@ pub unsafe extern "C" fn fdatasync(descriptor: RawFd) -> libc::c_int {
     unsafe { libc::syscall(libc::SYS_fdatasync, descriptor) }.try_into().unwrap_or(-1)
 }
 
+/// # Safety
+/// None needed: like the system's function it only takes numbers.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn ftruncate64(descriptor: RawFd, length: libc::off64_t) -> libc::c_int {
+    if UNCUTTABLE.load(Ordering::SeqCst) {
+        // SAFETY: errno of this thread is always there.
+        unsafe { *libc::__errno_location() = libc::EIO };
+        return -1;
+    }
+    // SAFETY: the call takes no pointers.
+    unsafe { libc::syscall(libc::SYS_ftruncate, descriptor, length) }.try_into().unwrap_or(-1)
+}
+
 #[test]
 fn batches_of_a_failed_sync_are_written_again_to_another_segment() {
     let _turn = turn();
@@ -69,7 +87,6 @@ fn batches_of_a_failed_sync_are_written_again_to_another_segment() {
     let seen = watch.wait("the retry", |seen| seen.next_sequence == 105 && seen.stalls.len() == 2);
     assert_eq!(seen.stalls, [Some(Stall::DiskError), None]);
     assert_eq!(seen.by_source, [5, 100]);
-    assert_eq!(journal.errors(), 1);
     close(journal);
 
     let segments = directory.segments();
@@ -89,7 +106,7 @@ fn a_first_sync_that_keeps_failing_loses_nothing() {
     FAILURES.store(3, Ordering::SeqCst);
     append_batch(&mut journal, &watch, 0, 5);
     watch.wait("the end of the stall", |seen| seen.stalls.last() == Some(&None));
-    assert_eq!(journal.errors(), 3);
+    assert_eq!(FAILURES.load(Ordering::SeqCst), 0);
     close(journal);
     assert_eq!(directory.segments().len(), 1);
     assert_eq!(read_lines(directory.path(), Start::Oldest), expected_lines(0..5));
@@ -104,10 +121,51 @@ fn closing_while_syncs_fail_reports_the_lost_and_cuts_them_out() {
     FAILURES.store(u32::MAX, Ordering::SeqCst);
     append(&mut journal, 0, 2);
     append(&mut journal, 1, 3);
-    let closed = journal.close(Duration::from_millis(10));
-    assert_eq!((closed.lost, closed.durable_sequence), (vec![2, 3], 5));
+    let closed = journal.close(Instant::now() + Duration::from_millis(10));
+    assert_eq!((closed.lost, closed.durable_sequence, closed.cut), (vec![2, 3], 5, true));
     assert_eq!(read_lines(directory.path(), Start::Oldest), expected_lines(0..5));
     assert_eq!(watch.seen().by_source, [5, 0]);
+    // Whoever has read the lost events will not see their numbers on others.
+    FAILURES.store(0, Ordering::SeqCst);
+    assert_eq!(open(&options(directory.path())).0.next_sequence(), 10);
+}
+
+#[test]
+fn closing_says_when_the_lost_may_be_found_in_the_files() {
+    let _turn = turn();
+    let directory = Directory::new();
+    let (mut journal, _, watch) = open(&options(directory.path()));
+    append_batch(&mut journal, &watch, 0, 5);
+    FAILURES.store(u32::MAX, Ordering::SeqCst);
+    UNCUTTABLE.store(true, Ordering::SeqCst);
+    append(&mut journal, 1, 3);
+    journal.publish();
+    watch.wait("a failed sync", |seen| !seen.stalls.is_empty());
+    let closed = journal.close(Instant::now());
+    assert_eq!((closed.lost, closed.durable_sequence, closed.cut), (vec![0, 3], 5, false));
+    assert_eq!(recover(directory.path(), Some(5)).unwrap().next_sequence, 8);
+    let found = events_since(directory.path(), 5).unwrap();
+    assert_eq!(found, (8, vec![("udp-5140".to_owned(), 3)]));
+}
+
+#[test]
+fn two_journals_close_under_one_deadline() {
+    let _turn = turn();
+    let directories = [Directory::new(), Directory::new()];
+    let mut journals = directories.each_ref().map(|directory| open(&options(directory.path())).0);
+    for journal in &mut journals {
+        append(journal, 0, 5);
+    }
+    let deadline = Instant::now() + Duration::from_secs(3600);
+    for journal in &mut journals {
+        journal.begin_close(deadline);
+    }
+    // Neither is waited for, and both make everything durable.
+    await_true(|| journals.iter().all(|journal| journal.durable_sequence() == 5));
+    await_true(|| journals.iter().all(|journal| !journal.is_alive()));
+    for journal in journals {
+        assert_eq!(journal.close(deadline).lost, [0, 0]);
+    }
 }
 
 #[test]
@@ -118,12 +176,15 @@ fn closing_does_not_wait_for_a_disk_that_does_not_answer() {
     append_batch(&mut journal, &watch, 0, 5);
     hold(true);
     append(&mut journal, 1, 3);
-    let closed = journal.close(Duration::from_millis(10));
-    assert_eq!((closed.lost, closed.durable_sequence), (vec![0, 3], 5));
+    journal.publish();
+    // A reader may be ahead of the disk.
+    await_true(|| read_lines(directory.path(), Start::Oldest) == expected_lines(0..8));
+    let closed = journal.close(Instant::now() + Duration::from_millis(10));
+    assert_eq!((closed.lost, closed.durable_sequence, closed.cut), (vec![0, 3], 5, false));
     hold(false);
-    // The thread that was left behind takes back what was counted as lost.
-    while read_lines(directory.path(), Start::Oldest) != expected_lines(0..5) {
-        std::thread::yield_now();
-    }
+    // The thread that was left behind takes back what was counted as lost, but not its numbers.
+    await_true(|| recover(directory.path(), None).is_ok());
+    assert_eq!(read_lines(directory.path(), Start::Oldest), expected_lines(0..5));
+    assert_eq!(open(&options(directory.path())).0.next_sequence(), 8);
     assert_eq!(watch.seen().by_source, [5, 0]);
 }

@@ -33,8 +33,12 @@ pub struct Journal {
 /// What is left when a journal is closed.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Closed {
-    /// Events that could not be made durable, by source; they are not in the files either.
+    /// Events that could not be made durable, by source.
     pub lost: Vec<u64>,
+    /// Whether the lost events are out of the files. False when the disk did not let them be
+    /// cut out or did not answer in time: then some may be found by the next recovery, so they
+    /// are to be counted, as stored or as lost, after that and not now.
+    pub cut: bool,
     /// Everything below this sequence number is durable.
     pub durable_sequence: u64,
 }
@@ -47,14 +51,9 @@ impl Journal {
         let directory = &options.directory;
         create_directory(directory)?;
         let lock = DirectoryLock::acquire(directory)?;
-        let recovery = recover_locked(directory)?;
+        let recovery = recover_locked(directory, options.durable_sequence)?;
         let first_sequence = recovery.next_sequence;
-        let queue = Arc::new(Queue::new(
-            options.sources.len(),
-            first_sequence,
-            options.sync_interval,
-            options.batch_bytes,
-        )?);
+        let queue = Arc::new(Queue::new(options, first_sequence)?);
         let writer = Writer::new(options, Arc::clone(&queue), observer, lock)?;
         let thread = thread::Builder::new()
             .name(format!("journal-{:04}", options.shard))
@@ -84,6 +83,13 @@ impl Journal {
             self.published_sequence = batch.next_sequence();
             self.queue.publish(batch);
         }
+    }
+
+    /// Have everything added so far synced at once and not after the sync interval: for an
+    /// owner that cannot go on before something is durable.
+    pub fn sync_now(&mut self) {
+        self.publish();
+        self.queue.sync_now();
     }
 
     /// False while as much as the queue may hold waits for the disk: stop reading then, until
@@ -117,17 +123,19 @@ impl Journal {
         self.queue.durable_mark()
     }
 
-    /// Failed attempts to write, sync or delete since the journal was opened.
-    pub fn errors(&self) -> u64 {
-        self.queue.errors()
-    }
-
     /// Why nothing becomes durable at the moment, with the operating system's words.
     pub fn stall(&self) -> Option<(Stall, String)> {
         self.queue.stall()
     }
 
-    /// A nonblocking eventfd, readable after a commit and when a stall begins or ends.
+    /// False when the writer thread ended although the journal is open: nothing becomes durable
+    /// any more, and only a new process helps. [`Self::wake_fd`] becomes readable then.
+    pub fn is_alive(&self) -> bool {
+        !self.queue.is_finished()
+    }
+
+    /// A nonblocking eventfd, readable after a commit, when a stall begins or ends, and when
+    /// the writer thread does.
     pub fn wake_fd(&self) -> RawFd {
         self.queue.wake().descriptor()
     }
@@ -137,31 +145,37 @@ impl Journal {
         self.queue.wake().acknowledge();
     }
 
+    /// Begin what [`Self::close`] waits for, so that several journals close at the same time.
+    /// Nothing may be added afterwards.
+    pub fn begin_close(&mut self, deadline: Instant) {
+        self.publish();
+        self.queue.close(deadline);
+    }
+
     /// Make everything durable and stop. What is not by the deadline is lost, counted, and cut
     /// out of the files. With a disk that does not even answer, the writer thread is left
     /// behind after a second more.
-    pub fn close(mut self, deadline: Duration) -> Closed {
+    pub fn close(mut self, deadline: Instant) -> Closed {
         self.shut_down(deadline)
     }
 
-    fn shut_down(&mut self, deadline: Duration) -> Closed {
-        self.publish();
-        let deadline = Instant::now().checked_add(deadline);
-        self.queue.close(deadline);
-        let finished =
-            self.queue.wait_finished(deadline.and_then(|deadline| deadline.checked_add(GRACE)));
+    fn shut_down(&mut self, deadline: Instant) -> Closed {
+        self.begin_close(deadline);
+        let finished = self.queue.wait_finished(deadline + GRACE);
         if let Some(thread) = self.thread.take().filter(|_| finished) {
             // A writer that panicked has left its batches undurable, which says it all.
             let _ = thread.join();
         }
-        Closed { lost: self.queue.abandon(), durable_sequence: self.durable_sequence() }
+        let (lost, clean) = self.queue.abandon();
+        let cut = clean || lost.iter().all(|&events| events == 0);
+        Closed { lost, cut, durable_sequence: self.durable_sequence() }
     }
 }
 
 impl Drop for Journal {
     fn drop(&mut self) {
         if self.thread.is_some() {
-            self.shut_down(DROP_DEADLINE);
+            self.shut_down(Instant::now() + DROP_DEADLINE);
         }
     }
 }

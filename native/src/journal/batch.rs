@@ -2,6 +2,9 @@
 
 use std::time::Instant;
 
+/// How far beyond its target size a drain may fill a batch without making its buffer grow.
+pub(super) const SLACK: usize = 512 << 10;
+
 /// Events that become durable together: complete lines, each ended by `\n`.
 ///
 /// Append to `lines`, then say with [`Batch::add`] how many events that were.
@@ -22,8 +25,7 @@ pub struct Batch {
 impl Batch {
     pub(super) fn new(sources: usize, bytes: usize) -> Self {
         Self {
-            // The drain that fills it goes a little beyond the target.
-            lines: Vec::with_capacity(bytes + bytes / 4),
+            lines: Vec::with_capacity(bytes + SLACK),
             first_sequence: 0,
             count: 0,
             events_by_source: vec![0; sources],
@@ -58,11 +60,6 @@ impl Batch {
         self.events_by_source[usize::from(source)] += u64::from(count);
         self.count += u64::from(count);
         self.mark = mark;
-    }
-
-    /// How many events the batch holds.
-    pub fn count(&self) -> u64 {
-        self.count
     }
 
     /// The sequence number behind the batch's last event.

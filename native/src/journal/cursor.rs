@@ -28,8 +28,6 @@ pub enum Start {
 /// A batch as it was read; the cursor reuses its memory for the next one.
 #[derive(Debug, Default)]
 pub struct StoredBatch {
-    /// The shard that wrote it.
-    pub shard: u32,
     /// The sequence number of the first event; the others follow without a gap.
     pub first_sequence: u64,
     /// How many events.
@@ -41,8 +39,6 @@ pub struct StoredBatch {
     pub first_received_ns: u64,
     /// When the last event was received.
     pub last_received_ns: u64,
-    /// The mark that was stored with the batch.
-    pub mark: u64,
     /// The sources and how many events each of them has in the batch.
     pub sources: Vec<(String, u64)>,
     /// The events, one per line, each ended by `\n`.
@@ -151,11 +147,6 @@ impl Cursor {
         &self.batch
     }
 
-    /// The sequence number that the next batch should begin with, once that is known.
-    pub fn next_sequence(&self) -> Option<u64> {
-        self.expected
-    }
-
     fn load(&mut self, metadata: Metadata, offset: u64) -> Result<()> {
         if let Some(position) = &self.position {
             self.decoder
@@ -165,13 +156,11 @@ impl Cursor {
         let missing =
             self.expected.map_or(0, |expected| metadata.first_sequence.saturating_sub(expected));
         self.expected = Some(metadata.next_sequence());
-        self.batch.shard = metadata.shard;
         self.batch.first_sequence = metadata.first_sequence;
         self.batch.count = metadata.count;
         self.batch.missing = missing;
         self.batch.first_received_ns = metadata.first_received_ns;
         self.batch.last_received_ns = metadata.last_received_ns;
-        self.batch.mark = metadata.mark;
         self.batch.sources = metadata.sources;
         Ok(())
     }

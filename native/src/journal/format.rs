@@ -129,18 +129,24 @@ impl Metadata {
 
     /// Read the metadata frame at the beginning of `bytes`.
     pub fn decode(bytes: &[u8]) -> Decoded {
-        let (Some(magic), Some(following)) = (u32_at(bytes, 0), u32_at(bytes, 4)) else {
-            return Decoded::Incomplete(FIXED + CHECKSUM);
-        };
-        if magic != SKIPPABLE_MAGIC {
+        let magic = SKIPPABLE_MAGIC.to_le_bytes();
+        if !bytes.iter().zip(magic).all(|(&found, expected)| found == expected) {
             return Decoded::Invalid("no metadata frame here");
         }
+        let Some(following) = u32_at(bytes, 4) else {
+            return Decoded::Incomplete(FIXED + CHECKSUM);
+        };
         let length = PREFIX + following as usize;
         if !(FIXED + CHECKSUM..=METADATA_MAXIMUM).contains(&length) {
             return Decoded::Invalid("impossible length of a metadata frame");
         }
         let Some(frame) = bytes.get(..length) else {
-            return Decoded::Incomplete(length);
+            // A wrong length must not pass for a frame that only ends early.
+            return if Self::may_have_length(bytes, length) {
+                Decoded::Incomplete(length)
+            } else {
+                Decoded::Invalid("length of a metadata frame does not fit what is in it")
+            };
         };
         let (body, checksum) = frame.split_at(length - CHECKSUM);
         if checksum != xxh3_64(body).to_le_bytes() {
@@ -150,6 +156,20 @@ impl Metadata {
             return Decoded::Invalid("not a metadata frame of format 1");
         }
         Self::decode_body(body).map_or(Decoded::Invalid("malformed metadata"), Decoded::Metadata)
+    }
+
+    /// Whether the beginning of a frame, `bytes`, may be that of one of `length` bytes.
+    fn may_have_length(bytes: &[u8], length: usize) -> bool {
+        if bytes.iter().skip(PREFIX).zip(SIGNATURE).any(|(found, expected)| found != expected) {
+            return false;
+        }
+        let Some(sources) = u16_at(bytes, FIXED - 2) else { return true };
+        let mut end = FIXED;
+        for _ in 0..sources {
+            let Some(name) = u16_at(bytes, end + 8) else { return end + 10 + CHECKSUM <= length };
+            end += 10 + usize::from(name);
+        }
+        end + CHECKSUM == length
     }
 
     fn decode_body(body: &[u8]) -> Option<Self> {

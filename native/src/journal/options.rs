@@ -24,6 +24,9 @@ pub struct Options {
     pub shard: u32,
     /// Names of the sources that batches account for; [`super::Batch::add`] takes an index.
     pub sources: Vec<String>,
+    /// Everything below this sequence number is known to have been synced, so recovery need
+    /// not read it again; `None`: nothing is known.
+    pub durable_sequence: Option<u64>,
     /// How data is stored.
     pub compression: Compression,
     /// The longest an event waits for its `fdatasync` to begin.

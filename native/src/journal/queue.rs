@@ -7,13 +7,11 @@ use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Condvar, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
-use super::batch::Batch;
+use super::batch::{Batch, SLACK};
+use super::options::Options;
 use super::wake::Wake;
 use super::writer::Stall;
 use crate::error::Result;
-
-/// Spare buffers kept; more than this are in use only while the disk is behind.
-const SPARE_MAXIMUM: usize = 64;
 
 /// What the writer thread is to do next.
 #[derive(Debug)]
@@ -21,6 +19,8 @@ pub(super) enum Work {
     Write(Batch),
     /// Write the batch, if there is one, then sync.
     Sync(Option<Batch>),
+    /// Nothing came until the time for it: see what retention wants.
+    Tidy,
     Finish,
 }
 
@@ -35,18 +35,33 @@ enum Waiting {
     ForAny,
 }
 
+/// Whether the writer thread has ended, and how.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum End {
+    NotYet,
+    /// What is in the files is durable.
+    Clean,
+    /// What is not durable may still be in the files.
+    Uncut,
+}
+
 #[derive(Debug)]
 struct State {
     sealed: VecDeque<Batch>,
     /// A batch below its target size: the loop takes it back to fill it further, the writer
     /// takes it when its sync is due.
     parked: Option<Batch>,
+    /// Buffers for the next batches, and what they take in memory.
     spare: Vec<Batch>,
+    spare_bytes: usize,
     waiting: Waiting,
-    closing: bool,
-    /// When to give up while closing.
+    /// The loop does not want to wait for the sync interval.
+    hurry: bool,
+    /// Set when the journal closes: when to give up.
     deadline: Option<Instant>,
-    finished: bool,
+    end: End,
+    /// The sequence number behind everything published.
+    next_sequence: u64,
     /// The loop has counted what is not durable as lost; nothing may become durable any more.
     abandoned: bool,
     /// Events sealed or written but not durable, by source.
@@ -61,31 +76,29 @@ pub(super) struct Queue {
     finished: Condvar,
     sync_interval: Duration,
     batch_bytes: usize,
+    spare_maximum: usize,
     sources: usize,
     /// Bytes of lines sealed or written but not durable.
     outstanding: AtomicUsize,
     durable_sequence: AtomicU64,
     durable_mark: AtomicU64,
-    errors: AtomicU64,
     wake: Wake,
 }
 
 /// The side of the loop.
 impl Queue {
-    pub fn new(
-        sources: usize,
-        next_sequence: u64,
-        sync_interval: Duration,
-        batch_bytes: usize,
-    ) -> Result<Self> {
+    pub fn new(options: &Options, next_sequence: u64) -> Result<Self> {
+        let sources = options.sources.len();
         let state = State {
             sealed: VecDeque::new(),
             parked: None,
             spare: Vec::new(),
+            spare_bytes: 0,
             waiting: Waiting::No,
-            closing: false,
+            hurry: false,
             deadline: None,
-            finished: false,
+            end: End::NotYet,
+            next_sequence,
             abandoned: false,
             undurable: vec![0; sources],
             stall: None,
@@ -94,13 +107,13 @@ impl Queue {
             state: Mutex::new(state),
             work: Condvar::new(),
             finished: Condvar::new(),
-            sync_interval,
-            batch_bytes,
+            sync_interval: options.sync_interval,
+            batch_bytes: options.batch_bytes,
+            spare_maximum: options.queue_bytes,
             sources,
             outstanding: AtomicUsize::new(0),
             durable_sequence: AtomicU64::new(next_sequence),
             durable_mark: AtomicU64::new(0),
-            errors: AtomicU64::new(0),
             wake: Wake::new()?,
         })
     }
@@ -112,6 +125,7 @@ impl Queue {
             return parked;
         }
         let spare = state.spare.pop();
+        state.spare_bytes -= spare.as_ref().map_or(0, |spare| spare.lines.capacity());
         drop(state);
         let mut batch = spare.unwrap_or_else(|| Batch::new(self.sources, self.batch_bytes));
         batch.reset(next_sequence);
@@ -123,6 +137,7 @@ impl Queue {
         batch.published.get_or_insert_with(Instant::now);
         let full = batch.lines.len() >= self.batch_bytes;
         let mut state = self.lock();
+        state.next_sequence = batch.next_sequence();
         let wake = if full {
             self.account(&mut state, &batch);
             state.sealed.push_back(batch);
@@ -138,27 +153,31 @@ impl Queue {
         }
     }
 
+    /// Have the writer thread write what is published and sync it without further delay.
+    pub fn sync_now(&self) {
+        let mut state = self.lock();
+        state.hurry = true;
+        state.waiting = Waiting::No;
+        drop(state);
+        self.work.notify_one();
+    }
+
     /// Have the writer thread make everything durable and end, or give up at `deadline`.
-    pub fn close(&self, deadline: Option<Instant>) {
+    pub fn close(&self, deadline: Instant) {
         let mut state = self.lock();
         if let Some(parked) = state.parked.take() {
             self.account(&mut state, &parked);
             state.sealed.push_back(parked);
         }
-        state.closing = true;
-        state.deadline = deadline;
+        state.deadline = Some(deadline);
         drop(state);
         self.work.notify_one();
     }
 
     /// Wait for the writer thread to end, at most until `deadline`; whether it did.
-    pub fn wait_finished(&self, deadline: Option<Instant>) -> bool {
+    pub fn wait_finished(&self, deadline: Instant) -> bool {
         let mut state = self.lock();
-        while !state.finished {
-            let Some(deadline) = deadline else {
-                state = self.finished.wait(state).unwrap_or_else(PoisonError::into_inner);
-                continue;
-            };
+        while state.end == End::NotYet {
             let left = deadline.saturating_duration_since(Instant::now());
             if left.is_zero() {
                 return false;
@@ -169,11 +188,12 @@ impl Queue {
         true
     }
 
-    /// Events that are not durable, by source. From here on none of them becomes durable.
-    pub fn abandon(&self) -> Vec<u64> {
+    /// Events that are not durable, by source, and whether they are out of the files. From here
+    /// on none of them becomes durable.
+    pub fn abandon(&self) -> (Vec<u64>, bool) {
         let mut state = self.lock();
         state.abandoned = true;
-        mem::take(&mut state.undurable)
+        (mem::take(&mut state.undurable), state.end == End::Clean)
     }
 
     pub fn outstanding_bytes(&self) -> usize {
@@ -188,12 +208,12 @@ impl Queue {
         self.durable_mark.load(Ordering::Acquire)
     }
 
-    pub fn errors(&self) -> u64 {
-        self.errors.load(Ordering::Relaxed)
-    }
-
     pub fn stall(&self) -> Option<(Stall, String)> {
         self.lock().stall.clone()
+    }
+
+    pub fn is_finished(&self) -> bool {
+        self.lock().end != End::NotYet
     }
 
     pub fn wake(&self) -> &Wake {
@@ -203,39 +223,42 @@ impl Queue {
 
 /// The side of the writer thread.
 impl Queue {
-    /// Wait for the next thing to do. `sync_due`: when what is written has to be synced.
-    pub fn next(&self, sync_due: Option<Instant>) -> Work {
+    /// Wait for the next thing to do. `sync_due`: when what is written has to be synced;
+    /// `tidy_due`: when retention has to be looked at, whatever comes until then.
+    pub fn next(&self, sync_due: Option<Instant>, tidy_due: Option<Instant>) -> Work {
         let mut state = self.lock();
         loop {
             state.waiting = Waiting::No;
             let now = Instant::now();
             let sync_now = sync_due.is_some_and(|due| due <= now);
-            if (!sync_now || state.closing)
+            if (!sync_now || state.deadline.is_some())
                 && let Some(batch) = state.sealed.pop_front()
             {
                 return Work::Write(batch);
             }
-            if state.closing {
+            if state.deadline.is_some() {
                 return if sync_due.is_some() { Work::Sync(None) } else { Work::Finish };
             }
             let published = state.parked.as_ref().and_then(|batch| batch.published);
             let parked_due = published.map(|published| published + self.sync_interval);
-            if sync_now || parked_due.is_some_and(|due| due <= now) {
+            if sync_now || state.hurry || parked_due.is_some_and(|due| due <= now) {
                 // Sealed batches come before the parked one; only when there are none it joins.
                 let joins = state.sealed.is_empty();
                 let batch = if joins { state.parked.take() } else { None };
+                state.hurry &= !joins;
                 if let Some(batch) = &batch {
                     self.account(&mut state, batch);
                 }
                 return Work::Sync(batch);
             }
+            if tidy_due.is_some_and(|due| due <= now) {
+                return Work::Tidy;
+            }
             let due = [sync_due, parked_due].into_iter().flatten().min();
-            state = if let Some(due) = due {
-                state.waiting = Waiting::ForSealed;
-                self.wait_until(state, due)
-            } else {
-                state.waiting = Waiting::ForAny;
-                self.work.wait(state).unwrap_or_else(PoisonError::into_inner)
+            state.waiting = if due.is_some() { Waiting::ForSealed } else { Waiting::ForAny };
+            state = match due.into_iter().chain(tidy_due).min() {
+                Some(due) => self.wait_until(state, due),
+                None => self.work.wait(state).unwrap_or_else(PoisonError::into_inner),
             };
         }
     }
@@ -254,12 +277,11 @@ impl Queue {
 
     /// Whether it is time to give up.
     pub fn is_expired(&self) -> bool {
-        let state = self.lock();
-        state.closing && state.deadline.is_some_and(|deadline| deadline <= Instant::now())
+        self.lock().deadline.is_some_and(|deadline| deadline <= Instant::now())
     }
 
-    /// Take note that `batches` are durable and keep their buffers for reuse. False when they
-    /// were counted as lost before.
+    /// Take note that `batches` are durable, and keep of their buffers for reuse as many as
+    /// the queue may hold. False when they were counted as lost before.
     pub fn settle(&self, batches: &mut Vec<Batch>) -> bool {
         let Some(last) = batches.last() else { return true };
         let (sequence, mark) = (last.next_sequence(), last.mark);
@@ -275,25 +297,30 @@ impl Queue {
             for (undurable, events) in state.undurable.iter_mut().zip(&batch.events_by_source) {
                 *undurable -= events;
             }
-            // A buffer that one huge read has grown is not kept for ever.
-            if state.spare.len() < SPARE_MAXIMUM && batch.lines.capacity() <= 4 * self.batch_bytes {
+            // Nor is a buffer that one huge read has grown kept for ever.
+            let bytes = batch.lines.capacity();
+            if state.spare_bytes + bytes <= self.spare_maximum
+                && bytes <= 2 * (self.batch_bytes + SLACK)
+            {
+                state.spare_bytes += bytes;
                 state.spare.push(batch);
             }
         }
         true
     }
 
-    pub fn count_error(&self) {
-        self.errors.fetch_add(1, Ordering::Relaxed);
-    }
-
     pub fn set_stall(&self, stall: Option<(Stall, String)>) {
         self.lock().stall = stall;
     }
 
-    /// The writer thread is at its end.
-    pub fn finish(&self) {
-        self.lock().finished = true;
+    /// The sequence number behind everything published.
+    pub fn next_sequence(&self) -> u64 {
+        self.lock().next_sequence
+    }
+
+    /// The writer thread is at its end; `clean`: what is not durable is not in the files.
+    pub fn finish(&self, clean: bool) {
+        self.lock().end = if clean { End::Clean } else { End::Uncut };
         self.finished.notify_all();
         self.wake.signal();
     }
@@ -313,5 +340,64 @@ impl Queue {
     /// No code panics while it holds the lock, so a poisoned state is still a whole one.
     fn lock(&self) -> MutexGuard<'_, State> {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used)]
+mod tests {
+    use super::super::Compression;
+    use super::*;
+
+    fn queue(batch_bytes: usize, queue_bytes: usize) -> Queue {
+        let options = Options {
+            directory: "unused".into(),
+            shard: 0,
+            sources: vec!["tcp".into()],
+            durable_sequence: None,
+            compression: Compression::None,
+            sync_interval: Duration::ZERO,
+            segment_bytes: 0,
+            segment_age: Duration::ZERO,
+            retention_bytes: None,
+            retention_age: None,
+            batch_bytes,
+            queue_bytes,
+        };
+        Queue::new(&options, 0).unwrap()
+    }
+
+    /// Let `batches` of `bytes` bytes go through the queue; the capacities of the spare ones.
+    fn spare_after(queue: &Queue, batches: u64, bytes: usize) -> Vec<usize> {
+        let mut settled = Vec::new();
+        for sequence in 0..batches {
+            let mut batch = queue.open_batch(sequence);
+            batch.lines.resize(bytes, b'x');
+            batch.add(0, 1, 0, 0);
+            queue.publish(batch);
+            if let Work::Write(batch) = queue.next(None, None) {
+                settled.push(batch);
+            }
+        }
+        assert!(queue.settle(&mut settled));
+        queue.lock().spare.iter().map(|batch| batch.lines.capacity()).collect()
+    }
+
+    #[test]
+    fn spare_buffers_take_no_more_than_the_queue_may_hold() {
+        let (batch_bytes, queue_bytes) = (1 << 20, 8 << 20);
+        let queue = queue(batch_bytes, queue_bytes);
+        for _ in 0..2 {
+            let spare = spare_after(&queue, 20, batch_bytes + SLACK);
+            // As many as fit, and none of them had to grow.
+            assert_eq!(spare, [batch_bytes + SLACK; 5]);
+            assert_eq!(queue.lock().spare_bytes, 5 * (batch_bytes + SLACK));
+        }
+    }
+
+    #[test]
+    fn a_buffer_that_grew_far_beyond_a_batch_is_not_kept() {
+        let queue = queue(1 << 20, 64 << 20);
+        assert!(spare_after(&queue, 1, 8 << 20).is_empty());
     }
 }

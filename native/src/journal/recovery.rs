@@ -17,8 +17,6 @@ pub struct Recovery {
     pub cut: Option<Cut>,
     /// Damage with intact batches behind it; left as it is, for [`super::verify_directory`].
     pub damage: Vec<Damage>,
-    /// Segments in the directory.
-    pub segments: usize,
 }
 
 /// A tail without any whole batch that was cut off.
@@ -45,23 +43,26 @@ pub struct Damage {
 
 /// Cut the torn tail of a journal that nobody writes to, and make the rest durable.
 /// Fails when a writer is at work there. A directory that does not exist is an empty journal.
-pub fn recover(directory: &Path) -> Result<Recovery> {
+///
+/// `durable_sequence`: everything below it is known to have been synced. Its data is not read,
+/// which otherwise takes as long as reading the last segment does.
+pub fn recover(directory: &Path, durable_sequence: Option<u64>) -> Result<Recovery> {
     if !directory.exists() {
-        return Ok(Recovery { next_sequence: 0, cut: None, damage: Vec::new(), segments: 0 });
+        return Ok(Recovery { next_sequence: 0, cut: None, damage: Vec::new() });
     }
     let _lock = DirectoryLock::acquire(directory)?;
-    recover_locked(directory)
+    recover_locked(directory, durable_sequence)
 }
 
 /// [`recover`] for the holder of the directory's lock.
-pub(super) fn recover_locked(directory: &Path) -> Result<Recovery> {
+pub(super) fn recover_locked(directory: &Path, durable_sequence: Option<u64>) -> Result<Recovery> {
+    let durable = durable_sequence.unwrap_or(0);
     let segments = list_segments(directory)?;
-    let mut recovery =
-        Recovery { next_sequence: 0, cut: None, damage: Vec::new(), segments: segments.len() };
-    for (back, segment) in segments.iter().rev().enumerate() {
+    let mut recovery = Recovery { next_sequence: 0, cut: None, damage: Vec::new() };
+    for segment in segments.iter().rev() {
         // An empty segment still says by its name how far the numbers were given out.
         recovery.next_sequence = recovery.next_sequence.max(segment.first_sequence);
-        if let Some(next_sequence) = recover_segment(segment, back == 0, &mut recovery)? {
+        if let Some(next_sequence) = recover_segment(segment, durable, &mut recovery)? {
             recovery.next_sequence = recovery.next_sequence.max(next_sequence);
             break;
         }
@@ -70,19 +71,29 @@ pub(super) fn recover_locked(directory: &Path) -> Result<Recovery> {
     Ok(recovery)
 }
 
-/// Look through one segment; cut it only if it is the last. The sequence number behind its
-/// last batch, if it has one.
+/// Look through one segment, behind which there are no batches: so it was the one being
+/// written, and is cut. The sequence number behind its last batch, if it has one.
 fn recover_segment(
     segment: &SegmentName,
-    is_last: bool,
+    durable_sequence: u64,
     recovery: &mut Recovery,
 ) -> Result<Option<u64>> {
     let path = &segment.path;
+    let may_cut = recovery.cut.is_none();
+    let mut end = None;
     let mut scan = Scan::open(path)?;
     let mut offset = 0;
     let mut next_sequence = None;
     loop {
-        match scan.step(offset, Check::Data)? {
+        let is_durable = next_sequence.unwrap_or(segment.first_sequence) < durable_sequence;
+        let mut step = scan.step(offset, if is_durable { Check::Metadata } else { Check::Data })?;
+        if let Step::Batch(metadata) = &step
+            && is_durable
+            && metadata.next_sequence() > durable_sequence
+        {
+            step = scan.step(offset, Check::Data)?;
+        }
+        match step {
             Step::Batch(metadata) => {
                 next_sequence = Some(metadata.next_sequence());
                 offset += metadata.stored_length();
@@ -91,9 +102,10 @@ fn recover_segment(
                 recovery.damage.push(Damage { path: path.clone(), offset, bytes: end - offset });
                 offset = end;
             }
-            Step::Torn { .. } if is_last => {
+            Step::Torn { .. } if may_cut => {
                 let bytes = scan.length()? - offset;
                 recovery.cut = Some(Cut { path: path.clone(), offset, bytes });
+                end = Some(offset);
                 break;
             }
             Step::Torn { .. } => {
@@ -104,17 +116,13 @@ fn recover_segment(
             Step::End => break,
         }
     }
-    if is_last {
-        // Whole batches may be in the page cache only: from now on they count as durable.
-        let file = OpenOptions::new().write(true).open(path);
-        file.and_then(|file| {
-            if recovery.cut.is_some() {
-                file.set_len(offset)?;
-            }
-            file.sync_all()
-        })
-        .map_err(|error| Error::io(format!("recover {}", path.display()), error))?;
-    }
+    // Whole batches may be in the page cache only: from now on they count as durable.
+    let file = OpenOptions::new().write(true).open(path);
+    file.and_then(|file| {
+        end.map_or(Ok(()), |end| file.set_len(end))?;
+        file.sync_all()
+    })
+    .map_err(|error| Error::io(format!("recover {}", path.display()), error))?;
     Ok(next_sequence)
 }
 

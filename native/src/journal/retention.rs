@@ -1,4 +1,5 @@
 //! Deletes the oldest segments once they are too many or too old; never the live one.
+//! Who calls sees to it that a name is left which says how far the numbers were given out.
 
 use std::collections::VecDeque;
 use std::fs;
@@ -48,15 +49,34 @@ impl Retention {
         self.closed.push_back(segment);
     }
 
-    /// Delete what is beyond the bounds while the live segment has `live_bytes`.
-    pub fn enforce(&mut self, live_bytes: u64) -> Result<()> {
-        while self.closed.front().is_some_and(|oldest| self.is_beyond(oldest, live_bytes)) {
+    /// How long until the oldest segment is too old.
+    pub fn oldest_left(&self) -> Option<Duration> {
+        self.left(self.closed.front()?.last_write)
+    }
+
+    /// How long until the newest segment is too old.
+    pub fn newest_left(&self) -> Option<Duration> {
+        self.left(self.closed.back()?.last_write)
+    }
+
+    /// How long until a segment with this last write is too old; `None` when none ever is.
+    pub fn left(&self, last_write: SystemTime) -> Option<Duration> {
+        // A clock set back makes the age an error: keep the segment.
+        let age = last_write.elapsed().unwrap_or(Duration::ZERO);
+        Some(self.age_maximum?.saturating_sub(age))
+    }
+
+    /// Delete what is beyond the bounds while the live segment has `live_bytes`, but leave
+    /// the newest `kept` segments.
+    pub fn enforce(&mut self, live_bytes: u64, kept: usize) -> Result<()> {
+        while self.closed.len() > kept
+            && self.closed.front().is_some_and(|oldest| self.is_beyond(oldest, live_bytes))
+        {
             if let Some(oldest) = self.closed.pop_front() {
                 self.closed_bytes -= oldest.bytes;
                 match fs::remove_file(&oldest.path) {
                     Err(error) if error.kind() != io::ErrorKind::NotFound => {
                         let what = format!("delete {}", oldest.path.display());
-                        // Tried again after the next commit.
                         self.closed_bytes += oldest.bytes;
                         self.closed.push_front(oldest);
                         return Err(Error::io(what, error));
@@ -71,10 +91,6 @@ impl Retention {
     fn is_beyond(&self, oldest: &ClosedSegment, live_bytes: u64) -> bool {
         let too_large =
             self.bytes_maximum.is_some_and(|maximum| self.closed_bytes + live_bytes > maximum);
-        // A clock set back makes the age an error: keep the segment.
-        let too_old = self
-            .age_maximum
-            .is_some_and(|maximum| oldest.last_write.elapsed().is_ok_and(|age| age > maximum));
-        too_large || too_old
+        too_large || self.left(oldest.last_write) == Some(Duration::ZERO)
     }
 }

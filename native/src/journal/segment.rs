@@ -17,6 +17,7 @@ pub(super) struct Segment {
     file: File,
     path: PathBuf,
     opened: Instant,
+    last_write: SystemTime,
     /// End of the last whole batch in the file.
     written: u64,
     /// End of what was synced and reported as durable.
@@ -38,7 +39,15 @@ impl Segment {
             return Err(failed(io::ErrorKind::AlreadyExists.into()));
         }
         sync_directory(directory)?;
-        Ok(Self { file, path, opened: Instant::now(), written: 0, committed: 0, torn: false })
+        Ok(Self {
+            file,
+            path,
+            opened: Instant::now(),
+            last_write: SystemTime::now(),
+            written: 0,
+            committed: 0,
+            torn: false,
+        })
     }
 
     pub fn bytes(&self) -> u64 {
@@ -47,6 +56,10 @@ impl Segment {
 
     pub fn opened(&self) -> Instant {
         self.opened
+    }
+
+    pub fn last_write(&self) -> SystemTime {
+        self.last_write
     }
 
     /// Append the parts of one batch and say how many bytes that were. After an error the
@@ -59,6 +72,7 @@ impl Segment {
         match write_parts(&self.file, parts) {
             Ok(bytes) => {
                 self.written += bytes;
+                self.last_write = SystemTime::now();
                 self.torn = false;
                 Ok(bytes)
             }
@@ -82,6 +96,11 @@ impl Segment {
         self.committed = self.written;
     }
 
+    /// Whether something is in the file that was never committed.
+    pub fn has_uncommitted(&self) -> bool {
+        self.torn || self.written > self.committed
+    }
+
     /// Take away, durably, everything that was never committed.
     pub fn cut_to_committed(&mut self) -> Result<()> {
         self.cut(self.committed)?;
@@ -101,7 +120,7 @@ impl Segment {
 
     /// Done with it: what retention needs to know.
     pub fn into_closed(self) -> ClosedSegment {
-        ClosedSegment { path: self.path, bytes: self.written, last_write: SystemTime::now() }
+        ClosedSegment { path: self.path, bytes: self.written, last_write: self.last_write }
     }
 }
 

@@ -37,8 +37,6 @@ pub struct Commit<'a> {
     pub next_sequence: u64,
     /// Events in this commit, by source.
     pub events_by_source: &'a [u64],
-    /// The mark of the last batch.
-    pub mark: u64,
     /// Bytes as stored, with metadata.
     pub bytes: u64,
     /// Batches in this commit.
@@ -94,6 +92,12 @@ pub(super) struct Writer {
     unsynced_lines: usize,
     unsynced_lines_maximum: usize,
     sync_due: Option<Instant>,
+    /// When to look at retention again after an error.
+    tidy_after: Option<Instant>,
+    /// Why it could not delete what it should have, the last time.
+    retention_error: Option<Error>,
+    /// The sequence number behind everything written.
+    next_sequence: u64,
     segments_opened: u64,
     events_by_source: Vec<u64>,
     stall: Option<Stall>,
@@ -113,6 +117,7 @@ impl Writer {
         let retention =
             Retention::load(&options.directory, options.retention_bytes, options.retention_age)?;
         Ok(Self {
+            next_sequence: queue.durable_sequence(),
             queue,
             observer,
             directory: options.directory.clone(),
@@ -129,6 +134,8 @@ impl Writer {
             unsynced_lines: 0,
             unsynced_lines_maximum: options.queue_bytes / 2,
             sync_due: None,
+            tidy_after: None,
+            retention_error: None,
             segments_opened: 0,
             events_by_source: vec![0; options.sources.len()],
             stall: None,
@@ -147,10 +154,11 @@ impl Writer {
                     self.report(&error);
                     self.queue.pause(pause);
                     pause = (pause * 2).min(RETRY_MAXIMUM);
+                    // A full disk must not keep what retention would have deleted from it.
+                    self.enforce_retention();
                 }
             }
         }
-        self.give_up();
     }
 
     /// One step towards an empty queue; false when the work is done.
@@ -174,7 +182,7 @@ impl Writer {
             }
             return Ok(true);
         }
-        match self.queue.next(self.sync_due) {
+        match self.queue.next(self.sync_due, self.tidy_due()) {
             Work::Write(batch) => {
                 self.pending.push_back(batch);
                 self.write_pending()?;
@@ -186,6 +194,7 @@ impl Writer {
                 }
                 self.sync()?;
             }
+            Work::Tidy => self.tidy(),
             Work::Finish => return Ok(false),
         }
         Ok(true)
@@ -214,6 +223,7 @@ impl Writer {
             let parts = self.encoder.encode(batch).map_err(Error::Invalid)?;
             self.unsynced_bytes += segment.append(parts)?;
             self.unsynced_lines += batch.lines.len();
+            self.next_sequence = batch.next_sequence();
         }
         self.unsynced.extend(self.pending.pop_front());
         if self.unsynced_lines >= self.unsynced_lines_maximum {
@@ -252,7 +262,7 @@ impl Writer {
 
     fn commit(&mut self, sync_duration: Duration) {
         let Some(last) = self.unsynced.last() else { return };
-        let (next_sequence, mark) = (last.next_sequence(), last.mark);
+        let next_sequence = last.next_sequence();
         let batches = self.unsynced.len() as u64;
         self.events_by_source.fill(0);
         for batch in &self.unsynced {
@@ -269,7 +279,6 @@ impl Writer {
         self.observer.committed(&Commit {
             next_sequence,
             events_by_source: &self.events_by_source,
-            mark,
             bytes: self.unsynced_bytes,
             batches,
             segments: self.segments_opened,
@@ -281,43 +290,111 @@ impl Writer {
             self.queue.set_stall(None);
             self.observer.stalled(None);
         }
-        let live_bytes = self.segment.as_ref().map_or(0, Segment::bytes);
-        if self.retention.enforce(live_bytes).is_err() {
-            // Not worth a stall: the segment is only deleted later.
-            self.queue.count_error();
-        }
+        self.enforce_retention();
         self.queue.wake().signal();
     }
 
+    /// When something is too old that no commit will delete, because none comes.
+    fn tidy_due(&self) -> Option<Instant> {
+        let live = self.idle_segment().and_then(|segment| {
+            let left = self.retention.left(segment.last_write())?;
+            Some(left.max(self.segment_age.saturating_sub(segment.opened().elapsed())))
+        });
+        let left = self.retention.oldest_left().into_iter().chain(live).min()?;
+        Instant::now().checked_add(left).max(self.tidy_after)
+    }
+
+    /// Delete what became too old while nothing was written, the last segment included.
+    fn tidy(&mut self) {
+        let is_old = |segment: &Segment| {
+            self.is_full(segment)
+                && self.retention.left(segment.last_write()) == Some(Duration::ZERO)
+        };
+        if self.idle_segment().is_some_and(is_old)
+            && let Some(segment) = self.segment.take()
+        {
+            self.retention.add(segment.into_closed());
+        }
+        if self.segment.is_none() && self.retention.newest_left() == Some(Duration::ZERO) {
+            // An empty segment keeps the numbers; the next batch goes into it.
+            match Segment::create(&self.directory, self.next_sequence) {
+                Ok(_) => self.note_retention(|retention| retention.enforce(0, 0)),
+                Err(error) => self.note_retention(|_| Err(error)),
+            }
+        } else {
+            self.enforce_retention();
+        }
+    }
+
+    /// The live segment, if everything in it is durable.
+    fn idle_segment(&self) -> Option<&Segment> {
+        self.segment.as_ref().filter(|segment| segment.bytes() > 0 && self.unsynced.is_empty())
+    }
+
+    fn enforce_retention(&mut self) {
+        let live_bytes = self.segment.as_ref().map_or(0, Segment::bytes);
+        // Without a live segment only the newest of the others says where the numbers go on.
+        let kept = usize::from(self.segment.is_none());
+        self.note_retention(|retention| retention.enforce(live_bytes, kept));
+    }
+
+    fn note_retention(&mut self, attempt: impl FnOnce(&mut Retention) -> Result<()>) {
+        // Not worth a stall, but part of the text of one: the segment is only deleted later.
+        self.retention_error = attempt(&mut self.retention).err();
+        let failed = self.retention_error.is_some();
+        self.tidy_after = failed.then(|| Instant::now() + RETRY_MAXIMUM);
+    }
+
     fn report(&mut self, error: &Error) {
-        self.queue.count_error();
         let stall = Stall::from_error(error);
-        self.queue.set_stall(Some((stall, error.to_string())));
+        let mut text = error.to_string();
+        if let Some(retention) = &self.retention_error {
+            text = format!("{text}; {retention}");
+        }
+        self.queue.set_stall(Some((stall, text)));
         if self.stall.replace(stall) != Some(stall) {
             self.observer.stalled(Some(stall));
             self.queue.wake().signal();
         }
     }
 
-    /// Leave nothing in the files that is reported as lost.
-    fn give_up(&mut self) {
-        let unsynced = self.segment.take().filter(|_| !self.unsynced.is_empty());
-        for mut segment in self.failed.take().into_iter().chain(unsynced) {
-            if let Err(error) = segment.cut_to_committed() {
-                self.queue.count_error();
-                self.queue.set_stall(Some((Stall::from_error(&error), error.to_string())));
+    /// Leave nothing in the files that is reported as lost, but a name that says how far the
+    /// numbers were given out: a reader may have seen them, so no other event may get them.
+    fn give_up(&mut self) -> Result<()> {
+        let next_sequence = self.queue.next_sequence();
+        if next_sequence == self.queue.durable_sequence() {
+            return Ok(());
+        }
+        let reserve = |directory| Segment::create(directory, next_sequence);
+        // Before the cut, so that not even a kill between the two gives them out again.
+        let reserved = reserve(&self.directory);
+        let mut result = Ok(());
+        for mut segment in self.failed.take().into_iter().chain(self.segment.take()) {
+            if segment.has_uncommitted() {
+                result = result.and(segment.cut_to_committed());
             }
         }
+        if reserved.is_err() {
+            // Now there may be room for it.
+            result = result.and(reserve(&self.directory).map(|_| ()));
+        }
+        result
     }
 }
 
 /// However the thread ends, the loop must not wait for it in vain.
 impl Drop for Writer {
     fn drop(&mut self) {
-        if thread::panicking() {
-            let text = "the journal's writer thread panicked".to_owned();
-            self.queue.set_stall(Some((Stall::DiskError, text)));
+        let stall = if thread::panicking() {
+            // What is written stays: recovery knows better than a thread with a bug.
+            Some((Stall::DiskError, "the journal's writer thread panicked".to_owned()))
+        } else {
+            self.give_up().err().map(|error| (Stall::from_error(&error), error.to_string()))
+        };
+        let clean = stall.is_none();
+        if !clean {
+            self.queue.set_stall(stall);
         }
-        self.queue.finish();
+        self.queue.finish(clean);
     }
 }

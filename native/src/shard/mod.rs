@@ -91,6 +91,7 @@ impl Shard {
                 #[allow(clippy::cast_possible_truncation)]
                 shard: worker as u32,
                 sources: region.listeners().to_vec(),
+                durable_sequence: None,
                 compression: keeping.compression,
                 sync_interval: keeping.sync_interval,
                 segment_bytes: keeping.segment_bytes,
@@ -205,7 +206,7 @@ impl Shard {
         let Lines { events, dead, region, worker, .. } = self.lines;
         let mut lost = 0;
         for journal in [events, dead] {
-            let closed = journal.close(deadline.saturating_duration_since(Instant::now()));
+            let closed = journal.close(deadline);
             for (listener, count) in closed.lost.iter().enumerate() {
                 let cell =
                     region.listener(worker, listener, cells::LOST, cells::LOST_DRAIN_DEADLINE);

@@ -35,7 +35,7 @@ pub(super) fn directory(data_dir: &Path, journal: counters::Journal, shard: usiz
 /// When a journal cannot be read, its torn tail cannot be cut, or a writer is at work.
 pub fn recover(region: &Region, worker: usize, data_dir: &Path) -> Result<Found> {
     let [events, dead] = JOURNALS.map(|journal| directory(data_dir, journal, worker));
-    let recoveries = [journal::recover(&events)?, journal::recover(&dead)?];
+    let recoveries = [journal::recover(&events, None)?, journal::recover(&dead, None)?];
     settle(region, worker, data_dir, recoveries)
 }
 

@@ -81,7 +81,7 @@ fn files_with_other_names_are_left_alone() {
     fs::write(&other, "mine").unwrap();
     fs::write(directory.path().join("7.ndjson.zst"), "mine").unwrap();
     let (journal, recovery, _) = open(&options(directory.path()));
-    assert_eq!((recovery.next_sequence, recovery.segments), (0, 0));
+    assert_eq!(recovery.next_sequence, 0);
     close(journal);
     assert_eq!(fs::read(&other).unwrap(), b"mine");
 }
@@ -94,12 +94,61 @@ fn damage_before_intact_batches_is_reported_and_kept() {
         let damaged = copy(directory.path());
         let path = damaged.segments().remove(0);
         flip(&path, offset, 3);
-        let recovery = recover(damaged.path()).unwrap();
+        let recovery = recover(damaged.path(), None).unwrap();
         assert_eq!((recovery.next_sequence, recovery.cut), (15, None), "at {offset}");
         let damage = &recovery.damage[0];
         assert_eq!((damage.offset, damage.bytes), (ends[1], ends[2] - ends[1]));
         assert_eq!(fs::metadata(&path).unwrap().len(), ends[3]);
     }
+}
+
+#[test]
+fn recovery_verifies_data_from_the_durable_sequence_on() {
+    let directory = Directory::new();
+    let ends = three_batches(directory.path(), Compression::None);
+    let flipped = |batch: usize, durable_sequence| {
+        let damaged = copy(directory.path());
+        // The last byte of a batch is one of its data.
+        flip(&damaged.segments()[0], ends[batch] - 1, 0);
+        let recovery = recover(damaged.path(), durable_sequence).unwrap();
+        let cut = recovery.cut.map(|cut| cut.offset);
+        (recovery.next_sequence, recovery.damage.len(), cut)
+    };
+    for durable_sequence in [None, Some(0), Some(5)] {
+        assert_eq!(flipped(2, durable_sequence), (15, 1, None));
+    }
+    for durable_sequence in [Some(10), Some(12), Some(15), Some(99)] {
+        assert_eq!(flipped(2, durable_sequence), (15, 0, None));
+    }
+    for durable_sequence in [None, Some(5), Some(10), Some(12)] {
+        assert_eq!(flipped(3, durable_sequence), (10, 0, Some(ends[2])));
+    }
+    assert_eq!(flipped(3, Some(15)), (15, 0, None));
+}
+
+#[test]
+fn a_torn_tail_is_cut_whatever_is_said_to_be_durable() {
+    let directory = Directory::new();
+    let ends = three_batches(directory.path(), Compression::None);
+    truncate(&directory.segments()[0], ends[3] - 1);
+    let mut options = options(directory.path());
+    options.durable_sequence = Some(15);
+    let (journal, recovery, _) = open(&options);
+    assert_eq!((recovery.next_sequence, recovery.cut.unwrap().offset), (10, ends[2]));
+    close(journal);
+}
+
+#[test]
+fn a_tail_before_empty_segments_is_cut() {
+    let directory = Directory::new();
+    let ends = three_batches(directory.path(), Compression::None);
+    let path = directory.segments().remove(0);
+    truncate(&path, ends[3] - 1);
+    // As a writer leaves it that was killed while it gave up.
+    fs::write(directory.path().join("00000000000000000020.ndjson.zst"), b"").unwrap();
+    let recovery = recover(directory.path(), None).unwrap();
+    assert_eq!((recovery.next_sequence, recovery.cut.unwrap().path), (20, path));
+    assert_eq!(read_lines(directory.path(), Start::Oldest), expected_lines(0..10));
 }
 
 #[test]
@@ -135,6 +184,45 @@ fn verify_tells_a_torn_tail_from_damage() {
     // With a successor nobody is writing there any more.
     fs::write(directory.path().join("00000000000000000010.ndjson.zst"), b"").unwrap();
     assert_eq!(kinds(directory.path()), [FindingKind::Damage]);
+}
+
+#[test]
+fn verify_takes_no_damage_for_a_torn_tail() {
+    let directory = Directory::new();
+    let ends = three_batches(directory.path(), Compression::None);
+    let path = directory.segments().remove(0);
+    for offset in ends[2]..ends[3] {
+        for bit in 0..8 {
+            flip(&path, offset, bit);
+            let kind = verify_directory(directory.path()).unwrap()[0].findings[0].kind;
+            assert_eq!(kind, FindingKind::Damage, "bit {bit} at {offset}");
+            flip(&path, offset, bit);
+        }
+    }
+    for length in (ends[2] + 1..ends[3]).rev() {
+        truncate(&path, length);
+        let kind = verify_directory(directory.path()).unwrap()[0].findings[0].kind;
+        assert_eq!(kind, FindingKind::TornTail, "cut off at {length}");
+    }
+}
+
+#[test]
+fn a_segment_deleted_while_verify_runs_is_no_gap() {
+    let directory = Directory::new();
+    let mut options = options(directory.path());
+    options.segment_bytes = 1;
+    let (mut journal, _, watch) = open(&options);
+    for _ in 0..3 {
+        append_batch(&mut journal, &watch, 0, 5);
+    }
+    close(journal);
+    // What is listed and then not found: a link to nowhere.
+    let path = directory.segments().remove(1);
+    fs::remove_file(&path).unwrap();
+    std::os::unix::fs::symlink("nowhere", &path).unwrap();
+    let reports = verify_directory(directory.path()).unwrap();
+    assert_eq!(reports.len(), 2);
+    assert!(reports.iter().all(|report| report.findings.is_empty()));
 }
 
 #[test]
@@ -199,11 +287,11 @@ fn a_batch_of_several_sources_accounts_for_each() {
 #[test]
 fn recover_needs_no_writer_and_refuses_to_disturb_one() {
     let directory = Directory::new();
-    let none = recover(&directory.path().join("none")).unwrap();
-    assert_eq!((none.next_sequence, none.segments), (0, 0));
+    let none = recover(&directory.path().join("none"), None).unwrap();
+    assert_eq!(none.next_sequence, 0);
     let (journal, ..) = open(&options(directory.path()));
-    assert!(recover(directory.path()).is_err());
+    assert!(recover(directory.path(), None).is_err());
     close(journal);
-    assert!(recover(directory.path()).is_ok());
+    assert!(recover(directory.path(), None).is_ok());
     assert!(Journal::open(&options(directory.path()), Box::new(Watch::default())).is_ok());
 }

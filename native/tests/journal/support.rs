@@ -54,6 +54,7 @@ pub fn options(directory: &Path) -> Options {
         directory: directory.to_owned(),
         shard: 3,
         sources: SOURCES.map(String::from).to_vec(),
+        durable_sequence: None,
         compression: Compression::None,
         sync_interval: Duration::from_millis(5),
         segment_bytes: 256 << 20,
@@ -69,7 +70,6 @@ pub fn options(directory: &Path) -> Options {
 pub struct Seen {
     pub next_sequence: u64,
     pub by_source: [u64; 2],
-    pub mark: u64,
     pub bytes: u64,
     pub batches: u64,
     pub segments: u64,
@@ -107,7 +107,6 @@ impl Observer for Watch {
     fn committed(&mut self, commit: &Commit<'_>) {
         self.change(|seen| {
             seen.next_sequence = commit.next_sequence;
-            seen.mark = commit.mark;
             seen.bytes += commit.bytes;
             seen.batches += commit.batches;
             seen.segments += commit.segments;
@@ -153,8 +152,17 @@ pub fn append_batch(journal: &mut Journal, watch: &Watch, source: u16, count: u3
     watch.wait("durable", |seen| seen.next_sequence == end);
 }
 
+/// Look until it is true: for facts of the file system that nobody tells of.
+pub fn await_true(is_true: impl Fn() -> bool) {
+    let deadline = Instant::now() + PATIENCE;
+    while !is_true() {
+        assert!(Instant::now() < deadline, "still not true");
+        std::thread::yield_now();
+    }
+}
+
 pub fn close(journal: Journal) -> Closed {
-    journal.close(PATIENCE)
+    journal.close(Instant::now() + PATIENCE)
 }
 
 pub fn read_lines(directory: &Path, start: Start) -> String {

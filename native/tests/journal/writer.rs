@@ -1,14 +1,16 @@
 //! What is written is durable, in order, readable by others, and bounded.
 
+use std::fs::{self, File};
 use std::io;
 use std::path::Path;
 use std::process::Command;
-use std::time::Duration;
+use std::time::{Duration, SystemTime};
 
 use _native::journal::{Compression, Journal, Start, verify_directory};
 
 use crate::support::{
-    Directory, Watch, append, append_batch, close, expected_lines, open, options, read_lines,
+    Directory, Watch, append, append_batch, await_true, close, expected_lines, open, options,
+    read_lines,
 };
 
 /// Lines of every size around the blocks of a raw frame, in batches of every kind.
@@ -84,7 +86,7 @@ fn a_single_event_becomes_durable_without_another_call() {
     append(&mut journal, 1, 1);
     journal.publish();
     let seen = watch.wait("one durable event", |seen| seen.next_sequence == 1);
-    assert_eq!((seen.by_source, seen.mark, seen.batches, seen.segments), ([0, 1], 1, 1, 1));
+    assert_eq!((seen.by_source, seen.batches, seen.segments), ([0, 1], 1, 1));
     assert_eq!((journal.durable_events(), journal.durable_mark()), (1, 1));
 }
 
@@ -189,6 +191,61 @@ fn retention_never_deletes_the_live_segment() {
 }
 
 #[test]
+fn what_is_too_old_is_deleted_although_nothing_is_written() {
+    let directory = Directory::new();
+    let mut options = options(directory.path());
+    options.segment_bytes = 1;
+    let (mut journal, _, watch) = open(&options);
+    for _ in 0..3 {
+        append_batch(&mut journal, &watch, 0, 1);
+    }
+    close(journal);
+    for path in &directory.segments()[..2] {
+        let file = File::options().write(true).open(path).unwrap();
+        file.set_modified(SystemTime::UNIX_EPOCH).unwrap();
+    }
+    options.retention_age = Some(Duration::from_secs(3600));
+    let (journal, ..) = open(&options);
+    await_true(|| directory.segments().len() == 1);
+    close(journal);
+    assert_eq!(read_lines(directory.path(), Start::Oldest), expected_lines(2..3));
+}
+
+#[test]
+fn an_idle_shard_ages_out_and_its_numbers_go_on() {
+    let directory = Directory::new();
+    let mut options = options(directory.path());
+    options.segment_age = Duration::ZERO;
+    options.retention_age = Some(Duration::from_millis(1));
+    let (mut journal, _, watch) = open(&options);
+    for end in [5, 10] {
+        append_batch(&mut journal, &watch, 0, 5);
+        let empty = directory.path().join(format!("{end:020}.ndjson.zst"));
+        await_true(|| directory.segments() == [empty.clone()]);
+        assert_eq!(fs::metadata(&empty).unwrap().len(), 0);
+    }
+    close(journal);
+    let (journal, recovery, _) = open(&options);
+    assert_eq!((recovery.next_sequence, journal.next_sequence()), (10, 10));
+}
+
+#[test]
+fn a_last_segment_that_is_too_old_at_the_start_leaves_its_number() {
+    let directory = Directory::new();
+    let mut options = options(directory.path());
+    let (mut journal, ..) = open(&options);
+    append(&mut journal, 0, 7);
+    close(journal);
+    options.retention_age = Some(Duration::ZERO);
+    let (mut journal, _, watch) = open(&options);
+    let empty = directory.path().join("00000000000000000007.ndjson.zst");
+    await_true(|| directory.segments() == [empty.clone()]);
+    append_batch(&mut journal, &watch, 0, 3);
+    close(journal);
+    assert_eq!(read_lines(directory.path(), Start::Oldest), expected_lines(7..10));
+}
+
+#[test]
 fn the_queue_is_bounded_and_room_comes_back() {
     let directory = Directory::new();
     let mut options = options(directory.path());
@@ -203,6 +260,27 @@ fn the_queue_is_bounded_and_room_comes_back() {
     let end = journal.next_sequence();
     watch.wait("a sync although its interval is not over", |seen| seen.next_sequence == end);
     assert!(journal.has_room());
+}
+
+#[test]
+fn a_sync_can_be_had_at_once() {
+    let directory = Directory::new();
+    let mut options = options(directory.path());
+    options.sync_interval = Duration::from_secs(3600);
+    options.batch_bytes = 1000;
+    let (mut journal, _, watch) = open(&options);
+    journal.sync_now();
+    // Nothing, half a batch, and full batches with half a one behind.
+    for drains in [1, 20] {
+        for _ in 0..drains {
+            append(&mut journal, 0, 7);
+            journal.publish();
+        }
+        journal.sync_now();
+        let end = journal.next_sequence();
+        watch.wait("a sync", |seen| seen.next_sequence == end);
+    }
+    close(journal);
 }
 
 #[test]
