@@ -32,6 +32,16 @@ impl Lines {
         self.dead.publish();
     }
 
+    /// Has what was read made durable at once: without it there is no room to read more.
+    pub(super) fn sync_now(&mut self) {
+        self.events.sync_now();
+        self.dead.sync_now();
+    }
+
+    pub(super) fn is_alive(&self) -> bool {
+        self.events.is_alive() && self.dead.is_alive()
+    }
+
     fn cell(&self, listener: usize, cell: counters::Cell) -> &AtomicU64 {
         self.region.listener(self.worker, listener, cell, 0)
     }

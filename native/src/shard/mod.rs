@@ -91,7 +91,7 @@ impl Shard {
                 #[allow(clippy::cast_possible_truncation)]
                 shard: worker as u32,
                 sources: region.listeners().to_vec(),
-                durable_sequence: None,
+                durable_sequence: counters::counted_sequence(&region, worker, journal),
                 compression: keeping.compression,
                 sync_interval: keeping.sync_interval,
                 segment_bytes: keeping.segment_bytes,
@@ -151,6 +151,7 @@ impl Shard {
         self.lines.publish();
         if progress == Progress::Stalled && !self.paused {
             self.paused = true;
+            self.lines.sync_now();
             add(self.lines.region.worker(self.lines.worker, cells::INTAKE_PAUSES, 0), 1);
             self.show_pause();
         }
@@ -177,8 +178,13 @@ impl Shard {
     /// The loop timer's work: the heartbeat, gauges, kernel counters.
     ///
     /// # Errors
-    /// When the listeners cannot be watched again after a shortage.
+    /// When a journal's writer thread has ended, or the listeners cannot be watched again
+    /// after a shortage: the worker is of no more use.
     pub fn tick(&mut self) -> Result<()> {
+        if !self.lines.is_alive() {
+            let source = std::io::Error::other("its writer thread has ended");
+            return Err(Error::io("keep the journal", source));
+        }
         self.lines
             .region
             .worker(self.lines.worker, cells::HEARTBEAT, 0)
@@ -199,19 +205,22 @@ impl Shard {
     pub fn finish(mut self, patience: Duration) -> u64 {
         let deadline = Instant::now() + patience;
         self.receiver.finish(&mut self.lines, deadline, |lines: &mut Lines| {
-            lines.publish();
+            lines.sync_now();
             lines.wait(deadline)
         });
-        self.lines.publish();
-        let Lines { events, dead, region, worker, .. } = self.lines;
+        let Lines { mut events, mut dead, region, worker, .. } = self.lines;
+        events.begin_close(deadline);
+        dead.begin_close(deadline);
         let mut lost = 0;
         for journal in [events, dead] {
             let closed = journal.close(deadline);
             for (listener, count) in closed.lost.iter().enumerate() {
-                let cell =
-                    region.listener(worker, listener, cells::LOST, cells::LOST_DRAIN_DEADLINE);
-                add(cell, *count);
                 lost += count;
+                // What may still be in the files is for whoever settles after us to count.
+                if closed.cut {
+                    let place = cells::LOST_DRAIN_DEADLINE;
+                    add(region.listener(worker, listener, cells::LOST, place), *count);
+                }
             }
         }
         lost

@@ -34,9 +34,11 @@ pub(super) fn directory(data_dir: &Path, journal: counters::Journal, shard: usiz
 /// # Errors
 /// When a journal cannot be read, its torn tail cannot be cut, or a writer is at work.
 pub fn recover(region: &Region, worker: usize, data_dir: &Path) -> Result<Found> {
-    let [events, dead] = JOURNALS.map(|journal| directory(data_dir, journal, worker));
-    let recoveries = [journal::recover(&events, None)?, journal::recover(&dead, None)?];
-    settle(region, worker, data_dir, recoveries)
+    let [events, dead] = JOURNALS.map(|journal| {
+        let counted = counters::counted_sequence(region, worker, journal);
+        journal::recover(&directory(data_dir, journal, worker), counted)
+    });
+    settle(region, worker, data_dir, [events?, dead?])
 }
 
 /// Brings the counters of a worker that is gone to rest, once its journals are recovered:
