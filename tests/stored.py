@@ -49,18 +49,22 @@ class Follower:
             for shard in shards
         ]
 
-    def new_shards(self) -> list[list[bytes]]:
-        """Return the lines stored since the last call, for each shard; nothing may be missing."""
+    def new_shards(self, missing: int = 0) -> list[list[bytes]]:
+        """Return the lines stored since the last call, for each shard.
+
+        Exactly so many sequence numbers, by default none, may be missing between them.
+        """
         found = []
         for reader in self._readers:
             lines: list[bytes] = []
             while batch := reader.next():
-                assert batch.missing == 0
+                missing -= batch.missing
                 of_batch = batch.lines.split(b"\n")
                 assert of_batch.pop() == b"", "a batch ends with a newline"
                 assert len(of_batch) == batch.count
                 lines += of_batch
             found.append(lines)
+        assert missing == 0
         return found
 
     def new(self) -> list[bytes]:
@@ -68,14 +72,16 @@ class Follower:
         return list(chain.from_iterable(self.new_shards()))
 
 
-def shards(data_dir: Path, journal: str = JOURNAL_DIRECTORY) -> list[list[bytes]]:
+def shards(
+    data_dir: Path, journal: str = JOURNAL_DIRECTORY, *, missing: int = 0
+) -> list[list[bytes]]:
     """Return all lines of a journal, for each shard in the order of their sequence numbers."""
-    return Follower(data_dir, journal, start="oldest").new_shards()
+    return Follower(data_dir, journal, start="oldest").new_shards(missing)
 
 
-def events(data_dir: Path) -> list[bytes]:
-    """Return all events, shard after shard."""
-    return list(chain.from_iterable(shards(data_dir)))
+def events(data_dir: Path, *, missing: int = 0) -> list[bytes]:
+    """Return all events, shard after shard, of which so many are known to be lost."""
+    return list(chain.from_iterable(shards(data_dir, missing=missing)))
 
 
 def dead_letters(data_dir: Path) -> list[DeadLetter]:
