@@ -142,10 +142,6 @@ bench: build ## Measure TCP to durable journal; results go to bench/results (BEN
 reference: build ## Write docs/reference/ anew from the program
 	$(BIN)/python docs/generate.py
 
-.PHONY: reference
-reference: build ## Write docs/reference from the settings, the metric table and the commands
-	$(BIN)/python docs/generate.py
-
 .PHONY: docs
 docs: build $(VENV)/installed-docs ## Build the documentation site into site/
 	$(BIN)/python docs/generate.py --check
