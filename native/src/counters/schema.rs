@@ -94,7 +94,8 @@ const fn bytes(mut row: Metric) -> Metric {
 
 /// The two journals of a shard.
 const JOURNALS: &[&str] = &["events", "dead"];
-const LOST: &[&str] = &["worker_died", "drain_deadline"];
+/// Why events that were received never became durable.
+pub const LOST_REASONS: &[&str] = &["worker_died", "drain_deadline"];
 const EDITS: &[&str] = &["control_field_removed", "group_wrapped", "envelope_unwrapped"];
 /// Upper bounds in seconds; `+Inf` and `sum` close a histogram.
 const SYNC_BOUNDS: &[&str] = &[
@@ -182,7 +183,7 @@ pub const METRICS: &[Metric] = &[
         Listener,
         "ingest_events_lost_total",
         "reason",
-        LOST,
+        LOST_REASONS,
         "Events that were received and never became durable.",
     ),
     labelled(

@@ -1,13 +1,14 @@
 //! `Region`, `Ledger` and the metric table for Python.
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
 use pyo3::exceptions::PyKeyError;
 use pyo3::prelude::*;
-use pyo3::types::{PyBytes, PyDict, PyTuple};
+use pyo3::types::{PyBytes, PyTuple};
 
-use crate::counters::{Kind, Ledger, METRICS, Region, Scope, add};
+use crate::counters::{Kind, LOST_REASONS, Ledger, METRICS, Region, Scope, add};
 use crate::error::Error;
 
 /// One row of the metric table.
@@ -26,57 +27,30 @@ pub struct PyMetric {
 }
 
 /// The sum of one worker and listener at one moment.
-#[pyclass(name = "Ledger", module = "ingest._native", frozen)]
-pub struct PyLedger(Ledger);
+#[pyclass(name = "Ledger", module = "ingest._native", frozen, get_all)]
+pub struct PyLedger {
+    received: u64,
+    journaled: u64,
+    filtered: u64,
+    dead_lettered: u64,
+    lost: BTreeMap<&'static str, u64>,
+    in_flight: u64,
+    kernel_dropped: u64,
+    closed: bool,
+}
 
-#[pymethods]
-impl PyLedger {
-    #[getter]
-    fn received(&self) -> u64 {
-        self.0.received
-    }
-
-    #[getter]
-    fn journaled(&self) -> u64 {
-        self.0.journaled
-    }
-
-    #[getter]
-    fn filtered(&self) -> u64 {
-        self.0.filtered
-    }
-
-    #[getter]
-    fn dead_lettered(&self) -> u64 {
-        self.0.dead_lettered
-    }
-
-    #[getter]
-    fn lost<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyDict>> {
-        let reasons = METRICS
-            .iter()
-            .find(|row| row.name == "ingest_events_lost_total")
-            .map_or(&[][..], |row| row.values);
-        let lost = PyDict::new(py);
-        for (reason, count) in reasons.iter().zip(self.0.lost) {
-            lost.set_item(reason, count)?;
+impl From<Ledger> for PyLedger {
+    fn from(ledger: Ledger) -> Self {
+        Self {
+            received: ledger.received,
+            journaled: ledger.journaled,
+            filtered: ledger.filtered,
+            dead_lettered: ledger.dead_lettered,
+            lost: LOST_REASONS.iter().copied().zip(ledger.lost).collect(),
+            in_flight: ledger.in_flight,
+            kernel_dropped: ledger.kernel_dropped,
+            closed: ledger.closed,
         }
-        Ok(lost)
-    }
-
-    #[getter]
-    fn in_flight(&self) -> u64 {
-        self.0.in_flight
-    }
-
-    #[getter]
-    fn kernel_dropped(&self) -> u64 {
-        self.0.kernel_dropped
-    }
-
-    #[getter]
-    fn closed(&self) -> bool {
-        self.0.closed
     }
 }
 
@@ -175,7 +149,7 @@ impl PyRegion {
         if worker >= self.0.workers() || listener >= self.0.listeners().len() {
             return Err(PyKeyError::new_err(format!("worker {worker}, listener {listener}")));
         }
-        Ok(PyLedger(Ledger::read(&self.0, worker, listener)))
+        Ok(Ledger::read(&self.0, worker, listener).into())
     }
 
     fn samples(&self) -> Vec<SampleRow> {
