@@ -107,7 +107,10 @@ class Server:
 
     def start(self) -> Self:
         """Start the server and wait until every worker is ready."""
-        self.launch()
+        return self.launch().start_when_announced()
+
+    def start_when_announced(self) -> Self:
+        """Wait until every worker of the launched server is ready and it says where it is."""
         wait_until(lambda: self.announced() or self.exited())
         assert not self.exited(), f"the server did not start:\n{self.log()}"
         path = f"/proc/{self.pid}/fd/{self.running().region_descriptor}"

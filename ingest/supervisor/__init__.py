@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import signal
 from contextlib import ExitStack
 from typing import TYPE_CHECKING
 
@@ -9,6 +10,7 @@ from ingest import logs
 from ingest.supervisor import specs
 from ingest.supervisor.arbiter import Arbiter
 from ingest.supervisor.boot import acquire
+from ingest.supervisor.signals import SignalQueue
 
 if TYPE_CHECKING:
     from ingest.config import Settings
@@ -24,4 +26,9 @@ def run(settings: Settings) -> ExitStatus:
     """
     logs.configure(specs.log_spec(settings), role="supervisor")
     with ExitStack() as stack:
-        return Arbiter(settings, acquire(settings, stack)).run()
+        # First, so that a request to stop is kept while the server still starts: as PID 1 the
+        # kernel would drop it.
+        signals = stack.enter_context(
+            SignalQueue(signal.SIGTERM, signal.SIGINT, signal.SIGHUP, signal.SIGCHLD)
+        )
+        return Arbiter(settings, acquire(settings, stack), signals).run()

@@ -19,12 +19,12 @@ from ingest.contract import WorkerState
 from ingest.errors import BootError, ConfigurationError, ExitStatus, IngestError
 from ingest.supervisor import process
 from ingest.supervisor.roles import AdminPost, WorkerPost
-from ingest.supervisor.signals import SignalQueue
 
 if TYPE_CHECKING:
     from ingest.config import Settings
     from ingest.supervisor.boot import Resources
     from ingest.supervisor.post import End, Post
+    from ingest.supervisor.signals import SignalQueue
 
 _ADMIN_STOP_SECONDS = 5.0
 _ONE_REQUEST_SECONDS = 0.5  # timeout(1) and others send a signal to us and again to our group
@@ -36,31 +36,30 @@ _log = logs.get_logger(__name__)
 class Arbiter:
     """Runs one server from the first spawn to the last reaped process."""
 
-    def __init__(self, settings: Settings, resources: Resources) -> None:
+    def __init__(self, settings: Settings, resources: Resources, signals: SignalQueue) -> None:
         self._supervision = settings.supervision
         self._resources = resources
         self._workers = [WorkerPost(settings, resources, at) for at in range(settings.workers)]
         self._admin = AdminPost(settings, resources)
         self._posts: tuple[Post, ...] = (*self._workers, self._admin)
-        self._signals = SignalQueue(signal.SIGTERM, signal.SIGINT, signal.SIGHUP, signal.SIGCHLD)
-        self._booted = False
+        self._signals = signals
+        self._booted = self._announced = False
         self._stop_requests = 0
         self._stop_requested_at = -inf
         self._failure: IngestError | None = None
 
     def run(self) -> ExitStatus:
         """Serve until told to stop; raise BootError or ConfigurationError if it cannot start."""
-        with self._signals:
-            while not self._stop_requests and not self._failure:
-                self._turn(inf)
-                self._note_boot()
-            if not self._failure:
-                _log.info("Stopping.", drain_timeout_seconds=self._supervision.drain_timeout)
-            # Closed before the workers are told: from here on nothing more is queued for them.
-            self._resources.close_listeners()
-            self._stop(self._workers, self._supervision.drain_timeout)
-            self._settle()
-            self._stop([self._admin], _ADMIN_STOP_SECONDS)
+        while not self._stop_requests and not self._failure:
+            self._turn(inf)
+            self._note_boot()
+        if not self._failure:
+            _log.info("Stopping.", drain_timeout_seconds=self._supervision.drain_timeout)
+        # Closed before the workers are told: from here on nothing more is queued for them.
+        self._resources.close_listeners()
+        self._stop(self._workers, self._supervision.drain_timeout)
+        self._settle()
+        self._stop([self._admin], _ADMIN_STOP_SECONDS)
         if self._failure:
             raise self._failure
         return self._report()
@@ -117,14 +116,17 @@ class Arbiter:
             post.report(end)
 
     def _note_boot(self) -> None:
-        """Announce the server once, when every worker is ready."""
-        if self._booted or any(
-            worker.slot.state is not WorkerState.READY for worker in self._workers
-        ):
+        """Announce the server, when every worker is ready; give up where one never will be."""
+        if self._announced:
+            return
+        slots = [worker.slot for worker in self._workers]
+        if not self._booted and any(slot.breaker_open for slot in slots):
+            self._failure = BootError("a worker cannot be started; the last messages say why")
+        if any(slot.state is not WorkerState.READY for slot in slots):
             return
         self._booted = True
         try:
-            self._resources.announce()
+            self._announced = self._resources.announce()
         except BootError as error:
             self._failure = error
 

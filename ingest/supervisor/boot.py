@@ -43,10 +43,10 @@ class Resources:
     """Children inherit this reading end; its end of file tells them that the supervisor is gone."""
     description: ServerDescription
 
-    def announce(self) -> None:
-        """Let people and the other commands know where the server is."""
+    def announce(self) -> bool:
+        """Let people and the other commands know where the server is; False while it cannot."""
         described = self.description
-        self.data_directory.announce(
+        if not self.data_directory.announce(
             RunningServer(
                 pid=os.getpid(),
                 region_descriptor=self.region.fileno(),
@@ -55,7 +55,12 @@ class Resources:
                 admin=described.admin,
                 listeners=described.listeners,
             )
-        )
+        ):
+            _log.error(
+                "The disk is full: senders wait, and other commands do not find the server yet.",
+                data_dir=described.data_dir,
+            )
+            return False
         for listener in described.listeners:
             _log.info(
                 "Listening.", listener=listener.name, kind=listener.kind, address=listener.address
@@ -66,6 +71,7 @@ class Resources:
             admin=described.admin,
             data_dir=described.data_dir,
         )
+        return True
 
     def close_listeners(self) -> None:
         """Give up our copies of the listening sockets."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import fcntl
 import os
 import signal
@@ -37,7 +38,7 @@ class DataDirectory:
         self.path = path.absolute()
         self._announced = False
         try:
-            self.path.mkdir(parents=True, exist_ok=True)
+            self.path.mkdir(mode=0o750, parents=True, exist_ok=True)
             self.lock = os.open(self.path / contract.LOCK_FILE, os.O_RDWR | os.O_CREAT, 0o644)
         except OSError as error:
             raise self._unusable(error) from error
@@ -51,16 +52,22 @@ class DataDirectory:
             os.close(self.lock)
             raise
 
-    def announce(self, server: RunningServer) -> None:
-        """Write the server file; a reader finds the whole of it or none."""
+    def announce(self, server: RunningServer) -> bool:
+        """Write the server file; a reader finds the whole of it or none.
+
+        Return False where the disk is full, which may pass; raise BootError for other refusals.
+        """
         target = contract.server_file(self.path)
         draft = target.with_suffix(".draft")
         try:
             draft.write_bytes(contract.encode(server) + b"\n")
             draft.replace(target)
         except OSError as error:
+            if error.errno in (errno.ENOSPC, errno.EDQUOT):
+                return False
             raise BootError(f"cannot write {target}: {_reason(error)}") from error
         self._announced = True
+        return True
 
     def release(self) -> None:
         """Withdraw the server file and give the directory up."""

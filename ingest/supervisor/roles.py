@@ -51,7 +51,7 @@ class WorkerPost(Post):
         if self.unsettled:
             data_dir = self._resources.description.data_dir
             for note in recover_worker(self._region, self.index, data_dir).notes:
-                self._log.warning("The journal was repaired.", detail=note)
+                self._log.warning("The journal was repaired.", reason=note)
             self.unsettled = False
 
     def _launch(self) -> Child:

@@ -10,6 +10,7 @@ from types import FrameType, TracebackType
 from typing import Self
 
 _READ_BYTES = 4096
+_LONGEST_WAIT_SECONDS = 3600.0  # poll takes milliseconds in 32 bits
 
 
 class SignalQueue:
@@ -50,7 +51,7 @@ class SignalQueue:
     def wait(self, timeout: float) -> list[signal.Signals]:
         """Return the signals that came, after `timeout` seconds an empty list."""
         # Rounded up, so that a deadline has really passed when the loop wakes for it.
-        if not self._poll.poll(ceil(max(timeout, 0.0) * 1000)):
+        if not self._poll.poll(ceil(min(max(timeout, 0.0), _LONGEST_WAIT_SECONDS) * 1000)):
             return []
         return [signal.Signals(number) for number in self._reader.recv(_READ_BYTES)]
 

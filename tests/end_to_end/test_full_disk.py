@@ -7,7 +7,7 @@ import socket
 import subprocess
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import ExitStack
+from contextlib import ExitStack, suppress
 from pathlib import Path
 
 import pytest
@@ -127,6 +127,27 @@ def test_a_full_disk_holds_senders_back_and_loses_nothing(disk: Path, ballast: P
         every_number = list(range(EVENTS_PER_CONNECTION))
         assert found == dict.fromkeys(range(CONNECTIONS), every_number)
         stored.assert_verified(disk)
+
+
+def test_a_server_starts_on_a_full_disk(disk: Path, ballast: Path) -> None:
+    """Only its file is missing then; it is written, and events are stored, when there is room."""
+    with Server(disk) as first:
+        assert first.stop() == ExitStatus.CLEAN
+    with ballast.open("ab", buffering=0) as opened, suppress(OSError):
+        while True:  # the last page as well
+            opened.write(bytes(4096))
+    server = Server(disk).launch()
+    try:
+        wait_until(lambda: "The disk is full" in server.log_file.read_text())
+        assert not server.announced()
+        assert not server.exited()
+        ballast.unlink()
+        with server.start_when_announced():
+            server.deliver(b'{"connection":1,"number":0}\n', 1)
+            assert server.stop() == ExitStatus.CLEAN
+    finally:
+        if not server.exited():
+            server.kill()
 
 
 def test_a_server_that_stops_on_a_full_disk_says_what_was_lost(disk: Path, ballast: Path) -> None:
