@@ -91,8 +91,8 @@ def listen_on(address: str) -> tuple[socket.socket, str]:
 def _clear_refusal(kind: ListenerKind, address: str) -> Iterator[None]:
     try:
         yield
-    except OSError as error:
-        reason = (error.strerror or str(error)).lower()
+    except (OSError, UnicodeError) as error:  # the latter for a host name that cannot be one
+        reason = (getattr(error, "strerror", None) or str(error)).lower()
         raise BootError(f"cannot listen on {kind} {address}: {reason}") from error
 
 

@@ -14,7 +14,7 @@ from ingest.cli.serve import serve
 from ingest.cli.status import status
 from ingest.cli.tail import tail
 from ingest.cli.verify import verify
-from ingest.errors import IngestError
+from ingest.errors import ExitStatus, IngestError
 
 application = typer.Typer(
     name="ingest",
@@ -52,3 +52,6 @@ def main() -> None:
     except IngestError as error:
         typer.echo(f"ingest: {error}", err=True)
         sys.exit(error.exit_status)
+    except OSError as error:  # of a file or a directory that the user named
+        typer.echo(f"ingest: {error}", err=True)
+        sys.exit(ExitStatus.UNEXPECTED)

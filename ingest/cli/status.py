@@ -25,22 +25,22 @@ def status(
 ) -> None:
     """Show workers, listeners, rates and the ledger."""
     region = attach(data_dir)
-    before = read_status(region)
+    before, begun = read_status(region), time.monotonic()
     if json:
         typer.echo(msgspec.json.encode(before))
         return
     time.sleep(_RATE_SECONDS)  # a rate is a difference over time
-    after = read_status(region)
-    typer.echo(render_status(before, after))
+    after, seconds = read_status(region), time.monotonic() - begun
+    typer.echo(render_status(before, after, seconds))
 
 
-def render_status(before: Status, after: Status) -> str:
+def render_status(before: Status, after: Status, seconds: float) -> str:
     """Return the page for people; rates are from the difference of two documents."""
     return "\n\n".join(
         (
             _render_summary(after),
-            _render_workers(before, after),
-            _render_listeners(before, after),
+            _render_workers(before, after, seconds),
+            _render_listeners(before, after, seconds),
             render_ledger(after.ledger),
         )
     )
@@ -78,8 +78,7 @@ def _render_summary(status: Status) -> str:
     )
 
 
-def _render_workers(before: Status, after: Status) -> str:
-    seconds = after.uptime_seconds - before.uptime_seconds
+def _render_workers(before: Status, after: Status, seconds: float) -> str:
     headings = (
         "WORKER",
         "PID",
@@ -110,8 +109,7 @@ def _render_workers(before: Status, after: Status) -> str:
     )
 
 
-def _render_listeners(before: Status, after: Status) -> str:
-    seconds = after.uptime_seconds - before.uptime_seconds
+def _render_listeners(before: Status, after: Status, seconds: float) -> str:
     return render_table(
         ("LISTENER", "ADDRESS", "RECEIVED", "RECEIVED/S", "REJECTED", "KERNEL DROPPED"),
         [

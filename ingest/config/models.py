@@ -118,8 +118,8 @@ class Journal(Table):
         0.025,
         ge=0.001,
         le=60,
-        description="The longest time between receiving an event and having it on the disk:"
-        " this much can be lost if the machine dies.",
+        description="How often what was written is synced to the disk. If the machine dies, this"
+        " much and what the disk takes to sync can be lost.",
     )
     segment_bytes: Size = Field(
         256 * MIB,
@@ -133,7 +133,8 @@ class Journal(Table):
     )
     retention_bytes: Size | None = Field(
         None,
-        description="The oldest segments of a shard are deleted while it holds more than this."
+        description="The oldest segments are deleted while there is more than this, counted for"
+        " each worker and for events and dead letters by themselves."
         " Not given: nothing is deleted for its size.",
     )
     retention_age: Duration | None = Field(

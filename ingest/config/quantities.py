@@ -18,18 +18,20 @@ _BYTES_PER_UNIT = {"B": 1, "KiB": KIB, "MiB": MIB, "GiB": 1 << 30, "TiB": 1 << 4
 _SECONDS_PER_UNIT = {"ms": 0.001, "s": 1.0, "m": 60.0, "h": 3600.0, "d": 86400.0}
 _QUANTITY = re.compile(r"(\d+(?:\.\d+)?)\s*([A-Za-z]*)")
 _LARGEST_PORT = 65535
+_LARGEST_SIZE = 1 << 62
 
 
 def parse_size(value: object) -> int:
     """Return the bytes meant by 65536, "65536" or "64KiB"."""
     number, unit = _split(value)
     factor = 1 if unit == "" else _BYTES_PER_UNIT.get(unit)
-    if number is None or factor is None or number * factor != int(number * factor):
+    size = number * factor if number is not None and factor is not None else -1.0
+    if not (0 <= size <= _LARGEST_SIZE and size == int(size)):
         raise ValueError(
             f"{shown(value)} is not a size; write it like "
             '"64KiB", "32MiB", "1GiB" or a whole number of bytes'
         )
-    return int(number * factor)
+    return int(size)
 
 
 def format_size(size: int) -> str:

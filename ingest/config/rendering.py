@@ -18,8 +18,9 @@ def render_toml(settings: Settings) -> str:
 def _table(name: str, values: Mapping[str, Any]) -> Iterator[str]:
     for key, value in values.items():
         if not isinstance(value, dict | list):
-            # A JSON string, number or boolean is also one of TOML.
-            yield f"{key} = {json.dumps(value)}"
+            # A JSON string, number or boolean is also one of TOML, but for the DEL character.
+            text = json.dumps(value, ensure_ascii=False).replace("\x7f", "\\u007f")
+            yield f"{key} = {text}"
     for key, value in values.items():
         path = f"{name}.{key}".removeprefix(".")
         if isinstance(value, dict):

@@ -17,8 +17,8 @@ from ingest.config.models import Settings
 from ingest.errors import ConfigurationError
 
 _PREFIX = "INGEST_"
-_KUBERNETES = re.compile(r"INGEST_(SERVICE_HOST|SERVICE_PORT|PORT)(_|$)")
-"""What Kubernetes puts into every container beside a service that is called `ingest`."""
+_KUBERNETES = re.compile(r"INGEST_([A-Z0-9_]+_)?(SERVICE_HOST|SERVICE_PORT|PORT)(_|$)")
+"""What Kubernetes puts into every container beside services called `ingest` or `ingest-…`."""
 
 
 class Source(Protocol):

@@ -117,6 +117,7 @@ class TestSources:
         """It shares our prefix and cannot be switched off everywhere."""
         monkeypatch.setenv("INGEST_SERVICE_HOST", "10.0.0.1")
         monkeypatch.setenv("INGEST_PORT_5140_TCP", "tcp://10.0.0.1:5140")
+        monkeypatch.setenv("INGEST_ADMIN_SERVICE_PORT", "5142")
         load(None, {})
 
     def test_listeners_without_a_name_get_different_ones(self) -> None:
@@ -151,6 +152,10 @@ FILE_MISTAKES = [
         'journal.sync_interval: "25 parsecs" is not a duration; write it like "25ms"',
     ),
     ("[journal]\nsync_interval = 0", "journal.sync_interval: 0.0 is too small; give at least 1ms"),
+    (
+        f'[journal]\nqueue_bytes = "{"9" * 400}"',
+        f'journal.queue_bytes: "{"9" * 400}" is not a size; write it like "64KiB"',
+    ),
     (
         '[journal]\nqueue_bytes = "1 MB"',
         'journal.queue_bytes: "1 MB" is not a size; write it like "64KiB"',

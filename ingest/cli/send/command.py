@@ -101,6 +101,8 @@ def _open_source(
 
 
 def _open(file: str) -> io.BufferedReader:
+    if file == "-" and sys.stdin is None:
+        raise SendError("standard input is closed")
     try:
         return open(sys.stdin.fileno() if file == "-" else file, "rb", closefd=file != "-")
     except OSError as error:

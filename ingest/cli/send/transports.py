@@ -86,3 +86,5 @@ def connect(kind: str, host: str, port: int) -> Iterator[Transport]:
                 f"a line is longer than a datagram can be, {_LARGEST_DATAGRAM:,} bytes; use --tcp"
             ) from None
         raise SendError(f"cannot send to {place}: {error.strerror}") from None
+    except UnicodeError:
+        raise SendError(f"{host} cannot be the name of a host") from None
