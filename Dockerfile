@@ -42,7 +42,7 @@ VOLUME /data
 EXPOSE 5140/tcp 5140/udp 5142/tcp
 STOPSIGNAL SIGTERM
 HEALTHCHECK --interval=10s --timeout=3s --start-period=30s --start-interval=1s \
-    CMD ["python", "-c", "import urllib.request as r; r.urlopen('http://127.0.0.1:5142/readyz', timeout=2)"]
+    CMD ["python", "-c", "import http.client as h, sys; c = h.HTTPConnection('127.0.0.1', 5142, timeout=2); c.request('GET', '/readyz'); sys.exit(c.getresponse().status != 200)"]
 # The supervisor is PID 1: it reaps orphans and drains on SIGTERM.
 ENTRYPOINT ["ingest"]
 CMD ["serve"]

@@ -47,9 +47,5 @@ class NotRunningError(IngestError):
     """No server is running on this data directory."""
 
 
-class JournalError(IngestError):
-    """A journal cannot be read or is damaged."""
-
-
 class SendError(IngestError):
     """Events could not be sent to the server."""

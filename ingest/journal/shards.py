@@ -2,17 +2,32 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 
-SEGMENT_PATTERN = "*.ndjson.zst"
-_SHARD_PATTERN = "shard-*"
+SEGMENT_SUFFIX = ".ndjson.zst"
+_SHARD = "shard-"
 
 
 def list_shards(journal: Path) -> list[Path]:
     """Return the shards of one journal, in order; none where the journal does not exist yet."""
-    return sorted(path for path in journal.glob(_SHARD_PATTERN) if path.is_dir())
+    try:
+        with os.scandir(journal) as entries:
+            return sorted(
+                Path(entry) for entry in entries if entry.name.startswith(_SHARD) and entry.is_dir()
+            )
+    except FileNotFoundError:
+        return []
 
 
 def find_shards(directory: Path) -> list[Path]:
     """Return every shard at or below a directory, whatever of the layout stands above it."""
-    return sorted({segment.parent for segment in directory.rglob(SEGMENT_PATTERN)})
+    return sorted(
+        Path(at)
+        for at, _, names in os.walk(directory, onerror=_refuse)
+        if any(name.endswith(SEGMENT_SUFFIX) for name in names)
+    )
+
+
+def _refuse(error: OSError) -> None:
+    raise error  # a directory that may not be read is not an empty one

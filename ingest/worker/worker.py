@@ -62,7 +62,7 @@ class Worker:
         """Take part in the service; from here on the state cell says so."""
         found = self._shard.found
         for note in found.notes:
-            _log.warning("The journal was repaired.", detail=note)
+            _log.warning("The journal was repaired.", reason=note)
         if found.lost:
             _log.error("Events of the previous worker were lost.", events=found.lost)
         self._loop.set_exception_handler(self._fail)
