@@ -112,8 +112,6 @@ class AdminSpec(_Message, frozen=True):
     descriptor: int
     region: int
     lifeline: int
-    data_dir: str
-    heartbeat_timeout_seconds: float
     log: LogSpec
 
 

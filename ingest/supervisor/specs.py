@@ -57,8 +57,6 @@ def admin_spec(settings: Settings, resources: Resources) -> AdminSpec:
         descriptor=resources.admin.fileno(),
         region=resources.region.fileno(),
         lifeline=resources.lifeline,
-        data_dir=resources.description.data_dir,
-        heartbeat_timeout_seconds=settings.supervision.heartbeat_timeout,
         log=log_spec(settings),
     )
 

@@ -58,8 +58,6 @@ class Admin:
             descriptor=descriptors[0],
             region=descriptors[1],
             lifeline=descriptors[2],
-            data_dir="/data",
-            heartbeat_timeout_seconds=10.0,
             log=LogSpec(level="INFO", format="json"),
         )
         self._process = subprocess.Popen(

@@ -57,8 +57,6 @@ class TestMessages:
         descriptor=3,
         region=4,
         lifeline=5,
-        data_dir="/data",
-        heartbeat_timeout_seconds=10.0,
         log=LogSpec(level="INFO", format="json"),
     )
 
