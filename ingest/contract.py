@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from enum import IntEnum
 from pathlib import Path
-from typing import Literal, TypeVar
+from typing import Any, Literal, TypeVar
 
 import msgspec
 
@@ -26,6 +26,9 @@ ListenerKind = Literal["tcp", "udp"]
 Compression = Literal["none", "zstd"]
 LogFormat = Literal["json", "pretty"]
 LogLevel = Literal["DEBUG", "INFO", "WARNING", "ERROR"]
+StageKind = Literal["filter", "enricher", "redactor", "processor"]
+FailurePolicy = Literal["open", "closed", "dead_letter"]
+OutputForm = Literal["bare", "envelope"]
 
 
 class WorkerState(IntEnum):
@@ -81,6 +84,35 @@ class LimitsSpec(_Message, frozen=True):
     keys: int
     connections: int
     arena_bytes: int
+
+
+class StageSpec(_Message, frozen=True):
+    """One stage of the pipeline, checked and with its defaults filled in."""
+
+    name: str
+    """As configured; the `stage` label of its metrics."""
+    kind: StageKind
+    kernel: str | None
+    """The native kernel that does it (`Kernel` in native/src/pipeline/config.rs), or None: Python."""
+    plugin: str
+    """For Python: a name that fapilog's loader knows, or `module:Class`."""
+    config: dict[str, Any]
+    """What the kernel or the plugin is told."""
+    fail: FailurePolicy
+    """What becomes of an event at which a Python plugin fails."""
+    budget_seconds: float
+    """The longest a Python plugin may take for one event."""
+    breaker_failures: int
+    """A Python plugin that fails this often in a row is left out ..."""
+    breaker_seconds: float
+    """... for this long."""
+
+
+class PipelineSpec(_Message, frozen=True):
+    """What happens to an event between decode and journal, in the order in which it happens."""
+
+    stages: tuple[StageSpec, ...]
+    output: OutputForm
 
 
 class LogSpec(_Message, frozen=True):

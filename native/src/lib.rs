@@ -4,6 +4,7 @@
 //! - [`receive`]: sockets to bytes, through an epoll set of its own
 //! - [`frame`]: bytes to lines
 //! - [`decode`]: lines to canonical events, or a [`reject::Reject`]
+//! - [`pipeline`]: the stages between an event and its storage
 //! - [`journal`]: events to durable Zstandard segments, and back
 //! - [`counters`]: the shared region that accounts for every event
 //! - [`shard`]: the composition of the above for one worker
@@ -16,6 +17,7 @@ pub mod decode;
 pub mod error;
 pub mod frame;
 pub mod journal;
+pub mod pipeline;
 #[cfg(feature = "python")]
 pub mod py;
 pub mod receive;
