@@ -7,7 +7,8 @@
 use std::hint::black_box;
 use std::time::{Duration, Instant};
 
-use _native::decode::{Decoder, Limits};
+use _native::decode::{Blind, Decoder, Limits};
+use _native::pipeline::{Origin, Runner};
 use serde::de::IgnoredAny;
 
 const EVENTS: usize = 2_000;
@@ -94,7 +95,40 @@ fn measure_decoder(name: &str, events: &[Vec<u8>], is_utf8: bool) {
         if out.len() > 500_000 {
             out.clear();
         }
-        black_box(decoder.decode(event, is_utf8, &mut out)).expect("a valid event");
+        black_box(decoder.decode(event, is_utf8, &mut Blind, &mut out)).expect("a valid event");
+    });
+}
+
+/// The pipeline that the README's numbers are about, with more patterns or without any stage.
+const PIPELINES: [(&str, &str); 4] = [
+    ("no stage", r#"{"stages":[]}"#),
+    (
+        "reference",
+        r#"{"stages":[
+            {"index":0,"kernel":"level","config":{"min_priority":20,"drop_below":true}},
+            {"index":1,"kernel":"origin","config":{}},
+            {"index":2,"kernel":"field_mask","config":{"mask_string":"***","fields_to_mask":
+                ["data.password","data.user.email","context.token","data.card.number"]}},
+            {"index":3,"kernel":"regex_mask","config":{"mask_string":"***","python_patterns":[],
+                "patterns":["(?i).*secret.*","(?i).*api.?key.*"]}},
+            {"index":4,"kernel":"url_credentials","config":{}}]}"#,
+    ),
+    ("url_credentials", r#"{"stages":[{"index":0,"kernel":"url_credentials","config":{}}]}"#),
+    ("origin", r#"{"stages":[{"index":0,"kernel":"origin","config":{}}]}"#),
+];
+
+fn measure_pipeline(name: &str, events: &[Vec<u8>], segment: &str) {
+    let segment = serde_json::from_str(segment).expect("a segment");
+    let limits = Limits { depth: 64, keys: 1024 };
+    let mut runner = Runner::new(&segment, limits, None).expect("a pipeline");
+    let received_ns = 1_700_000_000_000_000_000;
+    runner.begin(&Origin { received_ns, peer: None, listener: "tcp-5140", shard: 0 });
+    let mut out = Vec::with_capacity(1 << 20);
+    measure(name, events, |event| {
+        if out.len() > 500_000 {
+            out.clear();
+        }
+        black_box(runner.run(event, true, &mut out)).expect("a valid event");
     });
 }
 
@@ -105,6 +139,9 @@ fn main() {
     for (shape, events) in &shapes {
         measure_decoder(&format!("{shape}: decoder, UTF-8 known"), events, true);
         measure_decoder(&format!("{shape}: decoder"), events, false);
+        for (pipeline, segment) in PIPELINES {
+            measure_pipeline(&format!("{shape}: pipeline, {pipeline}"), events, segment);
+        }
         measure(&format!("{shape}: sonic-rs IgnoredAny"), events, |event| {
             black_box(sonic_rs::from_slice::<IgnoredAny>(event)).expect("valid");
         });

@@ -18,6 +18,22 @@ struct Key {
     place: u64,
 }
 
+/// What tells a key from others at a glance. For keys of up to [`Print::EXACT`] bytes, equal
+/// prints and lengths mean equal keys; of longer ones the middle is not in it.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub struct Print {
+    /// Spread over 64 bits.
+    pub fingerprint: u64,
+    /// The first bytes. The fingerprint holds the last ones: for one head it is different for
+    /// every tail.
+    pub head: u64,
+}
+
+impl Print {
+    /// Head and tail overlap or meet, the closing quote included.
+    pub const EXACT: usize = 15;
+}
+
 /// What an open object (or array, which stays empty) knows of its keys.
 #[derive(Clone, Copy, Default)]
 pub struct Scope {
@@ -80,12 +96,14 @@ impl Keys {
 
     /// Adds the key between two positions of the line.
     #[inline]
-    pub fn add(&mut self, line: Line, start: usize, end: usize) -> Result<(), Reject> {
-        self.insert(line, Key::new(fingerprint(line, start, end), start, end))
+    pub fn add(&mut self, line: Line, start: usize, end: usize) -> Result<Print, Reject> {
+        let print = print(line, start, end);
+        self.insert(line, Key::new(print.fingerprint, start, end))?;
+        Ok(print)
     }
 
     /// Adds the key from `start` on, which has its first escape at `escape`; the position of
-    /// the quote that ends it.
+    /// the quote that ends it. [`Self::last`] has what it says.
     #[cold]
     #[inline(never)]
     pub fn add_escaped(
@@ -93,17 +111,17 @@ impl Keys {
         line: Line,
         start: usize,
         escape: usize,
-    ) -> Result<usize, Reject> {
+    ) -> Result<(usize, Print), Reject> {
         let text = &mut self.unescaped;
         let from = text.len();
         let closing = unescape(line, start, escape, text)?;
         let to = text.len();
         text.push(b'"');
         text.extend_from_slice(&PADDING);
-        let fingerprint = fingerprint(Line::new(&text[from..]), 0, to - from);
+        let print = print(Line::new(&text[from..]), 0, to - from);
         text.truncate(to);
-        self.insert(line, Key::new(fingerprint, line.end() + from, line.end() + to))?;
-        Ok(closing)
+        self.insert(line, Key::new(print.fingerprint, line.end() + from, line.end() + to))?;
+        Ok((closing, print))
     }
 
     #[inline]
@@ -171,7 +189,7 @@ impl Key {
 /// even when it is empty. Equal texts have equal fingerprints; the reverse is not promised, and
 /// not true of texts that differ only in the middle.
 #[inline]
-fn fingerprint(line: Line, start: usize, end: usize) -> u64 {
+fn print(line: Line, start: usize, end: usize) -> Print {
     // Two odd constants of xxHash.
     const FIRST: u64 = 0x9e37_79b1_85eb_ca87;
     const SECOND: u64 = 0xc2b2_ae3d_27d4_eb4f;
@@ -179,5 +197,6 @@ fn fingerprint(line: Line, start: usize, end: usize) -> u64 {
     let hidden_bits = (8 - shown) * 8;
     let head = u64::from_le_bytes(*line.bytes(start)) << hidden_bits;
     let tail = u64::from_le_bytes(*line.bytes(end + 1 - shown)) << hidden_bits;
-    (head.wrapping_mul(FIRST) ^ tail).rotate_left(29).wrapping_mul(SECOND)
+    let fingerprint = (head.wrapping_mul(FIRST) ^ tail).rotate_left(29).wrapping_mul(SECOND);
+    Print { fingerprint, head }
 }

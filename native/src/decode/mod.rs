@@ -9,6 +9,7 @@ mod edits;
 mod keys;
 mod line;
 mod numbers;
+mod observer;
 mod scanner;
 mod stops;
 mod strings;
@@ -16,8 +17,11 @@ mod strings;
 mod tests;
 
 pub use edits::Edits;
+pub use keys::Print;
+pub use line::Line;
+pub use observer::{Blind, Observer};
 
-use line::{Line, PADDING};
+use line::PADDING;
 use scanner::{Scan, Scanner};
 
 use crate::reject::Reject;
@@ -44,14 +48,16 @@ impl Decoder {
         Self { limits, scanner: Scanner::new() }
     }
 
-    /// Appends the canonical event, a single line without its newline, to `out`.
+    /// Appends the canonical event, a single line without its newline, to `out`. What the
+    /// observer is told last is told of that, with positions from its first byte on.
     ///
     /// `is_utf8` says that the caller has checked that already, for many lines at once.
     /// A rejected line leaves `out` as it was.
-    pub fn decode(
+    pub fn decode<O: Observer>(
         &mut self,
         line: &[u8],
         is_utf8: bool,
+        observer: &mut O,
         out: &mut Vec<u8>,
     ) -> Result<Edits, Reject> {
         if !is_utf8 && simdutf8::basic::from_utf8(line).is_err() {
@@ -70,20 +76,56 @@ impl Decoder {
         let start = out.len();
         out.reserve(line.len() + PADDING.len());
         out.extend_from_slice(line);
-        out.extend_from_slice(&PADDING);
-        let scanned = self.scanner.scan(Line::new(&out[start..]), self.limits);
-        out.truncate(start + line.len());
-        let finished = scanned.and_then(|scan| finish(scan, line, start, out));
-        if finished.is_err() {
+        let decoded = self.decode_last(line, start, observer, out);
+        if decoded.is_err() {
             out.truncate(start);
         }
-        finished
+        decoded
+    }
+
+    #[inline]
+    fn decode_last<O: Observer>(
+        &mut self,
+        line: &[u8],
+        start: usize,
+        observer: &mut O,
+        out: &mut Vec<u8>,
+    ) -> Result<Edits, Reject> {
+        let scan = self.scan_last(start, observer, out)?;
+        if scan.notes.is_canonical() && !scan.has_breaks {
+            return Ok(Edits::default());
+        }
+        let edits = make_canonical(scan, line, start, out)?;
+        if O::LOOKS {
+            self.scan_last(start, observer, out)?;
+        }
+        Ok(edits)
+    }
+
+    /// Scans the line that `out` holds from `start` on.
+    #[inline]
+    fn scan_last(
+        &mut self,
+        start: usize,
+        observer: &mut impl Observer,
+        out: &mut Vec<u8>,
+    ) -> Result<&Scan, Reject> {
+        let end = out.len();
+        out.extend_from_slice(&PADDING);
+        let scanned = self.scanner.scan(Line::new(&out[start..]), self.limits, observer);
+        out.truncate(end);
+        scanned
     }
 }
 
 /// Makes the valid line, which `out` holds from `start` on, canonical.
-#[inline]
-fn finish(scan: &Scan, line: &[u8], start: usize, out: &mut Vec<u8>) -> Result<Edits, Reject> {
+#[cold]
+fn make_canonical(
+    scan: &Scan,
+    line: &[u8],
+    start: usize,
+    out: &mut Vec<u8>,
+) -> Result<Edits, Reject> {
     let mut edits = Edits::default();
     if !scan.notes.is_canonical() {
         out.truncate(start);

@@ -6,6 +6,7 @@ use super::cursor::Cursor;
 use super::edits::{Member, Notes, Role};
 use super::keys::{Keys, Scope};
 use super::line::Line;
+use super::observer::Observer;
 use super::stops::Stops;
 use crate::reject::Reject;
 
@@ -15,6 +16,10 @@ struct Container {
     is_object: bool,
     role: Role,
     around: Scope,
+    /// The observer's.
+    place: u32,
+    /// Elements of an array so far.
+    index: u32,
 }
 
 /// The memory that scanning a line takes, used again for the next.
@@ -40,12 +45,17 @@ impl Scanner {
     }
 
     /// Checks a line that begins with `{` and has no blanks at its end.
-    pub fn scan(&mut self, line: Line, limits: Limits) -> Result<&Scan, Reject> {
+    pub fn scan(
+        &mut self,
+        line: Line,
+        limits: Limits,
+        observer: &mut impl Observer,
+    ) -> Result<&Scan, Reject> {
         let stops = self.stops.find(line);
         self.scan.around.clear();
         self.scan.keys.reset(limits.keys);
         self.scan.notes.reset();
-        self.scan.event(line, stops, limits.depth as usize)?;
+        self.scan.event(line, stops, limits.depth as usize, observer)?;
         Ok(&self.scan)
     }
 }
@@ -53,20 +63,30 @@ impl Scanner {
 impl Scan {
     /// Checks that the line is one object.
     #[inline(never)]
-    fn event(&mut self, line: Line, stops: &[u32], deepest: usize) -> Result<(), Reject> {
+    fn event(
+        &mut self,
+        line: Line,
+        stops: &[u32],
+        deepest: usize,
+        observer: &mut impl Observer,
+    ) -> Result<(), Reject> {
         let mut cursor = Cursor::new(line, stops);
         let mut depth_limit = deepest;
-        let around = self.keys.enter();
-        let mut container = Container { is_object: true, role: Role::Event, around };
+        let (around, place) = (self.keys.enter(), observer.begin(line));
+        let mut container =
+            Container { is_object: true, role: Role::Event, around, place, index: 0 };
+        observer.open(place, 0);
         cursor.skip_byte();
         let mut is_empty = cursor.byte() == b'}';
         'container: loop {
             // At a member or element.
             while !is_empty {
-                let mut role = Role::Plain;
-                if container.is_object {
-                    role = self.key(&mut cursor, container.role)?;
-                }
+                let (role, place) = if container.is_object {
+                    self.key(&mut cursor, container.role, container.place, observer)?
+                } else {
+                    container.index += 1;
+                    (Role::Plain, observer.element(container.place, container.index - 1))
+                };
                 let first = cursor.byte();
                 if first == b'{' || first == b'[' {
                     self.around.push(container);
@@ -79,12 +99,16 @@ impl Scan {
                         return Err(Reject::TooDeep);
                     }
                     let is_object = first == b'{';
-                    container = Container { is_object, role, around: self.keys.enter() };
+                    let around = self.keys.enter();
+                    container = Container { is_object, role, around, place, index: 0 };
+                    observer.open(place, cursor.at);
                     cursor.skip_byte();
                     is_empty = cursor.byte() == closing(is_object);
                     continue 'container;
                 }
+                let start = cursor.at;
                 let end = cursor.skip_scalar()?;
+                observer.scalar(place, line, start, end);
                 if role == Role::Edited {
                     self.notes.end_edit(end);
                 }
@@ -102,6 +126,7 @@ impl Scan {
                     self.end_special(container.role, cursor.at + 1);
                     depth_limit = deepest;
                 }
+                observer.close(container.place, cursor.at + 1);
                 self.keys.leave(cursor.line, container.around)?;
                 let Some(around) = self.around.pop() else {
                     self.has_breaks = cursor.saw_breaks;
@@ -119,33 +144,44 @@ impl Scan {
         }
     }
 
-    /// Moves the cursor over a key and its colon, to the value; the role of that.
+    /// Moves the cursor over a key and its colon, to the value; the role and place of that.
     #[inline(always)]
     #[allow(clippy::inline_always, reason = "see Cursor")]
-    fn key(&mut self, cursor: &mut Cursor, object: Role) -> Result<Role, Reject> {
+    fn key(
+        &mut self,
+        cursor: &mut Cursor,
+        object: Role,
+        place: u32,
+        observer: &mut impl Observer,
+    ) -> Result<(Role, u32), Reject> {
         if cursor.byte() != b'"' {
             return Err(Reject::InvalidJson);
         }
         let opening = cursor.at;
         let stop = cursor.stop_of_string();
         let mut key_length = stop - opening - 1;
-        if cursor.line.byte(stop) == b'"' {
-            self.keys.add(cursor.line, opening + 1, stop)?;
+        let place = if cursor.line.byte(stop) == b'"' {
+            let print = self.keys.add(cursor.line, opening + 1, stop)?;
+            let place = observer.member(place, cursor.line.text(opening + 1, stop), print);
             cursor.skip_plain_string(stop);
+            place
         } else {
-            let closing = self.keys.add_escaped(cursor.line, opening + 1, stop)?;
-            key_length = self.keys.last(cursor.line).len();
+            let (closing, print) = self.keys.add_escaped(cursor.line, opening + 1, stop)?;
+            let key = self.keys.last(cursor.line);
+            key_length = key.len();
+            let place = observer.member(place, key, print);
             cursor.jump(closing);
             cursor.skip_stop();
-        }
+            place
+        };
         if cursor.byte() != b':' {
             return Err(Reject::InvalidJson);
         }
         cursor.skip_byte();
         if !object.may_name(key_length) {
-            return Ok(Role::Plain);
+            return Ok((Role::Plain, place));
         }
-        Ok(self.special_member(cursor.line, object, opening, cursor.at))
+        Ok((self.special_member(cursor.line, object, opening, cursor.at), place))
     }
 
     #[inline(never)]

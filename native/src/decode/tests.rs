@@ -4,7 +4,7 @@ use proptest::collection::vec;
 use proptest::prelude::*;
 use proptest::sample::{Index, select};
 
-use super::{Decoder, Edits, Limits};
+use super::{Blind, Decoder, Edits, Limits};
 use crate::reject::Reject;
 
 mod oracle;
@@ -13,7 +13,7 @@ const LIMITS: Limits = Limits { depth: 64, keys: 1024 };
 
 fn decode_within(limits: Limits, line: &[u8]) -> Result<(String, Edits), Reject> {
     let mut out = b"before".to_vec();
-    let edits = Decoder::new(limits).decode(line, false, &mut out);
+    let edits = Decoder::new(limits).decode(line, false, &mut Blind, &mut out);
     let event = out.strip_prefix(b"before").expect("what was there stays").to_vec();
     if edits.is_err() {
         assert!(event.is_empty(), "a rejected line leaves nothing");
@@ -335,7 +335,7 @@ fn a_decoder_remembers_nothing() {
     let mut decoder = Decoder::new(LIMITS);
     let mut out = Vec::new();
     for line in ["{\"a\":[[[", "{\"data\":1}", "{\"\\u0061\":", "{\"a\":1}", "{\"log\":{}}", "{}"] {
-        let _ = decoder.decode(line.as_bytes(), true, &mut out);
+        let _ = decoder.decode(line.as_bytes(), true, &mut Blind, &mut out);
     }
     assert_eq!(out, br#"{"data":{"value":1}}{"a":1}{"log":{}}{}"#);
 }

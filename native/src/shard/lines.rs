@@ -10,7 +10,7 @@ use super::recover::JOURNALS;
 use crate::clock;
 use crate::counters::{self, Region, add, cells};
 use crate::dead_letter::DeadLetter;
-use crate::decode::{Decoder, Edits};
+use crate::decode::{Blind, Decoder, Edits};
 use crate::frame::Frame;
 use crate::journal::Journal;
 use crate::receive::{Intake, Read};
@@ -147,14 +147,16 @@ impl Intake for Lines {
         {
             let (reject, raw, length) = match frame {
                 Frame::Overlong { head, length } => (Reject::LineTooLong, head, length),
-                Frame::Line(line) => match self.decoder.decode(line, is_utf8, &mut batch.lines) {
-                    Ok(made) => {
-                        batch.lines.push(b'\n');
-                        edits.count(made);
-                        continue;
+                Frame::Line(line) => {
+                    match self.decoder.decode(line, is_utf8, &mut Blind, &mut batch.lines) {
+                        Ok(made) => {
+                            batch.lines.push(b'\n');
+                            edits.count(made);
+                            continue;
+                        }
+                        Err(reject) => (reject, line, line.len() as u64),
                     }
-                    Err(reject) => (reject, line, line.len() as u64),
-                },
+                }
             };
             rejects.0[reject as usize] += 1;
             let letter = DeadLetter {
