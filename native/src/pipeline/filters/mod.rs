@@ -53,7 +53,8 @@ enum Kind {
 
 impl Filter {
     /// The filter that a kernel is, starting at `now_seconds` of a monotonic clock; none for the
-    /// kernels that are no filters. It fails with a seed that is no integer.
+    /// kernels that are no filters. It fails with a seed that is no integer, and where the system has
+    /// no random bytes.
     pub fn new(kernel: &Kernel, now_seconds: f64) -> Option<Result<Self>> {
         let kind = match kernel {
             Kernel::Level(config) => Ok(Kind::Level(LevelFilter::new(config))),
@@ -191,5 +192,20 @@ mod tests {
     fn values_that_are_missing_altogether_count_as_absent() {
         let kernel = r#"{"kernel":"level","config":{"min_priority":30,"drop_below":true}}"#;
         assert_eq!(filter(kernel).unwrap().unwrap().decide(&[], 0.0), Verdict::Drop);
+    }
+
+    /// A threshold is fapilog's to the last bit. `serde_json` rounds wrong unless told not to.
+    #[test]
+    fn a_rate_is_read_exactly() {
+        for (text, rate) in [
+            ("0.4723481374332872", 0.472_348_137_433_287_2_f64),
+            ("0.9477553542395969", 0.947_755_354_239_596_9),
+            ("0.5303745616909546", 0.530_374_561_690_954_6),
+        ] {
+            let config = format!(r#"{{"sample_rate":{text},"seed":null}}"#);
+            let kernel = format!(r#"{{"kernel":"sampling","config":{config}}}"#);
+            let read = filter(&kernel).unwrap().unwrap().current_sample_rate();
+            assert_eq!(read.map(f64::to_bits), Some(rate.to_bits()), "{text}");
+        }
     }
 }
