@@ -1,5 +1,5 @@
 //! What is stored of a line that is no event: where it came from, why it was rejected, and
-//! its raw bytes. One JSON object per line, in a journal of the same format as the events.
+//! its raw bytes, without what redactors would have masked. One JSON object per line, in a journal of the same format as the events.
 
 use std::io::Write;
 use std::net::SocketAddr;
@@ -9,6 +9,7 @@ use base64::engine::general_purpose::STANDARD;
 
 use crate::clock;
 use crate::reject::Reject;
+use crate::text::write_string;
 
 /// A rejected line with its circumstances.
 pub struct DeadLetter<'a> {
@@ -20,17 +21,23 @@ pub struct DeadLetter<'a> {
     pub peer: Option<SocketAddr>,
     /// Why it is here.
     pub reject: Reject,
-    /// The bytes, or the beginning of an overlong line.
+    /// The stage of the pipeline that failed, if one did.
+    pub stage: Option<&'a str>,
+    /// The bytes that may be kept.
     pub raw: &'a [u8],
     /// Length of the whole line in bytes.
     pub length: u64,
+    /// They are only the beginning of an overlong line.
+    pub is_truncated: bool,
+    /// They are not all as they were sent.
+    pub is_redacted: bool,
 }
 
 impl DeadLetter<'_> {
     /// Appends the dead letter as one line of JSON, with its newline.
     ///
-    /// Bytes that are text stand under `raw`, others as Base64 under `raw_base64`;
-    /// `truncated` is there when they are only the beginning.
+    /// Bytes that are text stand under `raw`, others as Base64 under `raw_base64`; `truncated`
+    /// and `redacted` are there when they apply.
     pub fn write(&self, out: &mut Vec<u8>) {
         out.extend_from_slice(b"{\"received_at\":\"");
         clock::write_rfc3339(self.received_ns, out);
@@ -40,9 +47,17 @@ impl DeadLetter<'_> {
             // Writing to a Vec cannot fail.
             let _ = write!(out, ",\"peer\":\"{peer}\"");
         }
-        let _ = write!(out, ",\"reason\":\"{}\",\"length\":{}", self.reject.name(), self.length);
-        if self.length > self.raw.len() as u64 {
+        let _ = write!(out, ",\"reason\":\"{}\"", self.reject.name());
+        if let Some(stage) = self.stage {
+            out.extend_from_slice(b",\"stage\":");
+            write_string(stage, out);
+        }
+        let _ = write!(out, ",\"length\":{}", self.length);
+        if self.is_truncated {
             out.extend_from_slice(b",\"truncated\":true");
+        }
+        if self.is_redacted {
+            out.extend_from_slice(b",\"redacted\":true");
         }
         match std::str::from_utf8(self.raw) {
             Ok(text) => {
@@ -57,27 +72,6 @@ impl DeadLetter<'_> {
     }
 }
 
-/// Appends a JSON string.
-fn write_string(text: &str, out: &mut Vec<u8>) {
-    out.push(b'"');
-    let bytes = text.as_bytes();
-    let mut plain = 0;
-    for (at, &byte) in bytes.iter().enumerate() {
-        if byte >= b' ' && byte != b'"' && byte != b'\\' {
-            continue;
-        }
-        out.extend_from_slice(&bytes[plain..at]);
-        plain = at + 1;
-        match byte {
-            b'"' | b'\\' => out.extend_from_slice(&[b'\\', byte]),
-            // Writing to a Vec cannot fail.
-            _ => drop(write!(out, "\\u{byte:04x}")),
-        }
-    }
-    out.extend_from_slice(&bytes[plain..]);
-    out.push(b'"');
-}
-
 #[cfg(test)]
 mod tests {
     use proptest::prelude::*;
@@ -90,8 +84,11 @@ mod tests {
             listener: "tcp-5140",
             peer: Some(SocketAddr::from(([127, 0, 0, 1], 9))),
             reject: Reject::InvalidJson,
+            stage: None,
             raw,
             length,
+            is_truncated: length > raw.len() as u64,
+            is_redacted: false,
         };
         let mut out = Vec::new();
         letter.write(&mut out);

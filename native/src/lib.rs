@@ -23,6 +23,7 @@ pub mod py;
 pub mod receive;
 pub mod reject;
 pub mod shard;
+mod text;
 
 /// The Python module `ingest._native`.
 #[cfg(feature = "python")]

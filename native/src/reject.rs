@@ -1,4 +1,4 @@
-//! Why a line does not become an event. Each variant is a dead-letter reason and a label
+//! Why a line does not become an event of the journal. Each variant is a dead-letter reason and a label
 //! value of `ingest_events_rejected_total`; the table stands here and nowhere else.
 
 /// The reason a line goes to the dead-letter journal.
@@ -23,11 +23,13 @@ pub enum Reject {
     DuplicateKey,
     /// Longer than `limits.line_bytes`; the dead letter holds the beginning.
     LineTooLong,
+    /// An event at which a plugin failed whose policy is `dead_letter`.
+    StageFailed,
 }
 
 impl Reject {
     /// Every reason, in the order of its counter cells.
-    pub const ALL: [Self; 9] = [
+    pub const ALL: [Self; 10] = [
         Self::InvalidJson,
         Self::InvalidUtf8,
         Self::LoneSurrogate,
@@ -37,11 +39,12 @@ impl Reject {
         Self::NumberOutOfRange,
         Self::DuplicateKey,
         Self::LineTooLong,
+        Self::StageFailed,
     ];
 
     /// The names of [`Self::ALL`], for the metric table.
-    pub const NAMES: [&'static str; 9] = {
-        let mut names = [""; 9];
+    pub const NAMES: [&'static str; 10] = {
+        let mut names = [""; 10];
         let mut at = 0;
         while at < names.len() {
             names[at] = Self::ALL[at].name();
@@ -62,6 +65,7 @@ impl Reject {
             Self::NumberOutOfRange => "number_out_of_range",
             Self::DuplicateKey => "duplicate_key",
             Self::LineTooLong => "line_too_long",
+            Self::StageFailed => "stage_failed",
         }
     }
 }

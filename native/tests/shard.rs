@@ -14,7 +14,7 @@ use _native::counters::{Ledger, Region, cells};
 use _native::decode;
 use _native::journal::{Compression, Cursor, Start};
 use _native::receive::{Source, SourceKind};
-use _native::shard::{Keeping, Limits, Shard};
+use _native::shard::{Keeping, Limits, Pipeline, Shard};
 
 /// Only a broken shard takes this long.
 const PATIENCE: Duration = Duration::from_secs(20);
@@ -40,7 +40,7 @@ impl Bench {
             Source { kind: SourceKind::Udp, socket: OwnedFd::from(datagrams) },
         ];
         let names = ["tcp".to_owned(), "udp".to_owned()];
-        let region = Arc::new(Region::create(1, &names, b"").unwrap());
+        let region = Arc::new(Region::create(1, &names, &[], b"").unwrap());
         let keeping = Keeping {
             compression: Compression::None,
             sync_interval: Duration::from_millis(1),
@@ -52,8 +52,16 @@ impl Bench {
         };
         let event = decode::Limits { depth: 64, keys: 1024 };
         let limits = Limits { line_bytes, event, connections, arena_bytes: 0 };
-        let (mut shard, _) =
-            Shard::open(Arc::clone(&region), 0, &directory, sources, &keeping, limits).unwrap();
+        let (mut shard, _) = Shard::open(
+            Arc::clone(&region),
+            0,
+            &directory,
+            sources,
+            &keeping,
+            limits,
+            &Pipeline::default(),
+        )
+        .unwrap();
         shard.listen().unwrap();
         Self { directory, region, shard, tcp, udp }
     }
@@ -91,7 +99,7 @@ impl Bench {
 
     /// Finishes the shard and gives what it stored.
     fn stored(self) -> (Vec<String>, Vec<String>) {
-        assert_eq!(self.shard.finish(PATIENCE), 0);
+        assert_eq!(self.shard.finish(PATIENCE, |_, _| false), 0);
         let read = |kind: &str| read(&self.directory.join(kind).join("shard-0000"));
         let stored = (read("journal"), read("dead"));
         std::fs::remove_dir_all(&self.directory).unwrap();

@@ -12,7 +12,7 @@
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use super::region::Region;
-use super::schema::{Cell, cells};
+use super::schema::{Cell, DROP_REASONS, cells};
 
 /// The journals of a shard, by the index of their label value.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -49,6 +49,8 @@ pub struct Ledger {
     pub filtered: u64,
     /// Durable in the dead-letter journal.
     pub dead_lettered: u64,
+    /// Discarded by policy, by the index of the reason.
+    pub dropped: [u64; DROP_REASONS.len()],
     /// Received and never durable, by the index of the reason.
     pub lost: [u64; 2],
     /// Being decoded, or in a journal and not yet durable.
@@ -90,19 +92,22 @@ impl Ledger {
             cell(cells::LOST, cells::LOST_DRAIN_DEADLINE),
         ];
         let filtered = cell(cells::FILTERED, 0);
+        let dropped = std::array::from_fn(|reason| cell(cells::DROPPED, reason));
         let accepted = cell(cells::ACCEPTED, 0);
         let decoding = cell(cells::DECODING, 0);
         let received = cell(cells::RECEIVED, 0);
         let gone = journaled + dead_lettered + lost.iter().sum::<u64>();
+        let refused = filtered + dropped.iter().sum::<u64>();
         Self {
             received,
             journaled,
             filtered,
             dead_lettered,
+            dropped,
             lost,
             in_flight: (accepted + decoding).saturating_sub(gone),
             kernel_dropped: cell(cells::KERNEL_DROPPED, 0),
-            closed: accepted >= gone && received == accepted + filtered + decoding,
+            closed: accepted >= gone && received == accepted + refused + decoding,
         }
     }
 }
@@ -162,16 +167,17 @@ pub fn settle(region: &Region, worker: usize, found: [(Journal, u64, &[u64]); 2]
     for listener in 0..region.listeners().len() {
         let cell = |place, index| region.listener(worker, listener, place, index);
         let received = get(cell(cells::RECEIVED, 0));
-        let filtered = get(cell(cells::FILTERED, 0));
+        let dropped = (0..DROP_REASONS.len()).map(|reason| get(cell(cells::DROPPED, reason)));
+        let refused = get(cell(cells::FILTERED, 0)) + dropped.sum::<u64>();
         let already = cell(cells::LOST, cells::LOST_WORKER_DIED);
         let kept = get(cell(cells::JOURNALED, 0))
             + get(cell(cells::DEAD_LETTERED, 0))
-            + filtered
+            + refused
             + get(already)
             + get(cell(cells::LOST, cells::LOST_DRAIN_DEADLINE));
         let missing = received.saturating_sub(kept);
         already.store(get(already) + missing, Ordering::Release);
-        cell(cells::ACCEPTED, 0).store(received - filtered, Ordering::Release);
+        cell(cells::ACCEPTED, 0).store(received - refused, Ordering::Release);
         cell(cells::DECODING, 0).store(0, Ordering::Release);
         lost += missing;
     }
@@ -183,7 +189,7 @@ mod tests {
     use super::*;
 
     fn region() -> Region {
-        Region::create(1, &["tcp".to_owned(), "udp".to_owned()], b"").unwrap()
+        Region::create(1, &["tcp".to_owned(), "udp".to_owned()], &[], b"").unwrap()
     }
 
     fn receive(region: &Region, listener: usize, count: u64) {

@@ -11,4 +11,4 @@ pub(crate) use ledger::commit;
 pub use ledger::{Journal, Ledger, counted_sequence, settle};
 pub use names::Sample;
 pub use region::{Region, add, observe};
-pub use schema::{Cell, Kind, LOST_REASONS, METRICS, Metric, Scope, cells};
+pub use schema::{Cell, DROP_REASONS, Kind, LOST_REASONS, METRICS, Metric, Scope, cells};

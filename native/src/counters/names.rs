@@ -13,8 +13,8 @@ pub struct Sample {
     pub metric: usize,
     /// Worker index.
     pub worker: usize,
-    /// Listener index, for rows kept per listener.
-    pub listener: Option<usize>,
+    /// Listener or stage index, for rows kept for each of them.
+    pub part: Option<usize>,
     /// Index into the row's label values, for rows with a label.
     pub value_index: Option<usize>,
     /// The cell.
@@ -22,7 +22,7 @@ pub struct Sample {
 }
 
 impl Region {
-    /// Finds a cell by the names that people use.
+    /// Finds a cell by the names that people use; `part` is the index of a listener or stage.
     ///
     /// # Errors
     /// [`Error::Invalid`] names what does not exist.
@@ -30,7 +30,7 @@ impl Region {
         &self,
         worker: usize,
         metric: &str,
-        listener: Option<usize>,
+        part: Option<usize>,
         label: Option<&str>,
     ) -> Result<&AtomicU64> {
         let unknown = |what: String| Error::Invalid(format!("{metric}: {what}"));
@@ -47,12 +47,15 @@ impl Region {
                 .position(|value| *value == label)
                 .ok_or_else(|| unknown(format!("no label value {label:?}")))?,
         };
-        match (row.scope, listener) {
+        match (row.scope, part) {
             (Scope::Worker, None) => Ok(self.worker(worker, cell, index)),
-            (Scope::Listener, Some(listener)) if listener < self.listeners().len() => {
-                Ok(self.listener(worker, listener, cell, index))
+            (Scope::Listener, Some(part)) if part < self.listeners().len() => {
+                Ok(self.listener(worker, part, cell, index))
             }
-            _ => Err(unknown(format!("kept per {:?}, listener {listener:?} given", row.scope))),
+            (Scope::Stage, Some(part)) if part < self.stages().len() => {
+                Ok(self.stage(worker, part, cell, index))
+            }
+            _ => Err(unknown(format!("kept per {}, index {part:?} given", row.scope.name()))),
         }
     }
 
@@ -61,11 +64,13 @@ impl Region {
         let mut samples = Vec::new();
         for (metric, row) in METRICS.iter().enumerate().filter(|(_, row)| row.public) {
             for worker in 0..self.workers() {
-                match row.scope {
-                    Scope::Worker => self.sample_row(&mut samples, metric, row, worker, None),
-                    Scope::Listener => (0..self.listeners().len()).for_each(|listener| {
-                        self.sample_row(&mut samples, metric, row, worker, Some(listener));
-                    }),
+                let parts = match row.scope {
+                    Scope::Worker => 1,
+                    Scope::Listener => self.listeners().len(),
+                    Scope::Stage => self.stages().len(),
+                };
+                for part in 0..parts {
+                    self.sample_row(&mut samples, metric, row, worker, part);
                 }
             }
         }
@@ -78,18 +83,19 @@ impl Region {
         metric: usize,
         row: &Metric,
         worker: usize,
-        listener: Option<usize>,
+        part: usize,
     ) {
         let cell = schema::place(row);
         for index in 0..row.cells() {
-            let place = match listener {
-                None => self.worker(worker, cell, index),
-                Some(listener) => self.listener(worker, listener, cell, index),
+            let place = match row.scope {
+                Scope::Worker => self.worker(worker, cell, index),
+                Scope::Listener => self.listener(worker, part, cell, index),
+                Scope::Stage => self.stage(worker, part, cell, index),
             };
             samples.push(Sample {
                 metric,
                 worker,
-                listener,
+                part: (row.scope != Scope::Worker).then_some(part),
                 value_index: (!row.values.is_empty()).then_some(index),
                 value: place.load(Ordering::Relaxed),
             });
@@ -105,15 +111,15 @@ mod tests {
         (0..count).map(|index| format!("tcp-{index}")).collect()
     }
 
-    /// No two (worker, listener, row, label value) share a cell.
+    /// No two (worker, listener or stage, row, label value) share a cell.
     #[test]
     fn cells_do_not_overlap() {
-        let region = Region::create(2, &names(3), b"").unwrap();
+        let region = Region::create(2, &names(3), &names(2), b"").unwrap();
         for (value, sample) in region.samples().iter().enumerate() {
             let row = &METRICS[sample.metric];
             let label = sample.value_index.map(|index| row.values[index]);
             region
-                .by_name(sample.worker, row.name, sample.listener, label)
+                .by_name(sample.worker, row.name, sample.part, label)
                 .unwrap()
                 .store(value as u64, Ordering::Relaxed);
         }
@@ -125,7 +131,7 @@ mod tests {
     /// Names that do not exist are errors that say so.
     #[test]
     fn unknown_names_are_errors() {
-        let region = Region::create(1, &names(1), b"").unwrap();
+        let region = Region::create(1, &names(1), &[], b"").unwrap();
         for (worker, metric, listener, label) in [
             (0, "ingest_nothing", None, None),
             (1, "ingest_worker_pid", None, None),

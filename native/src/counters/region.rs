@@ -2,10 +2,11 @@
 //!
 //! ```text
 //! 0      magic · layout version · schema hash · workers · listeners · stride · slots offset
-//!        · names length · descriptor length · boot time (ns since the epoch)      10 × u64
-//! 4096   listener names, each ended by \n, then the descriptor (JSON of the server)
+//!        · names length · descriptor length · boot time (ns since the epoch) · stages   11 × u64
+//! 4096   names of the listeners, then of the stages, each ended by \n, then the descriptor
+//!        (JSON of the server)
 //! slots  one page-aligned slot per worker index:
-//!          worker cells (u64 each), then one block of cells per listener
+//!          worker cells (u64 each), one block of cells per listener, one block per stage
 //! ```
 //! Cells are u64 with one writer each; readers take no lock. A slot belongs to a worker
 //! *index*, so its counters survive the process and never go back.
@@ -15,23 +16,25 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use super::mapping::Mapping;
-use super::schema::{self, Cell, LISTENER_CELLS, METRICS, Scope, WORKER_CELLS};
+use super::schema::{self, Cell, LISTENER_CELLS, METRICS, STAGE_CELLS, Scope, WORKER_CELLS};
 use crate::clock;
 use crate::error::{Error, Result};
 
 const MAGIC: u64 = u64::from_le_bytes(*b"INGESTRG");
-const LAYOUT_VERSION: u64 = 1;
+const LAYOUT_VERSION: u64 = 2;
 const PAGE: usize = 4096;
-const HEADER_WORDS: usize = 10;
+const HEADER_WORDS: usize = 11;
 /// Far above any machine; bounds what a damaged header can make us map.
 const MAXIMUM_WORKERS: usize = 4096;
 const MAXIMUM_LISTENERS: usize = 4096;
+const MAXIMUM_STAGES: usize = 4096;
 
 /// The shared region.
 pub struct Region {
     mapping: Mapping,
     workers: usize,
     listeners: Vec<String>,
+    stages: Vec<String>,
     descriptor: Vec<u8>,
     stride: usize,
     slots: usize,
@@ -59,8 +62,8 @@ pub fn observe(region: &Region, worker: usize, cell: Cell, duration: Duration) {
 }
 
 /// Bytes of a slot.
-fn stride(listeners: usize) -> usize {
-    let cells = WORKER_CELLS + listeners * LISTENER_CELLS;
+fn stride(listeners: usize, stages: usize) -> usize {
+    let cells = WORKER_CELLS + listeners * LISTENER_CELLS + stages * STAGE_CELLS;
     (cells * 8).next_multiple_of(PAGE)
 }
 
@@ -71,18 +74,27 @@ impl Region {
     ///
     /// # Errors
     /// [`Error::Invalid`] for impossible sizes, [`Error::Io`] when memory cannot be had.
-    pub fn create(workers: usize, listeners: &[String], descriptor: &[u8]) -> Result<Self> {
-        if workers == 0 || workers > MAXIMUM_WORKERS || listeners.len() > MAXIMUM_LISTENERS {
-            return Err(Error::Invalid(format!(
-                "{workers} workers, {} listeners",
-                listeners.len()
-            )));
+    pub fn create(
+        workers: usize,
+        listeners: &[String],
+        stages: &[String],
+        descriptor: &[u8],
+    ) -> Result<Self> {
+        if workers == 0
+            || workers > MAXIMUM_WORKERS
+            || listeners.len() > MAXIMUM_LISTENERS
+            || stages.len() > MAXIMUM_STAGES
+        {
+            let (listeners, stages) = (listeners.len(), stages.len());
+            let sizes = format!("{workers} workers, {listeners} listeners, {stages} stages");
+            return Err(Error::Invalid(sizes));
         }
-        if let Some(name) = listeners.iter().find(|name| name.contains('\n')) {
-            return Err(Error::Invalid(format!("listener name {name:?}")));
+        let names = || listeners.iter().chain(stages);
+        if let Some(name) = names().find(|name| name.contains('\n')) {
+            return Err(Error::Invalid(format!("name {name:?}")));
         }
-        let names: String = listeners.iter().flat_map(|name| [name.as_str(), "\n"]).collect();
-        let stride = stride(listeners.len());
+        let names: String = names().flat_map(|name| [name.as_str(), "\n"]).collect();
+        let stride = stride(listeners.len(), stages.len());
         let slots = PAGE + (names.len() + descriptor.len()).next_multiple_of(PAGE);
         let mut mapping = Mapping::create(c"ingest-region", slots + workers * stride)?;
         let boot_time_ns = clock::now_ns();
@@ -97,14 +109,23 @@ impl Region {
             names.len() as u64,
             descriptor.len() as u64,
             boot_time_ns,
+            stages.len() as u64,
         ];
         for (index, word) in header.into_iter().enumerate() {
             mapping.word(index).store(word, Ordering::Release);
         }
         mapping.write_once(PAGE, names.as_bytes());
         mapping.write_once(PAGE + names.len(), descriptor);
-        let (listeners, descriptor) = (listeners.to_vec(), descriptor.to_vec());
-        Ok(Self { mapping, workers, listeners, descriptor, stride, slots, boot_time_ns })
+        Ok(Self {
+            mapping,
+            workers,
+            listeners: listeners.to_vec(),
+            stages: stages.to_vec(),
+            descriptor: descriptor.to_vec(),
+            stride,
+            slots,
+            boot_time_ns,
+        })
     }
 
     /// Maps a region that another process made. The descriptor is duplicated.
@@ -132,20 +153,23 @@ impl Region {
         let listeners = size(4, MAXIMUM_LISTENERS)?;
         let (stored_stride, slots) = (size(5, length)?, size(6, length)?);
         let (names, text) = (size(7, length)?, size(8, length)?);
-        if stored_stride != stride(listeners)
+        let stages = size(10, MAXIMUM_STAGES)?;
+        if stored_stride != stride(listeners, stages)
             || PAGE + names + text > slots
             || slots + workers * stored_stride > length
         {
             return Err(Error::Layout("header and size disagree".into()));
         }
         let listed = String::from_utf8_lossy(mapping.bytes(PAGE, names));
-        let listed: Vec<String> = listed.lines().map(str::to_owned).collect();
-        if listed.len() != listeners {
-            return Err(Error::Layout("listener names are incomplete".into()));
+        let mut listed: Vec<String> = listed.lines().map(str::to_owned).collect();
+        if listed.len() != listeners + stages {
+            return Err(Error::Layout("the names are incomplete".into()));
         }
+        let stages = listed.split_off(listeners);
         Ok(Self {
             workers,
             listeners: listed,
+            stages,
             descriptor: mapping.bytes(PAGE + names, text).to_vec(),
             stride: stored_stride,
             slots,
@@ -167,6 +191,11 @@ impl Region {
     /// Names of the listeners, by index.
     pub fn listeners(&self) -> &[String] {
         &self.listeners
+    }
+
+    /// Names of the stages of the pipeline, by index.
+    pub fn stages(&self) -> &[String] {
+        &self.stages
     }
 
     /// The text given to [`Self::create`].
@@ -202,6 +231,16 @@ impl Region {
         let block = WORKER_CELLS + listener * LISTENER_CELLS;
         self.at(worker, block, cell.offset + index)
     }
+
+    /// The cell `index` of a row that is kept per worker and stage.
+    ///
+    /// # Panics
+    /// When worker, stage or index do not exist.
+    pub fn stage(&self, worker: usize, stage: usize, cell: Cell, index: usize) -> &AtomicU64 {
+        debug_assert!(cell.scope == Scope::Stage && stage < self.stages.len());
+        let block = WORKER_CELLS + self.listeners.len() * LISTENER_CELLS + stage * STAGE_CELLS;
+        self.at(worker, block, cell.offset + index)
+    }
 }
 
 #[cfg(test)]
@@ -216,7 +255,7 @@ mod tests {
     /// What one mapping writes, another mapping of the same descriptor reads.
     #[test]
     fn attached_region_sees_every_cell() {
-        let region = Region::create(3, &names(2), b"{}").unwrap();
+        let region = Region::create(3, &names(2), &[], b"{}").unwrap();
         region.listener(2, 1, cells::RECEIVED, 0).store(7, Ordering::Relaxed);
         let other = Region::attach(region.fileno()).unwrap();
         assert_eq!(other.workers(), 3);
@@ -230,7 +269,7 @@ mod tests {
     /// A region of another layout is refused, not misread.
     #[test]
     fn foreign_layout_is_refused() {
-        let region = Region::create(1, &names(1), b"").unwrap();
+        let region = Region::create(1, &names(1), &[], b"").unwrap();
         region.mapping.word(2).store(1, Ordering::Relaxed);
         assert!(matches!(Region::attach(region.fileno()), Err(Error::Layout(_))));
     }
@@ -238,7 +277,7 @@ mod tests {
     /// Every duration lands in the first bucket whose bound it does not exceed.
     #[test]
     fn durations_land_in_their_bucket() {
-        let region = Region::create(1, &names(1), b"").unwrap();
+        let region = Region::create(1, &names(1), &[], b"").unwrap();
         let bucket = |label| {
             let cell = region.by_name(0, "ingest_journal_sync_seconds", None, Some(label));
             cell.unwrap().load(Ordering::Relaxed)

@@ -21,6 +21,19 @@ pub enum Scope {
     Worker,
     /// One per worker and listener.
     Listener,
+    /// One per worker and stage of the pipeline.
+    Stage,
+}
+
+impl Scope {
+    /// The name users see.
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Worker => "worker",
+            Self::Listener => "listener",
+            Self::Stage => "stage",
+        }
+    }
 }
 
 /// One row of the table.
@@ -96,6 +109,8 @@ const fn bytes(mut row: Metric) -> Metric {
 const JOURNALS: &[&str] = &["events", "dead"];
 /// Why events that were received never became durable.
 pub const LOST_REASONS: &[&str] = &["worker_died", "drain_deadline"];
+/// Why events were discarded by policy: a plugin whose stage is fail-closed did not do its work.
+pub const DROP_REASONS: &[&str] = &["stage_error", "stage_timeout", "stage_breaker_open"];
 const EDITS: &[&str] = &["control_field_removed", "group_wrapped", "envelope_unwrapped"];
 /// Upper bounds in seconds; `+Inf` and `sum` close a histogram.
 const SYNC_BOUNDS: &[&str] = &[
@@ -103,7 +118,7 @@ const SYNC_BOUNDS: &[&str] = &[
     "+Inf", "sum",
 ];
 
-use Scope::{Listener, Worker};
+use Scope::{Listener, Stage, Worker};
 
 /// Every metric and protocol cell.
 pub const METRICS: &[Metric] = &[
@@ -181,6 +196,13 @@ pub const METRICS: &[Metric] = &[
     ),
     labelled(
         Listener,
+        "ingest_events_dropped_total",
+        "reason",
+        DROP_REASONS,
+        "Events discarded because a plugin failed whose policy is to let nothing through.",
+    ),
+    labelled(
+        Listener,
         "ingest_events_lost_total",
         "reason",
         LOST_REASONS,
@@ -203,6 +225,40 @@ pub const METRICS: &[Metric] = &[
         "ingest_kernel_dropped_total",
         "UDP datagrams the kernel dropped before they could be read.",
     ),
+    counter(Stage, "ingest_stage_filtered_total", "Events that the stage dropped on purpose."),
+    counter(
+        Stage,
+        "ingest_stage_changed_total",
+        "Values that the stage masked, stripped or shortened, and events that it marked or cut.",
+    ),
+    counter(Stage, "ingest_stage_events_total", "Events that a Python plugin was given."),
+    Metric {
+        name: "ingest_stage_seconds_total",
+        kind: Kind::Counter,
+        scope: Stage,
+        unit: "seconds",
+        scale: 1_000_000_000,
+        label: "",
+        values: &[],
+        public: true,
+        help: "Time spent in a Python plugin.",
+    },
+    counter(
+        Stage,
+        "ingest_stage_errors_total",
+        "Events for which a Python plugin raised or returned what it must not.",
+    ),
+    counter(
+        Stage,
+        "ingest_stage_timeouts_total",
+        "Events for which a Python plugin took longer than its budget.",
+    ),
+    counter(
+        Stage,
+        "ingest_stage_skipped_total",
+        "Events that a Python plugin was not given because its breaker was open.",
+    ),
+    gauge(Stage, "ingest_stage_breaker_open", "1 while a Python plugin is left out, else 0."),
 ];
 
 impl Metric {
@@ -253,6 +309,7 @@ pub mod cells {
         JOURNALED = "ingest_events_journaled_total";
         FILTERED = "ingest_events_filtered_total";
         DEAD_LETTERED = "ingest_events_dead_lettered_total";
+        DROPPED = "ingest_events_dropped_total";
         LOST = "ingest_events_lost_total";
         REJECTED = "ingest_events_rejected_total";
         RECEIVED_BYTES = "ingest_received_bytes_total";
@@ -261,6 +318,8 @@ pub mod cells {
         CONNECTIONS_CLOSED = "ingest_connections_closed_total";
         DATAGRAMS = "ingest_datagrams_received_total";
         KERNEL_DROPPED = "ingest_kernel_dropped_total";
+        STAGE_FILTERED = "ingest_stage_filtered_total";
+        STAGE_CHANGED = "ingest_stage_changed_total";
     }
 
     /// Index of `worker_died` and `drain_deadline` within [`LOST`].
@@ -285,17 +344,13 @@ const fn same(left: &str, right: &str) -> bool {
 }
 
 const fn cell(name: &str) -> Cell {
-    let mut worker = 0;
-    let mut listener = 0;
+    let mut widths = [0; 3];
     let mut at = 0;
     while at < METRICS.len() {
         let row = &METRICS[at];
-        let (offset, width) = match row.scope {
-            Worker => (worker, &mut worker),
-            Listener => (listener, &mut listener),
-        };
+        let width = &mut widths[row.scope as usize];
         if same(row.name, name) {
-            return Cell { scope: row.scope, offset };
+            return Cell { scope: row.scope, offset: *width };
         }
         *width += row.cells();
         at += 1;
@@ -325,15 +380,17 @@ pub(super) fn place(wanted: &Metric) -> Cell {
 }
 
 /// Cells that are kept per worker.
-pub(super) const WORKER_CELLS: usize = width(true);
+pub(super) const WORKER_CELLS: usize = width(Worker);
 /// Cells that are kept per worker and listener.
-pub(super) const LISTENER_CELLS: usize = width(false);
+pub(super) const LISTENER_CELLS: usize = width(Listener);
+/// Cells that are kept per worker and stage.
+pub(super) const STAGE_CELLS: usize = width(Stage);
 
-const fn width(per_worker: bool) -> usize {
+const fn width(scope: Scope) -> usize {
     let mut cells = 0;
     let mut at = 0;
     while at < METRICS.len() {
-        if matches!(METRICS[at].scope, Worker) == per_worker {
+        if METRICS[at].scope as usize == scope as usize {
             cells += METRICS[at].cells();
         }
         at += 1;
@@ -351,10 +408,7 @@ pub(super) fn hash() -> u64 {
     };
     for row in METRICS {
         mix(row.name);
-        mix(match row.scope {
-            Worker => "worker",
-            Listener => "listener",
-        });
+        mix(row.scope.name());
         row.values.iter().for_each(|value| mix(value));
     }
     hash

@@ -32,6 +32,11 @@ pub struct Print {
 impl Print {
     /// Head and tail overlap or meet, the closing quote included.
     pub const EXACT: usize = 15;
+
+    /// Of a key that stands on its own.
+    pub fn of(key: &[u8]) -> Self {
+        print(Line::new(&[key, b"\"", &PADDING].concat()), 0, key.len())
+    }
 }
 
 /// What an open object (or array, which stays empty) knows of its keys.

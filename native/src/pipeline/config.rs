@@ -4,7 +4,7 @@
 use serde::Deserialize;
 
 /// Consecutive native stages.
-#[derive(Debug, Clone, Deserialize)]
+#[derive(Debug, Clone, Default, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Segment {
     /// In the order in which they run.
@@ -12,6 +12,10 @@ pub struct Segment {
     /// The form of what comes out.
     #[serde(default)]
     pub output: Output,
+    /// The lines have that form already: processors in Python made it, so that they are only
+    /// checked, not made canonical, enriched or redacted.
+    #[serde(default)]
+    pub is_formed: bool,
 }
 
 /// The form in which events are stored.
@@ -161,6 +165,8 @@ configs! {
     RegexMask {
         /// Python patterns for whole dotted paths.
         patterns: Vec<String>,
+        /// Those of them that only Python's engine decides.
+        python_patterns: Vec<String>,
         /// What stands in place of a value.
         mask_string: String,
     }

@@ -2,14 +2,36 @@
 //!
 //! # Layout (the order is the data flow)
 //! - [`config`]: what the stages are told
+//! - [`runner`]: the composition of all below for consecutive stages
+//! - [`paths`], [`fields`], [`patterns`]: where a value stands, and who wants it; decided once
+//! - [`tape`]: what of one event is wanted
 //! - [`filters`]: which events go on
-//! - [`url`]: one string without the credentials in it
+//! - [`additions`]: what is added to them
+//! - [`redact`], [`url`]: what is masked, stripped or cut
+//! - [`scrub`]: what may be kept of a line that is no event
 //! - [`envelope`], [`size_guard`]: the form in which an event is stored
 //! - [`python_str`]: how Python writes a JSON scalar, where fapilog compares or shows one
 
+// Positions within an event, and the numbers of places, have 32 bits: the decoder takes no line
+// of 2^31 bytes.
+#![allow(clippy::cast_possible_truncation)]
+
+mod additions;
 pub mod config;
-pub mod envelope;
-pub mod filters;
-pub mod python_str;
-pub mod size_guard;
-pub mod url;
+mod envelope;
+mod fields;
+mod filters;
+mod paths;
+mod patterns;
+mod python_str;
+mod redact;
+mod runner;
+mod scrub;
+mod size_guard;
+mod tape;
+mod url;
+
+pub use additions::Origin;
+pub use patterns::PythonPatterns;
+pub use runner::{Passage, Runner, StageCount};
+pub use scrub::Scrubber;

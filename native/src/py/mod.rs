@@ -10,10 +10,12 @@ use pyo3::prelude::*;
 use crate::error::Error;
 
 mod journal;
+mod pipeline;
 mod region;
 mod shard;
 
 pub use journal::{PyBatch, PyJournalReader, PySegmentReport};
+pub use pipeline::{PyHandoff, PySegment};
 pub use region::{PyLedger, PyMetric, PyRegion};
 pub use shard::{PyFound, PyShard};
 
@@ -36,6 +38,7 @@ impl From<Error> for PyErr {
 pub fn register(module: &Bound<'_, PyModule>) -> PyResult<()> {
     module.add("__version__", env!("CARGO_PKG_VERSION"))?;
     journal::register(module)?;
+    pipeline::register(module)?;
     region::register(module)?;
     shard::register(module)
 }

@@ -2,13 +2,13 @@
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
-use std::sync::atomic::Ordering;
+use std::sync::atomic::{AtomicU64, Ordering};
 
 use pyo3::exceptions::PyKeyError;
 use pyo3::prelude::*;
 use pyo3::types::{PyBytes, PyTuple};
 
-use crate::counters::{Kind, LOST_REASONS, Ledger, METRICS, Region, Scope, add};
+use crate::counters::{DROP_REASONS, Kind, LOST_REASONS, Ledger, METRICS, Region, Scope, add};
 use crate::error::Error;
 
 /// One row of the metric table.
@@ -33,6 +33,7 @@ pub struct PyLedger {
     journaled: u64,
     filtered: u64,
     dead_lettered: u64,
+    dropped: BTreeMap<&'static str, u64>,
     lost: BTreeMap<&'static str, u64>,
     in_flight: u64,
     kernel_dropped: u64,
@@ -46,6 +47,7 @@ impl From<Ledger> for PyLedger {
             journaled: ledger.journaled,
             filtered: ledger.filtered,
             dead_lettered: ledger.dead_lettered,
+            dropped: DROP_REASONS.iter().copied().zip(ledger.dropped).collect(),
             lost: LOST_REASONS.iter().copied().zip(ledger.lost).collect(),
             in_flight: ledger.in_flight,
             kernel_dropped: ledger.kernel_dropped,
@@ -58,7 +60,7 @@ impl From<Ledger> for PyLedger {
 #[pyclass(name = "Region", module = "ingest._native", frozen)]
 pub struct PyRegion(pub Arc<Region>);
 
-/// Metric index, worker, listener, label value, cell.
+/// Metric index, worker, index of the listener or stage, label value, cell.
 type SampleRow = (usize, usize, Option<usize>, Option<&'static str>, u64);
 
 fn key_error(error: Error) -> PyErr {
@@ -68,12 +70,36 @@ fn key_error(error: Error) -> PyErr {
     }
 }
 
+impl PyRegion {
+    fn cell(
+        &self,
+        worker: usize,
+        metric: &str,
+        listener: Option<usize>,
+        stage: Option<usize>,
+        label: Option<&str>,
+    ) -> PyResult<&AtomicU64> {
+        let scope = METRICS.iter().find(|row| row.name == metric).map(|row| row.scope);
+        let part = match scope {
+            Some(Scope::Stage) if listener.is_none() => stage,
+            _ if stage.is_none() => listener,
+            _ => return Err(PyKeyError::new_err(format!("{metric}: a listener or a stage"))),
+        };
+        self.0.by_name(worker, metric, part, label).map_err(key_error)
+    }
+}
+
 #[pymethods]
 impl PyRegion {
     #[staticmethod]
-    #[pyo3(signature = (workers, listeners, descriptor))]
-    fn create(workers: usize, listeners: Vec<String>, descriptor: &[u8]) -> PyResult<Self> {
-        Ok(Self(Arc::new(Region::create(workers, &listeners, descriptor)?)))
+    #[pyo3(signature = (workers, listeners, stages, descriptor))]
+    fn create(
+        workers: usize,
+        listeners: Vec<String>,
+        stages: Vec<String>,
+        descriptor: &[u8],
+    ) -> PyResult<Self> {
+        Ok(Self(Arc::new(Region::create(workers, &listeners, &stages, descriptor)?)))
     }
 
     #[staticmethod]
@@ -96,6 +122,11 @@ impl PyRegion {
     }
 
     #[getter]
+    fn stages(&self) -> Vec<String> {
+        self.0.stages().to_vec()
+    }
+
+    #[getter]
     fn descriptor<'py>(&self, py: Python<'py>) -> Bound<'py, PyBytes> {
         PyBytes::new(py, self.0.descriptor())
     }
@@ -105,42 +136,45 @@ impl PyRegion {
         self.0.boot_time_ns()
     }
 
-    #[pyo3(signature = (worker, metric, *, listener=None, label=None))]
+    #[pyo3(signature = (worker, metric, *, listener=None, stage=None, label=None))]
     fn get(
         &self,
         worker: usize,
         metric: &str,
         listener: Option<usize>,
+        stage: Option<usize>,
         label: Option<&str>,
     ) -> PyResult<u64> {
-        let cell = self.0.by_name(worker, metric, listener, label).map_err(key_error)?;
+        let cell = self.cell(worker, metric, listener, stage, label)?;
         Ok(cell.load(Ordering::Acquire))
     }
 
-    #[pyo3(signature = (worker, metric, value, *, listener=None, label=None))]
+    #[pyo3(signature = (worker, metric, value, *, listener=None, stage=None, label=None))]
     fn set(
         &self,
         worker: usize,
         metric: &str,
         value: u64,
         listener: Option<usize>,
+        stage: Option<usize>,
         label: Option<&str>,
     ) -> PyResult<()> {
-        let cell = self.0.by_name(worker, metric, listener, label).map_err(key_error)?;
+        let cell = self.cell(worker, metric, listener, stage, label)?;
         cell.store(value, Ordering::Release);
         Ok(())
     }
 
-    #[pyo3(signature = (worker, metric, value=1, *, listener=None, label=None))]
+    #[pyo3(signature = (worker, metric, value=1, *, listener=None, stage=None, label=None))]
     fn add(
         &self,
         worker: usize,
         metric: &str,
         value: u64,
         listener: Option<usize>,
+        stage: Option<usize>,
         label: Option<&str>,
     ) -> PyResult<()> {
-        let cell = self.0.by_name(worker, metric, listener, label).map_err(key_error)?;
+        let cell = self.cell(worker, metric, listener, stage, label)?;
         add(cell, value);
         Ok(())
     }
@@ -158,7 +192,7 @@ impl PyRegion {
             .into_iter()
             .map(|sample| {
                 let label = sample.value_index.map(|index| METRICS[sample.metric].values[index]);
-                (sample.metric, sample.worker, sample.listener, label, sample.value)
+                (sample.metric, sample.worker, sample.part, label, sample.value)
             })
             .collect()
     }
@@ -175,10 +209,7 @@ pub(super) fn register(module: &Bound<'_, PyModule>) -> PyResult<()> {
             Kind::Gauge => "gauge",
             Kind::Histogram => "histogram",
         },
-        scope: match row.scope {
-            Scope::Worker => "worker",
-            Scope::Listener => "listener",
-        },
+        scope: row.scope.name(),
         unit: row.unit,
         scale: row.scale,
         label: (!row.label.is_empty()).then_some(row.label),

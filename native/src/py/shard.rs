@@ -8,12 +8,14 @@ use std::time::Duration;
 use pyo3::exceptions::{PyRuntimeError, PyValueError};
 use pyo3::prelude::*;
 
+use super::pipeline::{Answer, FullMatch, PyHandoff, returned, segment};
 use super::region::PyRegion;
+use crate::counters::Region;
 use crate::decode;
 use crate::error::Error;
 use crate::journal::{Compression, Recovery};
 use crate::receive::{Source, SourceKind};
-use crate::shard::{Found, Keeping, Limits, Shard, recover};
+use crate::shard::{Found, Keeping, Limits, Pipeline, Shard, recover};
 
 /// What opening the journals of a shard found.
 #[pyclass(name = "Found", module = "ingest._native", frozen, get_all)]
@@ -52,6 +54,7 @@ fn notes(recovery: &Recovery) -> impl Iterator<Item = String> {
 pub struct PyShard {
     /// Taken by `finish`.
     shard: Mutex<Option<Shard>>,
+    region: Arc<Region>,
     found: Py<PyFound>,
 }
 
@@ -93,7 +96,8 @@ impl PyShard {
     #[allow(clippy::too_many_arguments)] // all by keyword: the two specs, one field each
     #[pyo3(signature = (region, worker, data_dir, sockets, *, compression_level,
         sync_interval_seconds, segment_bytes, segment_age_seconds, retention_bytes,
-        retention_age_seconds, queue_bytes, line_bytes, depth, keys, connections, arena_bytes))]
+        retention_age_seconds, queue_bytes, line_bytes, depth, keys, connections, arena_bytes,
+        segments, redactors, has_foreign_redactors, full_match))]
     fn new(
         py: Python<'_>,
         region: &PyRegion,
@@ -112,6 +116,10 @@ impl PyShard {
         keys: u32,
         connections: usize,
         arena_bytes: usize,
+        segments: Vec<String>,
+        redactors: &str,
+        has_foreign_redactors: bool,
+        full_match: Option<Py<PyAny>>,
     ) -> PyResult<Self> {
         let keeping = Keeping {
             compression: compression_level.map_or(Compression::None, Compression::Zstd),
@@ -127,9 +135,18 @@ impl PyShard {
         let sources: PyResult<Vec<Source>> =
             sockets.iter().map(|(kind, descriptor)| source(kind, *descriptor)).collect();
         let (sources, region) = (sources?, Arc::clone(&region.0));
-        let (shard, found) =
-            py.detach(|| Shard::open(region, worker, &data_dir, sources, &keeping, limits))?;
-        Ok(Self { shard: Mutex::new(Some(shard)), found: Py::new(py, PyFound::from(found))? })
+        let pipeline = Pipeline {
+            segments: segments.iter().map(|json| segment(json)).collect::<PyResult<_>>()?,
+            redactors: segment(redactors)?,
+            has_foreign_redactors,
+            python: FullMatch::shared(full_match),
+        };
+        let (shard, found) = py.detach(|| {
+            let region = Arc::clone(&region);
+            Shard::open(region, worker, &data_dir, sources, &keeping, limits, &pipeline)
+        })?;
+        let found = Py::new(py, PyFound::from(found))?;
+        Ok(Self { shard: Mutex::new(Some(shard)), region, found })
     }
 
     #[getter]
@@ -153,6 +170,24 @@ impl PyShard {
         py.detach(|| self.with(Shard::drain))
     }
 
+    fn take_handoff(&self, py: Python<'_>) -> PyResult<Option<PyHandoff>> {
+        let handoff = self.with(Shard::take_handoff)?;
+        Ok(handoff.map(|handoff| PyHandoff::new(py, handoff, &self.region)))
+    }
+
+    fn accept(
+        &self,
+        py: Python<'_>,
+        handoff: &PyHandoff,
+        lines: &[u8],
+        verdicts: &[u8],
+        stages: &[u8],
+    ) -> PyResult<()> {
+        let handoff = handoff.take()?;
+        let answer = returned((lines, verdicts, stages));
+        Ok(py.detach(|| self.with(|shard| shard.accept(handoff, &answer)))??)
+    }
+
     fn resume(&self) -> PyResult<bool> {
         self.with(Shard::resume)
     }
@@ -165,11 +200,36 @@ impl PyShard {
         self.with(|shard| shard.stall_text())
     }
 
-    fn finish(&self, py: Python<'_>, patience_seconds: f64) -> PyResult<u64> {
+    #[pyo3(signature = (patience_seconds, process=None))]
+    fn finish(
+        &self,
+        py: Python<'_>,
+        patience_seconds: f64,
+        process: Option<Py<PyAny>>,
+    ) -> PyResult<u64> {
         let patience = duration(patience_seconds)?;
         let shard = self.lock().take();
         let shard = shard.ok_or_else(|| PyRuntimeError::new_err("the shard is finished"))?;
-        Ok(py.detach(|| shard.finish(patience)))
+        let mut failure = None;
+        let lost = py.detach(|| {
+            shard.finish(patience, |handoff, reply| {
+                let answered = Python::attach(|py| {
+                    let Some(process) = &process else {
+                        return Err(PyRuntimeError::new_err("nobody processes the batch"));
+                    };
+                    let batch = Py::new(py, PyHandoff::new(py, handoff, &self.region))?;
+                    let answer = process.call1(py, (batch.clone_ref(py),))?;
+                    let handoff = batch.get().take()?;
+                    let answer: Answer = answer.extract(py)?;
+                    Ok(reply.accept(handoff, &returned(answer))?)
+                });
+                answered.map_err(|error: PyErr| failure = Some(error)).is_ok()
+            })
+        });
+        match failure {
+            Some(error) => Err(error),
+            None => Ok(lost),
+        }
     }
 }
 

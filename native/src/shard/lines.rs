@@ -1,26 +1,40 @@
-//! Takes frames off the receiver: each becomes an event in the journal or a dead letter,
-//! and is counted before and after.
+//! Takes frames off the receiver: each becomes an event in the journal, a dead letter, or
+//! nothing, and is counted before and after. Where the pipeline has Python in it, events are
+//! handed over in batches in between.
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::Ordering;
 use std::time::Instant;
 
 use super::BATCH_BYTES;
+use super::dead_letters::DeadLetters;
+use super::handoff::{Handoff, Returned, Run, Verdict};
 use super::recover::JOURNALS;
+use super::tally::{Tally, count_stages, set_decoding};
 use crate::clock;
-use crate::counters::{self, Region, add, cells};
-use crate::dead_letter::DeadLetter;
-use crate::decode::{Blind, Decoder, Edits};
+use crate::counters::{Region, add, cells};
+use crate::error::Result;
 use crate::frame::Frame;
 use crate::journal::Journal;
+use crate::pipeline::{Origin, Runner};
 use crate::receive::{Intake, Read};
 use crate::reject::Reject;
 
-/// Takes frames: decodes them and hands the results to the journals.
+/// A batch for Python of this size is handed over before more is read.
+const HANDOFF_BYTES: usize = 256 * 1024;
+
+/// Takes frames: runs the pipeline and hands the results to the journals.
 pub(super) struct Lines {
-    pub(super) decoder: Decoder,
+    /// The native segments: what reads lines, and what follows each Python segment.
+    pub(super) runners: Vec<Runner>,
+    /// Events that wait for Python.
+    pub(super) handoff: Handoff,
+    /// For each listener, the events that wait for Python or are in its hands.
+    pub(super) held: Vec<u64>,
+    /// The position of the arena before the first of them.
+    pub(super) floor: u64,
     pub(super) events: Journal,
-    pub(super) dead: Journal,
+    pub(super) dead: DeadLetters,
     pub(super) line_limit: usize,
     pub(super) region: Arc<Region>,
     pub(super) worker: usize,
@@ -29,34 +43,17 @@ pub(super) struct Lines {
 impl Lines {
     pub(super) fn publish(&mut self) {
         self.events.publish();
-        self.dead.publish();
+        self.dead.journal.publish();
     }
 
     /// Has what was read made durable at once: without it there is no room to read more.
     pub(super) fn sync_now(&mut self) {
         self.events.sync_now();
-        self.dead.sync_now();
+        self.dead.journal.sync_now();
     }
 
     pub(super) fn is_alive(&self) -> bool {
-        self.events.is_alive() && self.dead.is_alive()
-    }
-
-    fn cell(&self, listener: usize, cell: counters::Cell) -> &AtomicU64 {
-        self.region.listener(self.worker, listener, cell, 0)
-    }
-
-    fn count_rejects(&self, listener: usize, rejects: &RejectCounts) {
-        for (index, count) in rejects.0.iter().enumerate().filter(|(_, count)| **count > 0) {
-            let cell = self.region.listener(self.worker, listener, cells::REJECTED, index);
-            add(cell, u64::from(*count));
-        }
-    }
-
-    fn count_edits(&self, edits: &EditCounts) {
-        for (index, count) in edits.0.iter().enumerate().filter(|(_, count)| **count > 0) {
-            add(self.region.worker(self.worker, cells::EDITS, index), *count);
-        }
+        self.events.is_alive() && self.dead.journal.is_alive()
     }
 
     /// Why the journals take nothing more, as the values of `ingest_intake_paused`.
@@ -72,7 +69,7 @@ impl Lines {
     /// Waits until the journals may have made progress, at most until the deadline.
     pub(super) fn wait(&mut self, deadline: Instant) -> bool {
         let left = deadline.saturating_duration_since(Instant::now());
-        let mut polled = [self.events.wake_fd(), self.dead.wake_fd()]
+        let mut polled = [self.events.wake_fd(), self.dead.journal.wake_fd()]
             .map(|descriptor| libc::pollfd { fd: descriptor, events: libc::POLLIN, revents: 0 });
         let timeout = i32::try_from(left.as_millis()).unwrap_or(i32::MAX);
         // SAFETY: the array holds two entries.
@@ -83,43 +80,134 @@ impl Lines {
 
     pub(super) fn clear_wakes(&self) {
         self.events.acknowledge_wake();
-        self.dead.acknowledge_wake();
+        self.dead.journal.acknowledge_wake();
     }
-}
 
-/// Counts in the order of the label values of `ingest_edits_total`.
-#[derive(Default)]
-struct EditCounts([u64; 3]);
-
-impl EditCounts {
-    fn count(&mut self, edits: Edits) {
-        self.0[0] += u64::from(edits.control_fields);
-        self.0[1] += u64::from(edits.groups_wrapped);
-        self.0[2] += u64::from(edits.unwrapped);
+    /// Whether events wait for Python.
+    pub(super) fn has_handoff(&self) -> bool {
+        !self.handoff.runs.is_empty()
     }
-}
 
-/// Counts in the order of [`Reject::ALL`].
-#[derive(Default)]
-struct RejectCounts([u32; Reject::ALL.len()]);
+    /// Takes back what Python made of the batch that was handed over.
+    ///
+    /// # Errors
+    /// When it is not one verdict for each event, or not a line for each that needs one.
+    pub(super) fn accept(&mut self, handoff: Handoff, returned: &Returned<'_>) -> Result<()> {
+        let count = handoff.runs.iter().map(|run| run.count as usize).sum();
+        let mut judged = returned.events(count)?;
+        let segment = handoff.segment + 1;
+        self.handoff.segment = segment;
+        for run in &handoff.runs {
+            let mut tally = Tally::default();
+            self.begin_run(segment, run);
+            for event in judged.by_ref().take(run.count as usize) {
+                match event.verdict {
+                    Verdict::Keep => self.pass(segment, event.line, run, &mut tally),
+                    Verdict::Filtered => {
+                        tally.filtered();
+                        let cell = cells::STAGE_FILTERED;
+                        add(self.region.stage(self.worker, event.stage, cell, 0), 1);
+                    }
+                    Verdict::DeadLetter => {
+                        tally.rejected(Reject::StageFailed);
+                        self.dead.bury(event.line, run, Reject::StageFailed, Some(event.stage));
+                    }
+                    Verdict::Dropped(reason) => tally.dropped[reason] += 1,
+                }
+            }
+            self.held[run.listener] -= u64::from(run.count);
+            self.settle(&tally, segment, run, 0);
+        }
+        count_stages(&mut self.runners[segment], &self.region, self.worker);
+        if !self.has_handoff() {
+            // The memory is used again.
+            self.handoff = handoff;
+            self.handoff.clear();
+        }
+        Ok(())
+    }
 
-impl RejectCounts {
-    fn total(&self) -> u32 {
-        self.0.iter().sum()
+    /// What is in Python's hands will not come back; how many events.
+    pub(super) fn give_up(&mut self) -> u64 {
+        for (listener, held) in self.held.iter_mut().enumerate() {
+            let place = cells::LOST_DRAIN_DEADLINE;
+            let lost = self.region.listener(self.worker, listener, cells::LOST, place);
+            add(lost, *held);
+            add(self.region.listener(self.worker, listener, cells::ACCEPTED, 0), *held);
+            set_decoding(&self.region, self.worker, listener, 0);
+        }
+        self.held.iter_mut().map(std::mem::take).sum()
+    }
+
+    fn begin_run(&mut self, segment: usize, run: &Run) {
+        self.runners[segment].begin(&Origin {
+            received_ns: run.received_ns,
+            peer: run.peer,
+            listener: &self.region.listeners()[run.listener],
+            shard: self.worker,
+        });
+    }
+
+    /// Sends an event through a native segment that follows Python.
+    fn pass(&mut self, segment: usize, line: &[u8], run: &Run, tally: &mut Tally) {
+        let is_last = segment + 1 == self.runners.len();
+        let out = if is_last { &mut self.events.batch().lines } else { &mut self.handoff.lines };
+        match self.runners[segment].run(line, false, out) {
+            Ok(passage) => {
+                if tally.passed(passage) {
+                    out.push(b'\n');
+                }
+            }
+            Err(reject) => {
+                tally.rejected(reject);
+                self.dead.bury(line, run, reject, None);
+            }
+        }
+    }
+
+    /// Accounts for the events of a run that have left a native segment. So many others of the
+    /// listener have been received and still wait for it.
+    fn settle(&mut self, tally: &Tally, segment: usize, run: &Run, waiting: u64) {
+        let is_last = segment + 1 == self.runners.len();
+        // There are far fewer listeners.
+        #[allow(clippy::cast_possible_truncation)]
+        let source = run.listener as u16;
+        if tally.kept > 0 && is_last {
+            self.events.batch().add(source, tally.kept, run.received_ns, run.mark);
+        } else if tally.kept > 0 {
+            self.held[run.listener] += u64::from(tally.kept);
+            self.handoff.runs.push(Run { count: tally.kept, ..*run });
+        }
+        if tally.dead() > 0 {
+            self.dead.journal.batch().add(source, tally.dead(), run.received_ns, run.mark);
+        }
+        tally.publish(&self.region, self.worker, run.listener, is_last);
+        let decoding = self.held[run.listener] + waiting;
+        set_decoding(&self.region, self.worker, run.listener, decoding);
+        // Full batches go to the writer while the next are read.
+        if self.events.batch().lines.len() >= BATCH_BYTES
+            || self.dead.journal.batch().lines.len() >= BATCH_BYTES
+        {
+            self.publish();
+        }
     }
 }
 
 impl Intake for Lines {
     fn has_room(&self) -> bool {
-        self.events.has_room() && self.dead.has_room()
+        self.events.has_room()
+            && self.dead.journal.has_room()
+            && self.handoff.lines.len() < HANDOFF_BYTES
     }
 
     fn durable_mark(&self, consumed: u64) -> u64 {
-        [&self.events, &self.dead]
+        let is_held = self.held.iter().any(|held| *held > 0);
+        let held = if is_held { self.floor } else { consumed };
+        [&self.events, &self.dead.journal]
             .into_iter()
             .filter(|journal| journal.durable_events() != journal.appended_events())
             .map(Journal::durable_mark)
-            .fold(consumed, u64::min)
+            .fold(held, u64::min)
     }
 
     fn take(&mut self, read: &Read<'_>) {
@@ -127,66 +215,52 @@ impl Intake for Lines {
         if count == 0 {
             return;
         }
+        let listener = read.listener;
         // Counted as received before anything else can happen to them.
-        add(self.cell(read.listener, cells::RECEIVED), count as u64);
-        self.cell(read.listener, cells::DECODING).store(count as u64, Ordering::Release);
+        add(self.region.listener(self.worker, listener, cells::RECEIVED, 0), count as u64);
+        let mut waiting = count as u64;
+        set_decoding(&self.region, self.worker, listener, self.held[listener] + waiting);
+        if !self.has_handoff() {
+            self.floor = read.mark - read.chunk.len() as u64;
+        }
 
-        let now_ns = clock::now_ns();
+        let received_ns = clock::now_ns();
         let whole = read.frames.whole_lines(read.chunk);
         let is_utf8 = simdutf8::basic::from_utf8(whole).is_ok();
         let head = read.frames.head(self.line_limit).map(|frame| (0, frame, false));
         let lines = read.frames.lines(read.chunk, self.line_limit);
-        // Listener indices and frames of one read are far below these types' ends.
-        #[allow(clippy::cast_possible_truncation)]
-        let source = read.listener as u16;
-        let mut edits = EditCounts::default();
-        let mut rejects = RejectCounts::default();
-        let batch = self.events.batch();
-        for (end, frame, is_utf8) in
-            head.into_iter().chain(lines.map(|(end, frame)| (end, frame, is_utf8)))
-        {
-            let (reject, raw, length) = match frame {
-                Frame::Overlong { head, length } => (Reject::LineTooLong, head, length),
-                Frame::Line(line) => {
-                    match self.decoder.decode(line, is_utf8, &mut Blind, &mut batch.lines) {
-                        Ok(made) => {
-                            batch.lines.push(b'\n');
-                            edits.count(made);
+        let mut frames = head
+            .into_iter()
+            .chain(lines.map(|(end, frame)| (end, frame, is_utf8)))
+            .map(|(end, frame, is_utf8)| (read.origin.peer(end), frame, is_utf8))
+            .peekable();
+        while let Some(&(peer, ..)) = frames.peek() {
+            let run = Run { listener, peer, received_ns, count: 0, mark: read.mark };
+            self.begin_run(0, &run);
+            let mut tally = Tally::default();
+            let is_last = self.runners.len() == 1;
+            let runner = &mut self.runners[0];
+            let out =
+                if is_last { &mut self.events.batch().lines } else { &mut self.handoff.lines };
+            while let Some((_, frame, is_utf8)) = frames.next_if(|(next, ..)| *next == peer) {
+                let (reject, raw, length) = match frame {
+                    Frame::Overlong { head, length } => (Reject::LineTooLong, head, length),
+                    Frame::Line(line) => match runner.run(line, is_utf8, out) {
+                        Ok(passage) => {
+                            if tally.passed(passage) {
+                                out.push(b'\n');
+                            }
                             continue;
                         }
                         Err(reject) => (reject, line, line.len() as u64),
-                    }
-                }
-            };
-            rejects.0[reject as usize] += 1;
-            let letter = DeadLetter {
-                received_ns: now_ns,
-                listener: &self.region.listeners()[read.listener],
-                peer: read.origin.peer(end),
-                reject,
-                raw,
-                length,
-            };
-            letter.write(&mut self.dead.batch().lines);
+                    },
+                };
+                tally.rejected(reject);
+                self.dead.bury_part(raw, length, &run, reject, None);
+            }
+            waiting -= tally.events();
+            self.settle(&tally, 0, &run, waiting);
         }
-        let rejected = rejects.total();
-        #[allow(clippy::cast_possible_truncation)]
-        let accepted = count as u32 - rejected;
-        if accepted > 0 {
-            batch.add(source, accepted, now_ns, read.mark);
-        }
-        if rejected > 0 {
-            self.dead.batch().add(source, rejected, now_ns, read.mark);
-            self.count_rejects(read.listener, &rejects);
-        }
-        self.count_edits(&edits);
-        add(self.cell(read.listener, cells::ACCEPTED), count as u64);
-        self.cell(read.listener, cells::DECODING).store(0, Ordering::Release);
-        // Full batches go to the writer while the next are read.
-        if self.events.batch().lines.len() >= BATCH_BYTES
-            || self.dead.batch().lines.len() >= BATCH_BYTES
-        {
-            self.publish();
-        }
+        count_stages(&mut self.runners[0], &self.region, self.worker);
     }
 }

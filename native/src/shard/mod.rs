@@ -1,9 +1,12 @@
-//! One worker's composition: sockets → frames → decode → journal or dead letters, with
+//! One worker's composition: sockets → frames → pipeline → journal or dead letters, with
 //! every step counted. It decides nothing about time or signals; its caller does.
 
 mod account;
+mod dead_letters;
+mod handoff;
 mod lines;
 mod recover;
+mod tally;
 
 use std::os::fd::RawFd;
 use std::path::Path;
@@ -12,15 +15,18 @@ use std::sync::atomic::Ordering;
 use std::time::{Duration, Instant};
 
 use account::Account;
+use dead_letters::DeadLetters;
+pub use handoff::{Handoff, Returned, Run};
 use lines::Lines;
 use recover::directory;
 pub use recover::{Found, recover};
 
 use crate::clock;
 use crate::counters::{self, Region, add, cells};
-use crate::decode::{self, Decoder};
+use crate::decode;
 use crate::error::{Error, Result};
 use crate::journal::{self, Compression, Journal};
+use crate::pipeline::{PythonPatterns, Runner, Scrubber, config};
 use crate::receive::{Progress, Receiver, Source};
 
 /// Lines are sealed into batches of about this size.
@@ -58,6 +64,34 @@ pub struct Limits {
     pub arena_bytes: usize,
 }
 
+/// What happens to events between decode and journal.
+#[derive(Default)]
+pub struct Pipeline {
+    /// The native segments. Between each two of them is one in Python.
+    pub segments: Vec<config::Segment>,
+    /// Every native redactor, wherever it stands: for the dead letters.
+    pub redactors: config::Segment,
+    /// Whether there are redactors in Python too.
+    pub has_foreign_redactors: bool,
+    /// Python's engine for patterns.
+    pub python: Option<Arc<dyn PythonPatterns>>,
+}
+
+impl Pipeline {
+    fn compile(&self, limits: decode::Limits) -> Result<(Vec<Runner>, Scrubber)> {
+        let python = || self.python.clone();
+        let segments = self.segments.iter();
+        let mut runners: Vec<Runner> = segments
+            .map(|segment| Runner::new(segment, limits, python()))
+            .collect::<Result<_>>()?;
+        if runners.is_empty() {
+            runners.push(Runner::new(&config::Segment::default(), limits, None)?);
+        }
+        let scrubber = Scrubber::new(&self.redactors, self.has_foreign_redactors, python())?;
+        Ok((runners, scrubber))
+    }
+}
+
 /// The sockets and journals of one worker.
 pub struct Shard {
     receiver: Receiver,
@@ -78,7 +112,9 @@ impl Shard {
         sources: Vec<Source>,
         keeping: &Keeping,
         limits: Limits,
+        pipeline: &Pipeline,
     ) -> Result<(Self, Found)> {
+        let (runners, scrubber) = pipeline.compile(limits.event)?;
         if worker >= region.workers() || sources.len() != region.listeners().len() {
             return Err(Error::Invalid(format!("worker {worker}, {} sockets", sources.len())));
         }
@@ -108,9 +144,12 @@ impl Shard {
         let (dead, found_dead) = open(counters::Journal::Dead)?;
         let found = recover::settle(&region, worker, data_dir, [found_events, found_dead])?;
         let lines = Lines {
-            decoder: Decoder::new(limits.event),
+            runners,
+            handoff: Handoff::default(),
+            held: vec![0; region.listeners().len()],
+            floor: 0,
             events,
-            dead,
+            dead: DeadLetters { journal: dead, scrubber, region: Arc::clone(&region) },
             line_limit: limits.line_bytes,
             region: Arc::clone(&region),
             worker,
@@ -133,7 +172,7 @@ impl Shard {
 
     /// Descriptors that become readable when the journals have made progress.
     pub fn progress_filenos(&self) -> [RawFd; 2] {
-        [self.lines.events.wake_fd(), self.lines.dead.wake_fd()]
+        [self.lines.events.wake_fd(), self.lines.dead.journal.wake_fd()]
     }
 
     /// Begins to accept connections and to read datagrams.
@@ -145,10 +184,13 @@ impl Shard {
     }
 
     /// Reads what is ready. Returns false when the journals have no room: then there is
-    /// nothing to drain until [`Self::resume`] says so.
+    /// nothing to drain until [`Self::resume`] says so. Afterwards, [`Self::take_handoff`].
     pub fn drain(&mut self) -> bool {
         let progress = self.receiver.drain(&mut self.lines);
         self.lines.publish();
+        if self.lines.has_handoff() {
+            return true;
+        }
         if progress == Progress::Stalled && !self.paused {
             self.paused = true;
             self.lines.sync_now();
@@ -156,6 +198,22 @@ impl Shard {
             self.show_pause();
         }
         progress != Progress::Stalled
+    }
+
+    /// The events that wait for Python, if there are any. Nothing is drained before they have
+    /// come back with [`Self::accept`].
+    pub fn take_handoff(&mut self) -> Option<Handoff> {
+        self.lines.has_handoff().then(|| std::mem::take(&mut self.lines.handoff))
+    }
+
+    /// Takes back what Python made of a batch. There may be another then, for the next segment.
+    ///
+    /// # Errors
+    /// When it does not fit the batch: a mistake of the program.
+    pub fn accept(&mut self, handoff: Handoff, returned: &Returned<'_>) -> Result<()> {
+        self.lines.accept(handoff, returned)?;
+        self.lines.publish();
+        Ok(())
     }
 
     /// After a stall, when a journal has made progress: whether to drain again.
@@ -195,23 +253,42 @@ impl Shard {
 
     /// The text of the disk error that holds a journal back, if one does.
     pub fn stall_text(&self) -> Option<String> {
-        let stall = self.lines.events.stall().or_else(|| self.lines.dead.stall());
+        let stall = self.lines.events.stall().or_else(|| self.lines.dead.journal.stall());
         stall.map(|(_, text)| text)
     }
 
-    /// Reads what the kernel already holds, makes everything durable and closes.
+    /// Reads what the kernel already holds, makes everything durable and closes. `process` has
+    /// Python work on a batch and gives it to [`Self::accept`]'s counterpart; false: it cannot.
     ///
     /// Returns how many events could not be made durable in time; they are counted as lost.
-    pub fn finish(mut self, patience: Duration) -> u64 {
+    pub fn finish(
+        mut self,
+        patience: Duration,
+        mut process: impl FnMut(Handoff, &mut Reply<'_>) -> bool,
+    ) -> u64 {
         let deadline = Instant::now() + patience;
+        let mut hand_over = |lines: &mut Lines| {
+            while lines.has_handoff() {
+                let handoff = std::mem::take(&mut lines.handoff);
+                if Instant::now() >= deadline || !process(handoff, &mut Reply(lines)) {
+                    return false;
+                }
+            }
+            true
+        };
         self.receiver.finish(&mut self.lines, deadline, |lines: &mut Lines| {
+            if lines.has_handoff() {
+                return hand_over(lines);
+            }
             lines.sync_now();
             lines.wait(deadline)
         });
-        let Lines { mut events, mut dead, region, worker, .. } = self.lines;
+        hand_over(&mut self.lines);
+        let mut lost = self.lines.give_up();
+        let Lines { mut events, dead, region, worker, .. } = self.lines;
+        let mut dead = dead.journal;
         events.begin_close(deadline);
         dead.begin_close(deadline);
-        let mut lost = 0;
         for journal in [events, dead] {
             let closed = journal.close(deadline);
             for (listener, count) in closed.lost.iter().enumerate() {
@@ -224,5 +301,18 @@ impl Shard {
             }
         }
         lost
+    }
+}
+
+/// Where [`Shard::finish`] takes back what Python made of a batch.
+pub struct Reply<'a>(&'a mut Lines);
+
+impl Reply<'_> {
+    /// See [`Shard::accept`].
+    ///
+    /// # Errors
+    /// When it does not fit the batch.
+    pub fn accept(&mut self, handoff: Handoff, returned: &Returned<'_>) -> Result<()> {
+        self.0.accept(handoff, returned)
     }
 }

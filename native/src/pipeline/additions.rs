@@ -1,0 +1,254 @@
+//! What the enrichers add to every event of a run: members of `diagnostics`, and what a filter
+//! marks. The redactors have seen it before it is added, once per run instead of once per event:
+//! what they do depends on nothing but its own path and text.
+
+use std::net::SocketAddr;
+use std::ops::Range;
+
+use super::redact::Redactor;
+use super::tape::Tape;
+use crate::clock;
+use crate::decode::Decoder;
+use crate::text::write_string;
+
+/// Where the events of a run come from.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Origin<'a> {
+    /// Nanoseconds since the epoch.
+    pub received_ns: u64,
+    /// Who sent them.
+    pub peer: Option<SocketAddr>,
+    /// Name of the listener.
+    pub listener: &'a str,
+    /// Number of the shard.
+    pub shard: usize,
+}
+
+/// The key of [`Origin`] within `diagnostics`.
+pub const ORIGIN_KEY: &str = "ingest";
+/// The group that enrichers add to.
+pub const GROUP: &str = "diagnostics";
+/// What `rate_limit` marks with.
+pub const MARK_KEY: &str = "rate_limited";
+
+impl Origin<'_> {
+    fn write(&self, out: &mut Vec<u8>) {
+        out.extend_from_slice(b"{\"received_at\":\"");
+        clock::write_rfc3339(self.received_ns, out);
+        out.push(b'"');
+        if let Some(peer) = self.peer {
+            out.extend_from_slice(format!(",\"peer\":\"{peer}\"").as_bytes());
+        }
+        out.extend_from_slice(b",\"listener\":");
+        write_string(self.listener, out);
+        out.extend_from_slice(format!(",\"shard\":{}}}", self.shard).as_bytes());
+    }
+}
+
+/// One member that is added, or whose value is replaced where the event has it.
+struct Addition {
+    key: String,
+    /// Its watch, by which an event's own member is found.
+    watch: usize,
+    /// What is added, redacted, in [`Additions::texts`].
+    text: Range<usize>,
+    /// Where the value lies in [`Additions::unredacted`].
+    value: Range<usize>,
+    /// The JSON of a value that is always the same; none: that of the origin.
+    constant: Option<String>,
+}
+
+/// Everything that is added.
+#[derive(Default)]
+pub struct Additions {
+    /// Members of `diagnostics`.
+    members: Vec<Addition>,
+    /// The mark, a member of the event.
+    mark: Option<Addition>,
+    /// Watch of `diagnostics`.
+    group: usize,
+    /// What `diagnostics` becomes when a redactor masks it as a whole.
+    group_mask: Option<Vec<u8>>,
+    texts: Vec<u8>,
+    unredacted: Vec<u8>,
+    line: Vec<u8>,
+    /// Whether the texts depend on the origin.
+    of_origin: bool,
+    prepared: bool,
+}
+
+impl Additions {
+    /// With nothing in it; `group` is the watch of `diagnostics`.
+    pub fn new(group: usize) -> Self {
+        Self { group, ..Self::default() }
+    }
+
+    /// Whether nothing is ever added.
+    pub fn is_empty(&self) -> bool {
+        self.members.is_empty() && self.mark.is_none()
+    }
+
+    /// Adds a member to `diagnostics`: a text, or (none) the origin. Of two with one key the later
+    /// counts, as in a merge.
+    pub fn add(&mut self, key: &str, watch: usize, constant: Option<&str>) {
+        let constant = constant.map(json_string);
+        self.of_origin |= constant.is_none();
+        let addition = Addition { key: key.to_owned(), watch, text: 0..0, value: 0..0, constant };
+        match self.members.iter_mut().find(|member| member.key == key) {
+            Some(member) => *member = addition,
+            None => self.members.push(addition),
+        }
+    }
+
+    /// Lets a filter mark events.
+    pub fn allow_mark(&mut self, watch: usize) {
+        let constant = Some("true".to_owned());
+        let (text, value) = (0..0, 0..0);
+        self.mark = Some(Addition { key: MARK_KEY.into(), watch, text, value, constant });
+    }
+
+    /// Begins a run: makes the texts, and has them redacted as part of a small event.
+    pub fn prepare(
+        &mut self,
+        origin: &Origin<'_>,
+        decoder: &mut Decoder,
+        tape: &mut Tape,
+        redactors: &mut [Redactor],
+    ) {
+        if self.is_empty() || (self.prepared && !self.of_origin) {
+            return;
+        }
+        self.prepared = true;
+        self.write_unredacted(origin);
+        self.line.clear();
+        if decoder.decode(&self.unredacted, true, tape, &mut self.line).is_err() {
+            return; // unreachable: it is a valid event within any limits
+        }
+        for redactor in redactors.iter_mut() {
+            let changed = redactor.changed;
+            redactor.apply(tape, &self.line);
+            redactor.changed = changed;
+        }
+        self.texts.clear();
+        for addition in self.members.iter_mut().chain(&mut self.mark) {
+            let start = self.texts.len();
+            tape.render(&self.line, addition.value.clone(), &mut self.texts);
+            addition.text = start..self.texts.len();
+        }
+        let group = tape.watched(self.group).map(|index| tape.entries[index]);
+        let masked = group.filter(super::tape::Entry::is_replaced);
+        self.group_mask = masked.map(|entry| tape.current(&entry, &self.line).to_vec());
+    }
+
+    /// Writes `{"rate_limited":true,"diagnostics":{…}}`, and notes where the values lie.
+    fn write_unredacted(&mut self, origin: &Origin<'_>) {
+        let out = &mut self.unredacted;
+        out.clear();
+        out.push(b'{');
+        if let Some(mark) = &mut self.mark {
+            write_member(mark, origin, out);
+            out.push(b',');
+        }
+        write_string(GROUP, out);
+        out.extend_from_slice(b":{");
+        for (index, member) in self.members.iter_mut().enumerate() {
+            if index > 0 {
+                out.push(b',');
+            }
+            write_member(member, origin, out);
+        }
+        out.extend_from_slice(b"}}");
+    }
+
+    /// Replaces the values of members that the event has already.
+    #[inline]
+    pub fn replace(&self, tape: &mut Tape, is_marked: bool) {
+        let mark = self.mark.iter().filter(|_| is_marked);
+        for addition in self.members.iter().chain(mark) {
+            if let Some(index) = tape.watched(addition.watch) {
+                tape.replace(index, &self.texts[addition.text.clone()]);
+                tape.entries[index].is_final = true;
+            }
+        }
+    }
+
+    /// Appends the event as it has become, with what it did not have.
+    #[inline]
+    pub fn render(&self, tape: &Tape, text: &[u8], is_marked: bool, out: &mut Vec<u8>) {
+        let end = text.len() - 1;
+        let mut copied = 0;
+        let mut has_group = false;
+        if let Some(index) = tape.watched(self.group) {
+            has_group = true;
+            let entry = tape.entries[index];
+            if !entry.is_replaced() && !self.members.is_empty() {
+                copied = entry.end as usize - 1;
+                tape.render(text, 0..copied, out);
+                self.write_members(tape, !is_empty_object(&text[..copied]), out);
+            }
+        }
+        tape.render(text, copied..end, out);
+        let mut comma = !is_empty_object(&text[..end]);
+        if let Some(mark) = self.mark.as_ref().filter(|_| is_marked)
+            && tape.watched(mark.watch).is_none()
+        {
+            self.write(mark, comma, out);
+            comma = true;
+        }
+        if !has_group && !self.members.is_empty() {
+            if comma {
+                out.push(b',');
+            }
+            write_string(GROUP, out);
+            out.push(b':');
+            if let Some(mask) = &self.group_mask {
+                out.extend_from_slice(mask);
+            } else {
+                out.push(b'{');
+                self.write_members(tape, false, out);
+                out.push(b'}');
+            }
+        }
+        out.push(b'}');
+    }
+
+    fn write_members(&self, tape: &Tape, mut comma: bool, out: &mut Vec<u8>) {
+        for member in &self.members {
+            if tape.watched(member.watch).is_none() {
+                self.write(member, comma, out);
+                comma = true;
+            }
+        }
+    }
+
+    fn write(&self, addition: &Addition, comma: bool, out: &mut Vec<u8>) {
+        if comma {
+            out.push(b',');
+        }
+        write_string(&addition.key, out);
+        out.push(b':');
+        out.extend_from_slice(&self.texts[addition.text.clone()]);
+    }
+}
+
+fn write_member(addition: &mut Addition, origin: &Origin<'_>, out: &mut Vec<u8>) {
+    write_string(&addition.key, out);
+    out.push(b':');
+    let start = out.len();
+    match &addition.constant {
+        Some(json) => out.extend_from_slice(json.as_bytes()),
+        None => origin.write(out),
+    }
+    addition.value = start..out.len();
+}
+
+fn json_string(text: &str) -> String {
+    let mut json = Vec::new();
+    write_string(text, &mut json);
+    String::from_utf8(json).unwrap_or_default()
+}
+
+/// Whether the object whose text is given up to its closing brace has no members.
+fn is_empty_object(text: &[u8]) -> bool {
+    text.iter().rfind(|byte| !byte.is_ascii_whitespace()) == Some(&b'{')
+}

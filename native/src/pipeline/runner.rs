@@ -1,0 +1,317 @@
+//! One native segment of the pipeline at work: decode, filter, enrich, redact, render.
+
+use std::sync::Arc;
+
+use super::additions::{Additions, GROUP, MARK_KEY, ORIGIN_KEY, Origin};
+use super::config::{self, Kernel, Output};
+use super::envelope::Envelope;
+use super::filters::{Filter, Verdict};
+use super::paths::{Paths, Rules, Watch};
+use super::patterns::{Patterns, PythonPatterns};
+use super::redact::Redactor;
+use super::size_guard::SizeGuard;
+use super::tape::{StringInterest, Tape};
+use crate::clock;
+use crate::decode::{Blind, Decoder, Edits, Limits};
+use crate::error::{Error, Result};
+use crate::reject::Reject;
+
+/// Each place has one bit for each redactor.
+const REDACTORS_MAXIMUM: usize = 32;
+/// Each place has one bit for each watch.
+const WATCHES_MAXIMUM: usize = 64;
+const NANOSECONDS: f64 = 1e9;
+
+/// What became of an event.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Passage {
+    /// It goes on; what decoding changed.
+    Kept(Edits),
+    /// A filter dropped it; what decoding changed.
+    Filtered(Edits),
+}
+
+/// What the stages did since somebody counted.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct StageCount {
+    /// The stage's position in the pipeline.
+    pub stage: usize,
+    /// Events it dropped.
+    pub filtered: u64,
+    /// Values or events it changed.
+    pub changed: u64,
+}
+
+struct FilterStage {
+    filter: Filter,
+    /// The first of its watches, and their number.
+    watches: std::ops::Range<usize>,
+    count: StageCount,
+}
+
+/// A segment with the memory it works in.
+pub struct Runner {
+    decoder: Decoder,
+    /// No stage and no other form: events are only decoded.
+    is_idle: bool,
+    tape: Tape,
+    filters: Vec<FilterStage>,
+    additions: Additions,
+    redactors: Vec<Redactor>,
+    envelope: Option<Envelope>,
+    size_guards: Vec<(SizeGuard, StageCount)>,
+    form: Output,
+    is_formed: bool,
+    received_ns: u64,
+    /// Of the monotonic clock, when the run began.
+    now_seconds: f64,
+    text: Vec<u8>,
+}
+
+impl Runner {
+    /// Compiles a segment.
+    ///
+    /// # Errors
+    /// [`Error::Invalid`] for what a kernel cannot do.
+    pub fn new(
+        segment: &config::Segment,
+        limits: Limits,
+        python: Option<Arc<dyn PythonPatterns>>,
+    ) -> Result<Self> {
+        let mut rules = Rules { python, ..Rules::default() };
+        let mut filters = Vec::new();
+        let mut redactors = Vec::new();
+        let mut size_guards = Vec::new();
+        let mut strings = StringInterest::default();
+        let group = watch(&mut rules, &[GROUP]);
+        let mut additions = Additions::new(group);
+        for stage in &segment.stages {
+            let count = StageCount { stage: stage.index, filtered: 0, changed: 0 };
+            if let Some(filter) = Filter::new(&stage.kernel, now_seconds()) {
+                let filter = filter?;
+                let start = rules.watches.len();
+                for path in filter.wanted() {
+                    let path: Vec<&str> = path.iter().map(String::as_str).collect();
+                    watch(&mut rules, &path);
+                }
+                filters.push(FilterStage { filter, watches: start..rules.watches.len(), count });
+            }
+            if let Some(bit) = 1_u32.checked_shl(index(redactors.len()))
+                && let Some(redactor) = Redactor::new(stage.index, bit, &stage.kernel)
+            {
+                strings = strings.and(redactor.strings());
+                redactors.push(redactor);
+                add_rules(&mut rules, stage.index, bit, &stage.kernel)?;
+            } else if redactors.len() == REDACTORS_MAXIMUM {
+                return Err(Error::Invalid(format!("more than {REDACTORS_MAXIMUM} redactors")));
+            }
+            match &stage.kernel {
+                Kernel::Origin(_) => {
+                    let watch = watch(&mut rules, &[GROUP, ORIGIN_KEY]);
+                    additions.add(ORIGIN_KEY, watch, None);
+                }
+                Kernel::Constants(config) => {
+                    for (key, text) in &config.diagnostics {
+                        let watch = watch(&mut rules, &[GROUP, key]);
+                        additions.add(key, watch, Some(text));
+                    }
+                }
+                Kernel::RateLimit(config) if config.mark => {
+                    let watch = watch(&mut rules, &[MARK_KEY]);
+                    additions.allow_mark(watch);
+                }
+                Kernel::SizeGuard(config) => size_guards.push((SizeGuard::new(config), count)),
+                _ => {}
+            }
+        }
+        if rules.watches.len() > WATCHES_MAXIMUM {
+            return Err(Error::Invalid(format!("more than {WATCHES_MAXIMUM} keys to look at")));
+        }
+        if additions.is_empty() && filters.is_empty() {
+            rules.watches.clear();
+        }
+        let watches = rules.watches.len();
+        let is_idle = filters.is_empty()
+            && additions.is_empty()
+            && redactors.is_empty()
+            && size_guards.is_empty()
+            && segment.output == Output::Bare
+            && !segment.is_formed;
+        Ok(Self {
+            decoder: Decoder::new(limits),
+            is_idle,
+            tape: Tape::new(Paths::new(rules), watches, strings),
+            filters,
+            additions,
+            redactors,
+            envelope: (segment.output == Output::Envelope).then(Envelope::new),
+            size_guards,
+            form: segment.output,
+            is_formed: segment.is_formed,
+            received_ns: 0,
+            now_seconds: now_seconds(),
+            text: Vec::new(),
+        })
+    }
+
+    /// Begins events that came together.
+    pub fn begin(&mut self, origin: &Origin<'_>) {
+        if self.is_idle {
+            return;
+        }
+        self.received_ns = origin.received_ns;
+        self.now_seconds = now_seconds();
+        self.additions.prepare(origin, &mut self.decoder, &mut self.tape, &mut self.redactors);
+    }
+
+    /// Appends what becomes of a line, without a newline, to `out`; nothing where it is dropped
+    /// or rejected. See [`Decoder::decode`].
+    #[inline]
+    pub fn run(
+        &mut self,
+        line: &[u8],
+        is_utf8: bool,
+        out: &mut Vec<u8>,
+    ) -> std::result::Result<Passage, Reject> {
+        if self.is_idle {
+            return self.decoder.decode(line, is_utf8, &mut Blind, out).map(Passage::Kept);
+        }
+        let start = out.len();
+        if self.is_formed {
+            let edits = self.decoder.decode(line, is_utf8, &mut Blind, out)?;
+            out.truncate(start);
+            out.extend_from_slice(line);
+            self.guard_size(start, out);
+            return Ok(Passage::Kept(edits));
+        }
+        let edits = self.decoder.decode(line, is_utf8, &mut self.tape, out)?;
+        let mut is_marked = false;
+        if !self.filters.is_empty() {
+            match self.filter(&out[start..]) {
+                Verdict::Drop => {
+                    out.truncate(start);
+                    return Ok(Passage::Filtered(edits));
+                }
+                verdict => is_marked = verdict == Verdict::Mark,
+            }
+        }
+        self.change(start, is_marked, out);
+        if let Some(envelope) = &mut self.envelope {
+            self.text.clear();
+            self.text.extend_from_slice(&out[start..]);
+            out.truncate(start);
+            envelope.write(&self.text, self.received_ns, out);
+        }
+        self.guard_size(start, out);
+        Ok(Passage::Kept(edits))
+    }
+
+    #[inline]
+    fn guard_size(&mut self, start: usize, out: &mut Vec<u8>) {
+        for (guard, count) in &mut self.size_guards {
+            let length = out.len();
+            guard.apply(out, start, self.form);
+            count.changed += u64::from(out.len() != length);
+        }
+    }
+
+    /// Hands on, and forgets, what the stages did.
+    pub fn take_counts(&mut self, mut each: impl FnMut(StageCount)) {
+        let mut take = |count: &mut StageCount| {
+            if count.filtered + count.changed > 0 {
+                each(*count);
+                (count.filtered, count.changed) = (0, 0);
+            }
+        };
+        self.filters.iter_mut().for_each(|stage| take(&mut stage.count));
+        self.size_guards.iter_mut().for_each(|(_, count)| take(count));
+        for redactor in self.redactors.iter_mut().filter(|redactor| redactor.changed > 0) {
+            let changed = std::mem::take(&mut redactor.changed);
+            take(&mut StageCount { stage: redactor.stage, filtered: 0, changed });
+        }
+    }
+
+    /// Asks the filters in their order.
+    #[inline]
+    fn filter(&mut self, text: &[u8]) -> Verdict {
+        let mut is_marked = false;
+        for stage in &mut self.filters {
+            let mut values = [None; WATCHES_MAXIMUM];
+            let count = stage.watches.len();
+            for (value, watch) in values.iter_mut().zip(stage.watches.clone()) {
+                let entry = self.tape.watched(watch).map(|index| self.tape.entries[index]);
+                *value = entry.map(|entry| self.tape.current(&entry, text));
+            }
+            match stage.filter.decide(&values[..count], self.now_seconds) {
+                Verdict::Pass => {}
+                Verdict::Mark => {
+                    is_marked = true;
+                    stage.count.changed += 1;
+                }
+                Verdict::Drop => {
+                    stage.count.filtered += 1;
+                    return Verdict::Drop;
+                }
+            }
+        }
+        if is_marked { Verdict::Mark } else { Verdict::Pass }
+    }
+
+    /// Enriches and redacts the event that `out` holds from `start` on.
+    #[inline]
+    fn change(&mut self, start: usize, is_marked: bool, out: &mut Vec<u8>) {
+        let adds = !self.additions.is_empty();
+        if adds {
+            self.additions.replace(&mut self.tape, is_marked);
+        }
+        for redactor in &mut self.redactors {
+            redactor.apply(&mut self.tape, &out[start..]);
+        }
+        // Only replacing writes to the side.
+        if !adds && self.tape.side.is_empty() {
+            return;
+        }
+        self.text.clear();
+        self.text.extend_from_slice(&out[start..]);
+        out.truncate(start);
+        if adds {
+            self.additions.render(&self.tape, &self.text, is_marked, out);
+        } else {
+            self.tape.render(&self.text, 0..self.text.len(), out);
+        }
+    }
+}
+
+/// Has a path of keys watched; the number of the watch.
+fn watch(rules: &mut Rules, path: &[&str]) -> usize {
+    let path: Watch = path.iter().map(|key| key.as_bytes().to_vec()).collect();
+    rules.watches.push(path);
+    rules.watches.len() - 1
+}
+
+/// Has a redactor's values found by where they stand.
+pub(super) fn add_rules(rules: &mut Rules, stage: usize, bit: u32, kernel: &Kernel) -> Result<()> {
+    match kernel {
+        Kernel::FieldMask(config) => {
+            config.fields_to_mask.iter().for_each(|path| rules.fields.add(bit, path));
+        }
+        Kernel::RegexMask(config) if !config.patterns.is_empty() => {
+            rules.patterns.push((bit, Patterns::new(stage, config)?));
+        }
+        Kernel::FieldBlocker(config) => {
+            rules.blocked.push((bit, config.blocked_fields.clone()));
+        }
+        _ => {}
+    }
+    Ok(())
+}
+
+#[allow(clippy::cast_precision_loss, reason = "a clock in seconds has 53 bits")]
+fn now_seconds() -> f64 {
+    clock::monotonic_ns() as f64 / NANOSECONDS
+}
+
+/// There are never that many.
+fn index(count: usize) -> u32 {
+    u32::try_from(count).unwrap_or(u32::MAX)
+}

@@ -1,0 +1,127 @@
+//! The pipeline for Python: segments to try out, batches that Python works on, and Python's own
+//! engine for patterns.
+
+use std::sync::{Arc, Mutex, PoisonError};
+
+use pyo3::exceptions::{PyRuntimeError, PyValueError};
+use pyo3::prelude::*;
+use pyo3::types::PyBytes;
+
+use crate::clock;
+use crate::counters::Region;
+use crate::decode::Limits;
+use crate::pipeline::config;
+use crate::pipeline::{Origin, Passage, PythonPatterns, Runner};
+use crate::shard::{Handoff, Returned};
+
+/// A callable of Python that decides what the Rust engine cannot.
+pub(super) struct FullMatch(Py<PyAny>);
+
+impl FullMatch {
+    pub(super) fn shared(callable: Option<Py<PyAny>>) -> Option<Arc<dyn PythonPatterns>> {
+        callable.map(|callable| Arc::new(Self(callable)) as Arc<dyn PythonPatterns>)
+    }
+}
+
+impl PythonPatterns for FullMatch {
+    fn full_match(&self, stage: usize, path: &str) -> bool {
+        Python::attach(|py| {
+            let matches = self.0.call1(py, (stage, path)).and_then(|found| found.is_truthy(py));
+            matches.unwrap_or(true)
+        })
+    }
+}
+
+/// Reads what a native segment is told.
+pub(super) fn segment(json: &str) -> PyResult<config::Segment> {
+    serde_json::from_str(json).map_err(|error| PyValueError::new_err(format!("segment: {error}")))
+}
+
+/// A native segment of the pipeline on its own.
+#[pyclass(name = "Segment", module = "ingest._native", frozen)]
+pub struct PySegment(Mutex<Runner>);
+
+#[pymethods]
+impl PySegment {
+    #[new]
+    #[pyo3(signature = (config, *, depth, keys, full_match=None))]
+    fn new(config: &str, depth: u32, keys: u32, full_match: Option<Py<PyAny>>) -> PyResult<Self> {
+        let limits = Limits { depth, keys };
+        let runner = Runner::new(&segment(config)?, limits, FullMatch::shared(full_match))?;
+        Ok(Self(Mutex::new(runner)))
+    }
+
+    #[pyo3(signature = (lines, *, listener="test", shard=0, received_ns=None))]
+    fn run(
+        &self,
+        py: Python<'_>,
+        lines: Vec<Vec<u8>>,
+        listener: &str,
+        shard: usize,
+        received_ns: Option<u64>,
+    ) -> Vec<(&'static str, Py<PyBytes>)> {
+        let mut guard = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let runner = &mut *guard;
+        let received_ns = received_ns.unwrap_or_else(clock::now_ns);
+        runner.begin(&Origin { received_ns, peer: None, listener, shard });
+        let mut out = Vec::new();
+        let mut results = Vec::with_capacity(lines.len());
+        for line in lines {
+            out.clear();
+            // A pattern may have to be decided by Python, which needs the interpreter.
+            let passed = py.detach(|| runner.run(&line, false, &mut out));
+            let outcome = match passed {
+                Ok(Passage::Kept(_)) => "kept",
+                Ok(Passage::Filtered(_)) => "filtered",
+                Err(reject) => reject.name(),
+            };
+            results.push((outcome, PyBytes::new(py, &out).unbind()));
+        }
+        results
+    }
+}
+
+/// A batch of events for one Python segment.
+#[pyclass(name = "Handoff", module = "ingest._native", frozen)]
+pub struct PyHandoff {
+    /// Taken when it comes back.
+    handoff: Mutex<Option<Handoff>>,
+    #[pyo3(get)]
+    segment: usize,
+    #[pyo3(get)]
+    lines: Py<PyBytes>,
+    #[pyo3(get)]
+    runs: Vec<(u32, String, Option<String>, u64)>,
+}
+
+impl PyHandoff {
+    pub(super) fn new(py: Python<'_>, handoff: Handoff, region: &Region) -> Self {
+        let runs = handoff.runs.iter().map(|run| {
+            let peer = run.peer.map(|peer| peer.to_string());
+            (run.count, region.listeners()[run.listener].clone(), peer, run.received_ns)
+        });
+        Self {
+            segment: handoff.segment,
+            lines: PyBytes::new(py, &handoff.lines).unbind(),
+            runs: runs.collect(),
+            handoff: Mutex::new(Some(handoff)),
+        }
+    }
+
+    pub(super) fn take(&self) -> PyResult<Handoff> {
+        let taken = self.handoff.lock().unwrap_or_else(PoisonError::into_inner).take();
+        taken.ok_or_else(|| PyRuntimeError::new_err("the batch came back before"))
+    }
+}
+
+/// Lines, verdicts and stages.
+pub(super) type Answer<'a> = (&'a [u8], &'a [u8], &'a [u8]);
+
+pub(super) fn returned<'a>((lines, verdicts, stages): Answer<'a>) -> Returned<'a> {
+    Returned { lines, verdicts, stages }
+}
+
+pub(super) fn register(module: &Bound<'_, PyModule>) -> PyResult<()> {
+    module.add_class::<PySegment>()?;
+    module.add_class::<PyHandoff>()
+}
