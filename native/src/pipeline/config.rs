@@ -161,6 +161,8 @@ configs! {
     RegexMask {
         /// Python patterns for whole dotted paths.
         patterns: Vec<String>,
+        /// Those of `patterns` that only Python's `re` may decide.
+        python_patterns: Vec<String>,
         /// What stands in place of a value.
         mask_string: String,
     }
