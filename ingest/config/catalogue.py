@@ -41,7 +41,7 @@ class Key:
             case "duration":
                 return format_duration(value)
             case _:
-                return str(value)
+                return str(int(value) if value == int(value) else value)
 
     @property
     def bounds(self) -> str:
@@ -86,6 +86,14 @@ def key_at(path: Sequence[str | int]) -> Key:
     while isinstance(names[-1], int):
         names.pop()
     return next(key for key in keys_of(table_at(names[:-1])) if key.name == names[-1])
+
+
+def kind_at(path: Sequence[str | int]) -> str:
+    """Return what is written at a path; empty where nothing is known of it."""
+    try:
+        return key_at(path).kind
+    except StopIteration:
+        return ""
 
 
 def suggestion(name: str, table: type[BaseModel]) -> str:

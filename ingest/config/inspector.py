@@ -26,7 +26,7 @@ def ask(tasks: Sequence[Task], *, deadline_seconds: float = DEADLINE_SECONDS) ->
         some, end = _run(tasks[len(answers) :], deadline_seconds)
         answers += some
         if len(answers) < len(tasks):
-            answers.append(Refusal(end))
+            answers.append(Refusal(end, remedy="repair it or leave it out"))
     return answers
 
 

@@ -30,7 +30,7 @@ _FAULTS = {
     "string_type": "is not text; give text in quotes",
     "bool_parsing": "is not a yes or no; give true or false",
     "bool_type": "is not a yes or no; give true or false",
-    "dict_type": "is not a table; give a table of the plugin's settings",
+    "dict_type": "is not a table; give keys with values",
     "finite_number": "is not a finite number; give one like 0.5",
     "float_parsing": "is not a number; give one like 0.5",
     "float_type": "is not a number; give one like 0.5",

@@ -125,16 +125,12 @@ def _refused(path: KeyPath, stage: Place, refusal: Refusal) -> ConflictError:
         return ConflictError(
             path, f'"{stage.name}" is no {stage.kind}; {choice(stage.name, known)}'
         )
-    if refusal.misconfigured:
+    if refusal.at:
         return ConflictError(
             ("pipeline", "config", stage.name, *refusal.at),
             f"is refused by the plugin: {refusal.reason}",
         )
-    if ":" in stage.name:
-        remedy = "give module:Class of something installed or on PYTHONPATH"
-    else:
-        remedy = f"set it up under [pipeline.config.{stage.name}], or repair the plugin"
-    return ConflictError(path, f'"{stage.name}" cannot be used: {refusal.reason}; {remedy}')
+    return ConflictError(path, f'"{stage.name}" cannot be used: {refusal.reason}; {refusal.remedy}')
 
 
 def _misplaced(path: KeyPath, name: str, kind: StageKind) -> ConflictError:

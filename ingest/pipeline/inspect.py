@@ -102,10 +102,8 @@ def _expand_redaction(name: str) -> Redaction | Refusal:
 
 def _construct(kind: StageKind, plugin: str, config: dict[str, Any]) -> Plugin | Refusal:
     try:
-        if ":" in plugin:
-            made = _find_class(plugin)(**config)
-        else:
-            made = loader.load_plugin(GROUPS[kind], plugin, config)
+        make = _find(kind, plugin)
+        made = make(config)
     except loader.PluginNotFoundError:
         return _unknown(kind, plugin)
     except (Exception, SystemExit) as error:  # noqa: BLE001 - a plugin may raise anything
@@ -114,14 +112,17 @@ def _construct(kind: StageKind, plugin: str, config: dict[str, Any]) -> Plugin |
         return Refusal("it is of another kind", belongs=other)
     result = _VALIDATORS[kind](made)
     if not result.valid:
-        return Refusal("; ".join(result.errors))
+        return Refusal("; ".join(result.errors), remedy=f"keep fapilog's contract for {kind}s")
     return _describe(made, plugin, kind)
 
 
-def _find_class(plugin: str) -> Callable[..., Any]:
+def _find(kind: StageKind, plugin: str) -> Callable[[dict[str, Any]], object]:
+    """Return what makes the plugin of its settings, as a worker does."""
+    if ":" not in plugin:
+        return lambda config: loader.load_plugin(GROUPS[kind], plugin, config)
     module, _, name = plugin.partition(":")
-    found: Callable[..., Any] = getattr(importlib.import_module(module), name)
-    return found
+    found: Callable[..., object] = getattr(importlib.import_module(module), name)
+    return lambda config: found(**config)
 
 
 def _unknown(kind: StageKind, plugin: str) -> Refusal:
@@ -137,17 +138,15 @@ def _refuse(error: BaseException, config: dict[str, Any]) -> Refusal:
     while isinstance(error, loader.PluginLoadError) and error.__cause__ is not None:
         error = error.__cause__
     if argument := _UNEXPECTED_ARGUMENT.search(str(error)):
-        return Refusal("is not a known key", at=(argument[1],), misconfigured=True)
+        return Refusal("is not a known key", at=(argument[1],))
     errors = getattr(error, "errors", None)
     if callable(errors) and (mistakes := errors()):  # pydantic's
         inner = ("config",) if set(config) == {"config"} else ()
-        return Refusal(
-            _one_line(mistakes[0]["msg"]), at=(*inner, *mistakes[0]["loc"]), misconfigured=True
-        )
-    missing = isinstance(error, ImportError | AttributeError | SyntaxError | SystemExit)
-    return Refusal(
-        _one_line(str(error)) or type(error).__name__, misconfigured=bool(config) and not missing
-    )
+        return Refusal(_one_line(mistakes[0]["msg"]), at=(*inner, *mistakes[0]["loc"]))
+    reason = _one_line(str(error)) or type(error).__name__
+    if isinstance(error, ImportError | AttributeError):
+        return Refusal(reason, remedy="name what is installed or found on PYTHONPATH")
+    return Refusal(reason, remedy="give it the settings that it needs, or repair it")
 
 
 def _describe(made: object, plugin: str, kind: StageKind) -> Plugin:

@@ -86,8 +86,8 @@ class Refusal(_Message, frozen=True):
     """The names there are, where the one asked for is not among them."""
     belongs: StageKind | None = None
     """The kind that it is of, where it is not of the one asked for."""
-    misconfigured: bool = False
-    """Whether it is there, and other settings may help."""
+    remedy: str = ""
+    """What may help, where `at` or `known` do not tell."""
 
 
 Answer = Preset | Redaction | Plugin | Listed | Refusal
