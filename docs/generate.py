@@ -6,9 +6,12 @@
 
 from __future__ import annotations
 
+import inspect
+import json
 import sys
 from collections.abc import Iterable, Iterator
 from pathlib import Path
+from typing import get_origin
 
 import typer
 from pydantic import BaseModel
@@ -49,7 +52,7 @@ def configuration() -> str:
             "# Configuration",
             "",
             NOTICE,
-            CONFIGURATION,
+            CONFIGURATION.rstrip(),
             *_tables(Settings),
             "",
         )
@@ -132,19 +135,25 @@ def _options(parameters: Iterable[typer.core.TyperOption]) -> Iterator[tuple[str
         )
 
 
-def _tables(table: type[BaseModel]) -> Iterator[str]:
+def _tables(table: type[BaseModel], path: str = "") -> Iterator[str]:
     """Yield a section for a table and one for each table within it."""
     keys = list(keys_of(table))
-    yield from _render(
-        ("Key", "Value", "Default", "Meaning"),
-        [_key_row(key) for key in keys if table_of(key.field) is None],
-    )
+    plain = [_key_row(key) for key in keys if table_of(key.field) is None]
+    if plain:
+        yield ""
+        yield from _render(("Key", "Value", "Default", "Meaning"), plain)
     for key in keys:
         if nested := table_of(key.field):
-            is_list = table_of(key.field) is not key.field.annotation
-            title = f"[[{key.name}]]" if is_list else f"[{key.name}]"
-            yield from ("", f"## `{title}`", "", str(key.field.description), "")
-            yield from _tables(nested)
+            name = f"{path}.{key.name}".removeprefix(".")
+            if get_origin(key.field.annotation) is dict:
+                name += ".NAME"
+            title = f"[[{name}]]" if _is_list(key) else f"[{name}]"
+            yield from ("", f"## `{title}`", "", inspect.cleandoc(str(key.field.description)))
+            yield from _tables(nested, name)
+
+
+def _is_list(key: Key) -> bool:
+    return get_origin(key.field.annotation) is tuple
 
 
 def _key_row(key: Key) -> tuple[str, str, str, str]:
@@ -164,10 +173,10 @@ def _default(key: Key) -> str:
     value = key.field.default
     if value is None:
         return ""
-    if isinstance(value, str):
-        return f'`"{value}"`'
+    if isinstance(value, str | bool | tuple):
+        return f"`{json.dumps(value)}`"
     written = key.write(value)
-    return f"`{written}`" if written.isdigit() else f'`"{written}"`'
+    return f"`{written}`" if written.replace(".", "").isdigit() else f'`"{written}"`'
 
 
 def _labels(scope: str, label: str | None) -> list[str]:

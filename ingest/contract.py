@@ -93,7 +93,7 @@ class StageSpec(_Message, frozen=True):
     """As configured; the `stage` label of its metrics."""
     kind: StageKind
     kernel: str | None
-    """The native kernel that does it (`Kernel` in native/src/pipeline/config.rs), or None: Python."""
+    """The native kernel that does it (native/src/pipeline/config.rs), or None: Python."""
     plugin: str
     """For Python: a name that fapilog's loader knows, or `module:Class`."""
     config: dict[str, Any]
@@ -133,6 +133,7 @@ class WorkerSpec(_Message, frozen=True):
     listeners: tuple[ListenerSpec, ...]
     journal: JournalSpec
     limits: LimitsSpec
+    pipeline: PipelineSpec
     heartbeat_seconds: float
     drain_seconds: float
     log: LogSpec

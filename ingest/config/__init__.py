@@ -1,6 +1,6 @@
 """The configuration: what may be said, where it may be said, and what a mistake reads like."""
 
-from ingest.config.loading import load
+from ingest.config.loading import load, load_with_notes
 from ingest.config.models import (
     Admin,
     Journal,
@@ -10,6 +10,7 @@ from ingest.config.models import (
     Settings,
     Supervision,
 )
+from ingest.config.pipeline import Pipeline
 from ingest.config.rendering import render_toml
 
 __all__ = [
@@ -18,8 +19,10 @@ __all__ = [
     "Limits",
     "Listener",
     "Log",
+    "Pipeline",
     "Settings",
     "Supervision",
     "load",
+    "load_with_notes",
     "render_toml",
 ]

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import difflib
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any, get_args
@@ -12,6 +11,7 @@ from pydantic.fields import FieldInfo
 
 from ingest.config.models import Settings
 from ingest.config.quantities import format_duration, format_size
+from ingest.config.suggestions import nearest
 
 
 @dataclass(frozen=True)
@@ -28,8 +28,10 @@ class Key:
         schema = self.schema.get("anyOf", [self.schema])[0]
         if "enum" in schema:
             return " or ".join(f'"{value}"' for value in schema["enum"])
-        word = str(schema.get("format", schema["type"]))
-        return {"string": "text", "array": "list of tables"}.get(word, word)
+        word = str(schema.get("format", schema.get("type", "object")))
+        if word == "array":
+            return "list of texts" if schema["items"].get("type") == "string" else "list of tables"
+        return {"string": "text", "object": "table"}.get(word, word)
 
     def write(self, value: float) -> str:
         """Return a number in the form in which it is written at this key."""
@@ -39,7 +41,7 @@ class Key:
             case "duration":
                 return format_duration(value)
             case _:
-                return str(value)
+                return str(int(value) if value == int(value) else value)
 
     @property
     def bounds(self) -> str:
@@ -72,19 +74,32 @@ def table_at(path: Sequence[str | int]) -> type[BaseModel]:
     """Return the model of the table at a path; positions in a list are passed over."""
     table: type[BaseModel] = Settings
     for part in path:
-        if isinstance(part, str):
-            table = table_of(table.model_fields[part]) or table
+        # A name that is no key is that of a stage: the tables of the policies have one model.
+        if part in table.model_fields:
+            table = table_of(table.model_fields[str(part)]) or table
     return table
 
 
 def key_at(path: Sequence[str | int]) -> Key:
-    """Return the key at a path."""
-    return next(key for key in keys_of(table_at(path[:-1])) if key.name == path[-1])
+    """Return the key at a path, or the one that holds the list that it leads into."""
+    names = list(path)
+    while isinstance(names[-1], int):
+        names.pop()
+    return next(key for key in keys_of(table_at(names[:-1])) if key.name == names[-1])
+
+
+def kind_at(path: Sequence[str | int]) -> str:
+    """Return what is written at a path; empty where nothing is known of it."""
+    try:
+        return key_at(path).kind
+    except StopIteration:
+        return ""
 
 
 def suggestion(name: str, table: type[BaseModel]) -> str:
     """Say that a table has no key of that name, and which one was probably meant."""
-    nearest = difflib.get_close_matches(name, table.model_fields, n=1)
-    if nearest:
-        return f'is not a known key; did you mean "{nearest[0]}"?'
+    if not table.model_fields:
+        return "is not a known key; this table has none"
+    if meant := nearest(name, table.model_fields):
+        return f'is not a known key; did you mean "{meant}"?'
     return f"is not a known key; known are {', '.join(table.model_fields)}"

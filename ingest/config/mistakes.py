@@ -8,13 +8,18 @@ from pydantic import ValidationError
 from pydantic_core import ErrorDetails
 
 from ingest.config.catalogue import key_at, suggestion, table_at
-from ingest.config.models import ConflictError
 from ingest.config.quantities import shown
+from ingest.config.rendering import written_key
 from ingest.config.sources import Source
+from ingest.config.tables import ConflictError
 
 KeyPath = Sequence[str | int]
 
 _NOT_WHOLE = "is not a whole number; give one like 4"
+_LISTS = {
+    "list of tables": "is not a list of tables; give one [[listeners]] for each",
+    "list of texts": 'is not a list of texts; give one like ["one", "two"]',
+}
 _FAULTS = {
     "int_from_float": _NOT_WHOLE,
     "int_parsing": _NOT_WHOLE,
@@ -23,7 +28,12 @@ _FAULTS = {
     " and hyphens, beginning with a letter or a digit",
     "string_too_short": "is empty; give some text",
     "string_type": "is not text; give text in quotes",
-    "tuple_type": "is not a list of tables; give one [[listeners]] for each",
+    "bool_parsing": "is not a yes or no; give true or false",
+    "bool_type": "is not a yes or no; give true or false",
+    "dict_type": "is not a table; give keys with values",
+    "finite_number": "is not a finite number; give one like 0.5",
+    "float_parsing": "is not a number; give one like 0.5",
+    "float_type": "is not a number; give one like 0.5",
 }
 
 
@@ -34,7 +44,12 @@ def explain(error: ValidationError, sources: Sequence[Source]) -> str:
     first = min(mistakes, key=lambda mistake: mistake["type"] != "extra_forbidden")
     path, text = _describe(first)
     more = f" (and {len(mistakes) - 1} more)" if len(mistakes) > 1 else ""
-    return f"{_name_source(path, sources)}: {_dotted(path)}: {text}{more}"
+    return f"{place(path, sources)}: {text}{more}"
+
+
+def place(path: KeyPath, sources: Sequence[Source]) -> str:
+    """Return the source that counts for a key, and the key."""
+    return f"{_name_source(path, sources)}: {_dotted(path)}"
 
 
 def _describe(mistake: ErrorDetails) -> tuple[KeyPath, str]:
@@ -59,6 +74,8 @@ def _fault(kind: str, path: KeyPath, message: str) -> str:
             return f"is too large; give {key_at(path).bounds}"
         case "literal_error":
             return f"is not a choice; give {key_at(path).kind}"
+        case "tuple_type":
+            return _LISTS[key_at(path).kind]
         case "model_type" | "model_attributes_type":
             return f"is not a table; give a table of {', '.join(table_at(path).model_fields)}"
         case _:
@@ -84,7 +101,9 @@ def _holds(values: object, path: KeyPath) -> bool:
 
 
 def _dotted(path: KeyPath) -> str:
-    text = "".join(f"[{part}]" if isinstance(part, int) else f".{part}" for part in path)
+    text = "".join(
+        f"[{part}]" if isinstance(part, int) else f".{written_key(part)}" for part in path
+    )
     return text.removeprefix(".")
 
 

@@ -8,9 +8,10 @@ from __future__ import annotations
 import os
 from typing import Annotated, Literal
 
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field, model_validator
+from pydantic import AfterValidator, Field, model_validator
 from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict
 
+from ingest.config.pipeline import Pipeline
 from ingest.config.quantities import (
     KIB,
     MIB,
@@ -21,22 +22,9 @@ from ingest.config.quantities import (
     format_size,
     split_address,
 )
+from ingest.config.tables import ConflictError, Table
 
 _LARGEST_WORKERS = 1024
-
-
-class ConflictError(ValueError):
-    """A value that is fine alone but not beside another; `path` is where it stands."""
-
-    def __init__(self, path: tuple[str | int, ...], text: str) -> None:
-        super().__init__(text)
-        self.path = path
-
-
-class Table(BaseModel):
-    """A table of the configuration: read once, never changed, no key it does not know."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid")
 
 
 class Listener(Table):
@@ -308,6 +296,7 @@ class Settings(BaseSettings):
         validate_default=True,
         description="Where senders connect.",
     )
+    pipeline: Pipeline = Field(Pipeline(), description=str(Pipeline.__doc__))
     admin: Admin = Field(Admin(), description=str(Admin.__doc__))
     journal: Journal = Field(Journal(), description=str(Journal.__doc__))
     limits: Limits = Field(Limits(), description=str(Limits.__doc__))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import re
 import tomllib
@@ -11,7 +12,7 @@ from typing import Any, Protocol
 
 from pydantic_settings import EnvSettingsSource, SettingsError
 
-from ingest.config.catalogue import suggestion
+from ingest.config.catalogue import kind_at, suggestion
 from ingest.config.flags import FLAG_OF_KEY
 from ingest.config.models import Settings
 from ingest.errors import ConfigurationError
@@ -55,11 +56,7 @@ class Environment:
             self.values: Mapping[str, Any] = EnvSettingsSource(Settings)()
         except SettingsError as error:
             field = re.search(r'"(\w+)"', str(error))
-            key = field[1] if field else "settings"
-            raise ConfigurationError(
-                f"{_variable([key])}: {key}: is not JSON; write the table or list as JSON,"
-                f" or a single key as {_variable([key, 'key'])}"
-            ) from None
+            raise ConfigurationError(_not_json(field[1] if field else "settings")) from None
 
     def name_of(self, path: Sequence[str | int]) -> str:
         """Return the variable of the key, or the one that holds its table as JSON."""
@@ -90,6 +87,29 @@ class File:
 
 def _variable(path: Sequence[str | int]) -> str:
     return _PREFIX + "__".join(str(part) for part in path).upper()
+
+
+def _not_json(key: str) -> str:
+    """Say which of the variables of a table or list cannot be read."""
+    for name in sorted(os.environ):
+        path = name[len(_PREFIX) :].lower().split("__")
+        if not name.startswith(_PREFIX) or path[0] != key or len(path) == 1:
+            continue
+        kind = kind_at(path)
+        if kind.startswith("list") and not _is_json(os.environ[name]):
+            return f'{name}: {".".join(path)}: is not JSON; write the list like ["one", "two"]'
+    return (
+        f"{_variable([key])}: {key}: is not JSON; write the table or list as JSON,"
+        f" or a single key as {_variable([key, 'key'])}"
+    )
+
+
+def _is_json(text: str) -> bool:
+    try:
+        json.loads(text)
+    except ValueError:
+        return False
+    return True
 
 
 def _refuse_unknown(name: str) -> None:

@@ -12,10 +12,9 @@ from dataclasses import dataclass
 from math import inf
 from typing import TYPE_CHECKING
 
-from ingest import logs
+from ingest import children, logs
 from ingest.contract import WorkerState
 from ingest.errors import ExitStatus
-from ingest.supervisor import process
 from ingest.supervisor.slot import Slot, SlotPolicy
 
 if TYPE_CHECKING:
@@ -83,7 +82,7 @@ class Post(ABC):
         wait_seconds = self.slot.exited(now)
         end = End(
             code=code,
-            how=self._kill_reason or process.describe_exit(code),
+            how=self._kill_reason or children.describe_exit(code),
             stuck=self._kill_reason is not None,
             pid=self.pid,
             replaced_in_seconds=None if draining else round(wait_seconds, 3),

@@ -5,12 +5,9 @@ from __future__ import annotations
 import os
 import signal
 import subprocess
-import sys
-import sysconfig
 from collections.abc import Iterable, Iterator
-from pathlib import Path
 
-import ingest
+from ingest import children
 
 
 class Child:
@@ -36,11 +33,11 @@ def spawn(module: str, spec: bytes, descriptors: Iterable[int]) -> Child:
     drains in order.
     """
     process = subprocess.Popen(
-        [sys.executable, "-P", "-m", module, "--spec", spec.decode()],
+        children.command(module, "--spec", spec.decode()),
         stdin=subprocess.DEVNULL,
         pass_fds=tuple(descriptors),
         start_new_session=True,
-        env=_environment(),
+        env=children.environment(),
     )
     return Child(process)
 
@@ -58,27 +55,3 @@ def reap() -> Iterator[tuple[int, int]]:
         if pid == 0:
             return
         yield pid, os.waitstatus_to_exitcode(status)
-
-
-def describe_exit(code: int) -> str:
-    """Return an exit code as people say it."""
-    if code >= 0:
-        return f"exit status {code}"
-    try:
-        return signal.Signals(-code).name
-    except ValueError:  # a real-time signal
-        return f"signal {-code}"
-
-
-def _environment() -> dict[str, str]:
-    """Return an environment in which a child finds this very package.
-
-    With -P a directory that happens to be called `ingest` where the server was started cannot
-    take its place, so a package that is run from a checkout has to be named.
-    """
-    environment = dict(os.environ)
-    root = str(Path(ingest.__file__).parents[1])
-    if root not in sysconfig.get_paths().values():
-        inherited = environment.get("PYTHONPATH")
-        environment["PYTHONPATH"] = os.pathsep.join([root, inherited] if inherited else [root])
-    return environment

@@ -45,6 +45,7 @@ def worker_spec(
         ),
         journal=_journal_spec(settings),
         limits=_limits_spec(settings),
+        pipeline=settings.pipeline.spec(),
         heartbeat_seconds=settings.supervision.heartbeat_interval,
         drain_seconds=settings.supervision.drain_timeout * _WORKER_SHARE_OF_DRAIN,
         log=log_spec(settings),

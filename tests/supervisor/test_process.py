@@ -11,8 +11,8 @@ from pathlib import Path
 
 import pytest
 
+from ingest.children import describe_exit
 from ingest.errors import ExitStatus
-from ingest.supervisor.process import describe_exit
 from ingest.supervisor.signals import SignalQueue
 from tests.harness import Server, wait_until
 
