@@ -1,16 +1,18 @@
 """The Rust core. What crosses here crosses once per batch, never once per event."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Literal, final
 
 __all__ = [
     "METRICS",
     "Batch",
     "Found",
+    "Handoff",
     "JournalReader",
     "Ledger",
     "Metric",
     "Region",
+    "Segment",
     "SegmentReport",
     "Shard",
     "__version__",
@@ -34,8 +36,8 @@ class Metric:
     def kind(self) -> Literal["counter", "gauge", "histogram"]:
         """Behaviour over time. The cells of a histogram count per bound; `sum` closes them."""
     @property
-    def scope(self) -> Literal["worker", "listener"]:
-        """Kept per worker, or per worker and listener."""
+    def scope(self) -> Literal["worker", "listener", "stage"]:
+        """Kept per worker, or per worker and listener, or per worker and stage."""
     @property
     def unit(self) -> str:
         """`seconds`, `bytes` or nothing."""
@@ -75,11 +77,14 @@ class Ledger:
     def dead_lettered(self) -> int:
         """Durable in the dead-letter journal."""
     @property
+    def dropped(self) -> dict[str, int]:
+        """Discarded by the policy of a plugin that failed, by reason."""
+    @property
     def lost(self) -> dict[str, int]:
         """Received and never durable, by reason."""
     @property
     def in_flight(self) -> int:
-        """Being decoded, or in a journal and not yet durable."""
+        """In the pipeline, or in a journal and not yet durable."""
     @property
     def kernel_dropped(self) -> int:
         """UDP datagrams the kernel dropped before they could be read; beside the sum."""
@@ -95,7 +100,9 @@ class Region:
     """
 
     @staticmethod
-    def create(workers: int, listeners: Sequence[str], descriptor: bytes) -> Region:
+    def create(
+        workers: int, listeners: Sequence[str], stages: Sequence[str], descriptor: bytes
+    ) -> Region:
         """Make a region with every cell at zero; `descriptor` is kept for readers, unchanged.
 
         Raises ValueError for impossible sizes and OSError when the memory cannot be had.
@@ -115,13 +122,22 @@ class Region:
     def listeners(self) -> list[str]:
         """Names of the listeners, by index."""
     @property
+    def stages(self) -> list[str]:
+        """Names of the stages of the pipeline, by index."""
+    @property
     def descriptor(self) -> bytes:
         """The text given to `create`."""
     @property
     def boot_time_ns(self) -> int:
         """When the region was made, nanoseconds since the epoch."""
     def get(
-        self, worker: int, metric: str, *, listener: int | None = None, label: str | None = None
+        self,
+        worker: int,
+        metric: str,
+        *,
+        listener: int | None = None,
+        stage: int | None = None,
+        label: str | None = None,
     ) -> int:
         """Read one cell. Raises KeyError for a name or index that does not exist."""
     def set(
@@ -131,6 +147,7 @@ class Region:
         value: int,
         *,
         listener: int | None = None,
+        stage: int | None = None,
         label: str | None = None,
     ) -> None:
         """Write one cell; only its one writer may. Raises KeyError like `get`."""
@@ -141,13 +158,17 @@ class Region:
         value: int = 1,
         *,
         listener: int | None = None,
+        stage: int | None = None,
         label: str | None = None,
     ) -> None:
         """Increase one cell; only its one writer may. Raises KeyError like `get`."""
     def ledger(self, worker: int, listener: int) -> Ledger:
         """Read the sum of one worker and listener. Raises KeyError when there is no such pair."""
     def samples(self) -> list[tuple[int, int, int | None, str | None, int]]:
-        """Read every public cell: (index into METRICS, worker, listener, label value, cell)."""
+        """Read every public cell.
+
+        Each is (index into METRICS, worker, index of the listener or stage, label value, cell).
+        """
 
 @final
 class Found:
@@ -168,7 +189,7 @@ class Found:
 
 @final
 class Shard:
-    """The sockets and the two journals of one worker: receive, frame, decode, store.
+    """The sockets and the two journals of one worker: receive, frame, run the pipeline, store.
 
     Belongs to one thread, that of the worker's loop. A writer thread of its own, without the GIL,
     makes events durable.
@@ -193,12 +214,20 @@ class Shard:
         keys: int,
         connections: int,
         arena_bytes: int,
+        segments: Sequence[str],
+        redactors: str,
+        has_foreign_redactors: bool,
+        full_match: Callable[[int, str], bool] | None,
     ) -> Shard:
         """Recover the journals, settle a predecessor's counters and take over the sockets.
 
         `sockets` gives kind and descriptor for each listener of the region, in its order; the
         shard closes them. `compression_level` is a Zstandard level or None to store lines as they
-        are. Raises OSError when a journal cannot be opened, ValueError for what cannot be meant.
+        are. `segments` are the native segments of the pipeline as JSON (`Segment` in
+        native/src/pipeline/config.rs), between each two of which is one in Python; `redactors` is
+        a segment of all native redactors, for the dead letters, and `has_foreign_redactors` says
+        that there are others. `full_match(stage, path)` decides patterns that are Python's. Raises
+        OSError when a journal cannot be opened, ValueError for what cannot be meant.
         """
     @property
     def found(self) -> Found:
@@ -214,16 +243,33 @@ class Shard:
 
         Returns False when the journals have no room: wait for `progress_filenos`, then `resume`.
         """
+    def take_handoff(self) -> Handoff | None:
+        """Return events that wait for Python, if there are any: look after `drain` and `accept`.
+
+        Nothing can be drained before they have come back with `accept`.
+        """
+    def accept(self, handoff: Handoff, lines: bytes, verdicts: bytes, stages: bytes) -> None:
+        r"""Take back what Python made of a batch.
+
+        `verdicts` has a byte for each event: 0 keep, 1 filtered, 2 dead letter, 3 to 5 dropped for
+        an error, a timeout, an open breaker. `lines` has a line, ended by `\n`, for each that is 0
+        or 2. `stages` has a byte for each event: the stage that decided. Raises ValueError where
+        they do not fit the batch.
+        """
     def resume(self) -> bool:
         """Return whether there is room again after `drain` returned False."""
     def tick(self) -> None:
         """Write the heartbeat and the gauges; call it from a timer of the loop."""
     def stall_text(self) -> str | None:
         """Return the operating system's words for what holds a journal back, if anything does."""
-    def finish(self, patience_seconds: float) -> int:
+    def finish(
+        self,
+        patience_seconds: float,
+        process: Callable[[Handoff], tuple[bytes, bytes, bytes]] | None = None,
+    ) -> int:
         """Read what the kernel already holds, make everything durable and close.
 
-        Blocks for at most about `patience_seconds`. Returns how many events could not be made
+        `process` works on batches meanwhile, and returns what `accept` takes. Blocks for at most about `patience_seconds`. Returns how many events could not be made
         durable; they are counted as lost. The shard cannot be used afterwards.
         """
 
@@ -232,6 +278,43 @@ def recover_worker(region: Region, worker: int, data_dir: str) -> Found:
 
     Cuts torn tails of its journals. Raises OSError when a journal cannot be read.
     """
+
+@final
+class Handoff:
+    """A batch of events for one Python segment."""
+
+    @property
+    def segment(self) -> int:
+        """The segment's number among the Python segments."""
+    @property
+    def lines(self) -> bytes:
+        r"""The events, canonical, one per line, each ended by `\n`."""
+    @property
+    def runs(self) -> list[tuple[int, str, str | None, int]]:
+        """Where they come from: number of events, listener, peer, nanoseconds since the epoch."""
+
+@final
+class Segment:
+    """A native segment of the pipeline on its own, to try it out: `check` and tests."""
+
+    def __new__(
+        cls,
+        config: str,
+        *,
+        depth: int,
+        keys: int,
+        full_match: Callable[[int, str], bool] | None = None,
+    ) -> Segment:
+        """Compile a segment, given as for `Shard`. Raises ValueError for what cannot be done."""
+    def run(
+        self,
+        lines: Sequence[bytes],
+        *,
+        listener: str = "test",
+        shard: int = 0,
+        received_ns: int | None = None,
+    ) -> list[tuple[str, bytes]]:
+        """Return what becomes of each line: `kept` and its text, `filtered`, or a reject reason."""
 
 @final
 class Batch:

@@ -108,11 +108,23 @@ class StageSpec(_Message, frozen=True):
     """... for this long."""
 
 
+class KernelSpec(_Message, frozen=True):
+    """A native kernel with what it is told, at the position of its stage."""
+
+    index: int
+    kernel: str
+    config: dict[str, Any]
+
+
 class PipelineSpec(_Message, frozen=True):
     """What happens to an event between decode and journal, in the order in which it happens."""
 
     stages: tuple[StageSpec, ...]
     output: OutputForm
+    redactors: tuple[KernelSpec, ...]
+    """The built-in redactors, also where Python runs them: dead letters are redacted natively."""
+    has_foreign_redactors: bool
+    """Whether there are others, whose rules only they know."""
 
 
 class LogSpec(_Message, frozen=True):

@@ -77,6 +77,20 @@ class ListenerStatus(msgspec.Struct, kw_only=True):
     ledger: LedgerStatus
 
 
+class StageStatus(msgspec.Struct, kw_only=True):
+    """One stage of the pipeline, over all workers; the last five are of Python plugins."""
+
+    name: str
+    filtered: int
+    changed: int
+    events: int
+    seconds: float
+    errors: int
+    timeouts: int
+    skipped: int
+    breakers_open: int
+
+
 class Readiness(msgspec.Struct, kw_only=True):
     """Whether every worker takes events; where not, why."""
 
@@ -96,6 +110,7 @@ class Status(msgspec.Struct, kw_only=True):
     reasons: list[str]
     workers: list[WorkerStatus]
     listeners: list[ListenerStatus]
+    stages: list[StageStatus]
     ledger: LedgerStatus
 
 
@@ -122,6 +137,7 @@ def read_status(region: Region) -> Status:
             _read_listener(region, description, listener, [row[listener] for row in ledgers])
             for listener in listeners
         ],
+        stages=[_read_stage(region, stage, name) for stage, name in enumerate(region.stages)],
         ledger=add_up(ledger for row in ledgers for ledger in row),
     )
 
@@ -146,8 +162,9 @@ def add_up(ledgers: Iterable[Ledger]) -> LedgerStatus:
         total.journaled += ledger.journaled
         total.filtered += ledger.filtered
         total.dead_lettered += ledger.dead_lettered
-        for reason, count in ledger.lost.items():
-            total.lost[reason] = total.lost.get(reason, 0) + count
+        for of_total, of_ledger in ((total.dropped, ledger.dropped), (total.lost, ledger.lost)):
+            for reason, count in of_ledger.items():
+                of_total[reason] = of_total.get(reason, 0) + count
         total.in_flight += ledger.in_flight
         total.closed = total.closed and ledger.closed
         total.kernel_dropped += ledger.kernel_dropped
@@ -196,4 +213,22 @@ def _read_listener(
         datagrams=cells("ingest_datagrams_received_total"),
         rejected={reason: cells(_REJECTED, reason) for reason in _REJECT_REASONS},
         ledger=total,
+    )
+
+
+def _read_stage(region: Region, stage: int, name: str) -> StageStatus:
+    def cells(what: str) -> int:
+        slots = range(region.workers)
+        return sum(region.get(slot, f"ingest_stage_{what}", stage=stage) for slot in slots)
+
+    return StageStatus(
+        name=name,
+        filtered=cells("filtered_total"),
+        changed=cells("changed_total"),
+        events=cells("events_total"),
+        seconds=cells("seconds_total") / _NANOSECONDS,
+        errors=cells("errors_total"),
+        timeouts=cells("timeouts_total"),
+        skipped=cells("skipped_total"),
+        breakers_open=cells("breaker_open"),
     )

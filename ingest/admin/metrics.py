@@ -19,7 +19,7 @@ from ingest._native import METRICS, Metric, Region
 from ingest.contract import ServerDescription
 
 Sample = tuple[int, int, int | None, str | None, int]
-"""Index into METRICS, worker, listener, label value, cell."""
+"""Index into METRICS, worker, index of the listener or stage, label value, cell."""
 
 
 class RegionCollector(Collector):
@@ -27,7 +27,7 @@ class RegionCollector(Collector):
 
     def __init__(self, region: Region) -> None:
         self._region = region
-        self._listeners = region.listeners
+        self._parts = {"listener": region.listeners, "stage": region.stages}
         self._version = contract.decode(region.descriptor, ServerDescription).version
 
     def collect(self) -> Iterator[Family]:
@@ -50,15 +50,15 @@ class RegionCollector(Collector):
         samples: Iterable[Sample],
     ) -> Family:
         family = family_type(metric.name, metric.help, labels=_label_names(metric, metric.label))
-        for _, worker, listener, value, cell in samples:
-            labels = self._place(worker, listener)
+        for _, worker, part, value, cell in samples:
+            labels = self._place(metric, worker, part)
             family.add_metric(labels if value is None else [*labels, value], cell / metric.scale)
         return family
 
     def _histogram(self, metric: Metric, samples: Iterable[Sample]) -> Family:
         """Add the cells up, each of which counts what lies between two bounds."""
         family = HistogramMetricFamily(metric.name, metric.help, labels=_label_names(metric, None))
-        for (worker, listener), cells in groupby(samples, key=lambda sample: sample[1:3]):
+        for (worker, part), cells in groupby(samples, key=lambda sample: sample[1:3]):
             buckets: list[tuple[str, float]] = []
             below, total = 0, 0.0
             for _, _, _, bound, cell in cells:
@@ -67,15 +67,15 @@ class RegionCollector(Collector):
                 else:
                     below += cell
                     buckets.append((_write_bound(str(bound)), below))
-            family.add_metric(self._place(worker, listener), buckets, total)
+            family.add_metric(self._place(metric, worker, part), buckets, total)
         return family
 
-    def _place(self, worker: int, listener: int | None) -> list[str]:
-        return [str(worker)] if listener is None else [self._listeners[listener], str(worker)]
+    def _place(self, metric: Metric, worker: int, part: int | None) -> list[str]:
+        return [str(worker)] if part is None else [self._parts[metric.scope][part], str(worker)]
 
 
 def _label_names(metric: Metric, label: str | None) -> list[str]:
-    place = ["listener", "worker"] if metric.scope == "listener" else ["worker"]
+    place = ["worker"] if metric.scope == "worker" else [metric.scope, "worker"]
     return place if label is None else [*place, label]
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, NamedTuple
 
-from ingest.contract import FailurePolicy, PipelineSpec, StageKind, StageSpec
+from ingest.contract import FailurePolicy, KernelSpec, PipelineSpec, StageKind, StageSpec
 from ingest.pipeline.catalogue import BUILTINS, ORIGIN, ORIGIN_PLUGIN, canonical
 
 if TYPE_CHECKING:
@@ -60,9 +60,17 @@ def assemble(pipeline: Pipeline) -> PipelineSpec:
     """Return what a worker is told; the presets of the table have to be expanded already."""
     if pipeline.preset is not None or pipeline.redaction_presets:
         raise ValueError("the presets of the pipeline are not expanded")
+    stages = places(pipeline)
+    redactors = [(at, stage) for at, stage in enumerate(stages) if stage.kind == "redactor"]
     return PipelineSpec(
-        stages=tuple(_stage(pipeline, place) for place in places(pipeline)),
+        stages=tuple(_stage(pipeline, stage) for stage in stages),
         output=pipeline.output,
+        redactors=tuple(
+            KernelSpec(index=at, kernel=kernel, config=pipeline.config.builtin(stage.name).kernel())
+            for at, stage in redactors
+            if stage.name in BUILTINS and (kernel := BUILTINS[stage.name].kernel)
+        ),
+        has_foreign_redactors=any(stage.name not in BUILTINS for _, stage in redactors),
     )
 
 

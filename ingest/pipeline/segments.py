@@ -18,7 +18,9 @@ class Segment(NamedTuple):
     stages: tuple[tuple[int, StageSpec], ...]
     """Each with its position in the whole pipeline."""
     output: OutputForm
-    """The form of what comes out; only the last one gives the form that is stored."""
+    """The form of what comes out."""
+    is_formed: bool
+    """Whether what comes in has the form that is stored: processors before it made it."""
 
 
 def segments(spec: PipelineSpec) -> tuple[Segment, ...]:
@@ -31,9 +33,16 @@ def segments(spec: PipelineSpec) -> tuple[Segment, ...]:
         runs.insert(0, (True, ()))
     if not runs[-1][0]:
         runs.append((True, ()))
+    forms = [any(stage.kind == "processor" for _, stage in stages) for _, stages in runs]
     last = len(runs) - 1
     return tuple(
-        Segment(native, stages, spec.output if at == last else "bare")
+        Segment(
+            native,
+            stages,
+            # Processors work on what is stored, so their segment brings events into its form.
+            spec.output if forms[at] or at == last else "bare",
+            is_formed=any(forms[:at]),
+        )
         for at, (native, stages) in enumerate(runs)
     )
 
@@ -44,7 +53,13 @@ def native_json(segment: Segment) -> str:
         {"index": index, "kernel": stage.kernel, "config": stage.config}
         for index, stage in segment.stages
     ]
-    return msgspec.json.encode({"stages": stages, "output": segment.output}).decode()
+    told = {"stages": stages, "output": segment.output, "is_formed": segment.is_formed}
+    return msgspec.json.encode(told).decode()
+
+
+def redactors_json(spec: PipelineSpec) -> str:
+    """Return what Rust is told about the redactors of dead letters."""
+    return msgspec.json.encode({"stages": spec.redactors}).decode()
 
 
 def _runs(spec: PipelineSpec) -> Iterator[tuple[bool, tuple[tuple[int, StageSpec], ...]]]:

@@ -100,7 +100,7 @@ def acquire(settings: Settings, stack: ExitStack) -> Resources:
         admin=admin_address,
         heartbeat_timeout_seconds=settings.supervision.heartbeat_timeout,
     )
-    region = _create_region(description)
+    region = _create_region(description, [stage.name for stage in settings.pipeline.spec().stages])
     reader, writer = os.pipe()
     stack.callback(os.close, reader)
     stack.callback(os.close, writer)
@@ -125,9 +125,9 @@ def _bind_listeners(settings: Settings, stack: ExitStack) -> Iterator[SocketGrou
         yield group
 
 
-def _create_region(description: ServerDescription) -> Region:
+def _create_region(description: ServerDescription, stages: list[str]) -> Region:
     names = [listener.name for listener in description.listeners]
     try:
-        return Region.create(description.workers, names, contract.encode(description))
+        return Region.create(description.workers, names, stages, contract.encode(description))
     except (OSError, ValueError) as error:
         raise BootError(f"cannot make the shared memory of the server: {error}") from error

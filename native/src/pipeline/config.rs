@@ -12,8 +12,8 @@ pub struct Segment {
     /// The form of what comes out.
     #[serde(default)]
     pub output: Output,
-    /// The lines have that form already: processors in Python made it, so that they are only
-    /// checked, not made canonical, enriched or redacted.
+    /// The lines have that form already: processors before made it, so that they are only checked,
+    /// not made canonical, enriched or redacted.
     #[serde(default)]
     pub is_formed: bool,
 }

@@ -74,8 +74,7 @@ pub struct Returned<'a> {
     pub lines: &'a [u8],
     /// A byte for each event, see [`Verdict`].
     pub verdicts: &'a [u8],
-    /// For each event the stage that decided so, in two bytes, little-endian; of a kept event
-    /// they mean nothing.
+    /// For each event the stage that decided so, a byte; of a kept event it means nothing.
     pub stages: &'a [u8],
 }
 
@@ -96,7 +95,7 @@ impl<'a> Returned<'a> {
         let lines = memchr::memchr_iter(b'\n', self.lines).count();
         let is_whole = self.lines.is_empty() || self.lines.ends_with(b"\n");
         if verdicts.len() != count
-            || self.stages.len() != 2 * count
+            || self.stages.len() != count
             || lines != expected
             || !is_whole
         {
@@ -106,10 +105,7 @@ impl<'a> Returned<'a> {
             )));
         }
         let mut rest = self.lines;
-        let stages = self
-            .stages
-            .chunks_exact(2)
-            .map(|pair| usize::from(pair[0]) | usize::from(pair[1]) << 8);
+        let stages = self.stages.iter().map(|stage| usize::from(*stage));
         Ok(verdicts.into_iter().zip(stages).map(move |(verdict, stage)| {
             let end = memchr::memchr(b'\n', rest).filter(|_| verdict.has_line());
             let (line, behind) = match end {
