@@ -1,0 +1,1 @@
+"""The stages between decode and journal: what there is, and which of them run where."""
