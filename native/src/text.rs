@@ -1,26 +1,88 @@
-//! JSON strings: written from text, and cut where they stand.
+//! JSON strings: written as few escapes as JSON allows, as orjson does it, and read and cut where
+//! they stand. What is read comes from a decoded event or is read with forbearance.
 
-use std::io::Write;
-
-/// Appends a JSON string.
-pub fn write_string(text: &str, out: &mut Vec<u8>) {
+/// Appends `text`, which is UTF-8 and has no escapes in it, in quotes.
+pub fn write_string(text: impl AsRef<[u8]>, out: &mut Vec<u8>) {
+    let text = text.as_ref();
     out.push(b'"');
-    let bytes = text.as_bytes();
-    let mut plain = 0;
-    for (at, &byte) in bytes.iter().enumerate() {
-        if byte >= b' ' && byte != b'"' && byte != b'\\' {
-            continue;
+    let mut copied = 0;
+    for (at, byte) in text.iter().enumerate() {
+        let escape = match byte {
+            b'"' => b'"',
+            b'\\' => b'\\',
+            0x08 => b'b',
+            0x0c => b'f',
+            b'\n' => b'n',
+            b'\r' => b'r',
+            b'\t' => b't',
+            ..0x20 => b'u',
+            _ => continue,
+        };
+        out.extend_from_slice(&text[copied..at]);
+        out.extend_from_slice(&[b'\\', escape]);
+        if escape == b'u' {
+            let digit = |value: u8| b"0123456789abcdef"[usize::from(value)];
+            out.extend_from_slice(&[b'0', b'0', digit(byte >> 4), digit(byte & 15)]);
         }
-        out.extend_from_slice(&bytes[plain..at]);
-        plain = at + 1;
-        match byte {
-            b'"' | b'\\' => out.extend_from_slice(&[b'\\', byte]),
-            // Writing to a Vec cannot fail.
-            _ => drop(write!(out, "\\u{byte:04x}")),
-        }
+        copied = at + 1;
     }
-    out.extend_from_slice(&bytes[plain..]);
+    out.extend_from_slice(&text[copied..]);
     out.push(b'"');
+}
+
+/// A string without its quotes.
+pub fn inside(string: &[u8]) -> &[u8] {
+    if let [b'"', inside @ .., b'"'] = string { inside } else { string }
+}
+
+/// Appends the UTF-8 text of a JSON string, which is given with its quotes.
+pub fn unescape(string: &[u8], out: &mut Vec<u8>) {
+    let mut rest = string;
+    if let [b'"', text @ .., b'"'] = string {
+        rest = text;
+    }
+    while let Some(at) = memchr::memchr(b'\\', rest) {
+        let (plain, escape) = rest.split_at(at);
+        out.extend_from_slice(plain);
+        let (character, length) = read_escape(escape);
+        out.extend_from_slice(character.encode_utf8(&mut [0; 4]).as_bytes());
+        rest = escape.get(length..).unwrap_or_default();
+    }
+    out.extend_from_slice(rest);
+}
+
+/// The character that stands at the beginning, and the length of its escape.
+fn read_escape(escape: &[u8]) -> (char, usize) {
+    let character = match escape.get(1) {
+        Some(b'b') => '\u{8}',
+        Some(b'f') => '\u{c}',
+        Some(b'n') => '\n',
+        Some(b'r') => '\r',
+        Some(b't') => '\t',
+        Some(b'u') => return read_code_point(escape),
+        // A quote, a backslash or a slash.
+        Some(same) => char::from(*same),
+        None => char::REPLACEMENT_CHARACTER,
+    };
+    (character, 2)
+}
+
+/// Beyond the basic plane two escapes are one character.
+fn read_code_point(escape: &[u8]) -> (char, usize) {
+    let first = read_hexadecimal(escape, 2);
+    if !(0xd800..0xdc00).contains(&first) {
+        return (char::from_u32(first).unwrap_or(char::REPLACEMENT_CHARACTER), 6);
+    }
+    let second = read_hexadecimal(escape, 8);
+    let code_point = 0x1_0000 + ((first & 0x3ff) << 10) + (second & 0x3ff);
+    (char::from_u32(code_point).unwrap_or(char::REPLACEMENT_CHARACTER), 12)
+}
+
+fn read_hexadecimal(escape: &[u8], at: usize) -> u32 {
+    let digits = escape.get(at..at + 4).unwrap_or_default();
+    digits
+        .iter()
+        .fold(0, |value, digit| value << 4 | char::from(*digit).to_digit(16).unwrap_or_default())
 }
 
 /// Where the character of that number begins in the inside of a valid JSON string; its length
@@ -48,6 +110,21 @@ pub fn offset_of_character(inside: &[u8], number: usize) -> usize {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    /// `orjson.dumps` of the same texts.
+    #[test]
+    fn escapes_are_those_of_orjson() {
+        for (text, expected) in [
+            ("", r#""""#),
+            ("plain é 😀 / \u{7f}\u{2028}", "\"plain é 😀 / \u{7f}\u{2028}\""),
+            ("\"\\\u{8}\u{c}\n\r\t", r#""\"\\\b\f\n\r\t""#),
+            ("a\0b\u{1f}c\u{b}", r#""a\u0000b\u001fc\u000b""#),
+        ] {
+            let mut out = Vec::new();
+            write_string(text.as_bytes(), &mut out);
+            assert_eq!(String::from_utf8(out).unwrap(), expected);
+        }
+    }
 
     /// Every escape and every length of UTF-8 is one character.
     #[test]

@@ -258,6 +258,15 @@ pub const METRICS: &[Metric] = &[
         "ingest_stage_skipped_total",
         "Events that a Python plugin was not given because its breaker was open.",
     ),
+    Metric {
+        scale: 1_000_000,
+        ..gauge(
+            Stage,
+            "ingest_stage_sample_rate",
+            "Share of events that a sampling filter lets through.",
+        )
+    },
+    gauge(Stage, "ingest_stage_keys", "Keys that a filter remembers."),
     gauge(Stage, "ingest_stage_breaker_open", "1 while a Python plugin is left out, else 0."),
 ];
 
@@ -320,6 +329,8 @@ pub mod cells {
         KERNEL_DROPPED = "ingest_kernel_dropped_total";
         STAGE_FILTERED = "ingest_stage_filtered_total";
         STAGE_CHANGED = "ingest_stage_changed_total";
+        STAGE_SAMPLE_RATE = "ingest_stage_sample_rate";
+        STAGE_KEYS = "ingest_stage_keys";
     }
 
     /// Index of `worker_died` and `drain_deadline` within [`LOST`].

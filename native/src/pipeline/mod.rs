@@ -10,6 +10,7 @@
 //! - [`redact`], [`url`]: what is masked, stripped or cut
 //! - [`scrub`]: what may be kept of a line that is no event
 //! - [`envelope`], [`size_guard`]: the form in which an event is stored
+//! - [`tokens`]: where all values of an event are, for those two
 //! - [`python_str`]: how Python writes a JSON scalar, where fapilog compares or shows one
 
 // Positions within an event, and the numbers of places, have 32 bits: the decoder takes no line
@@ -29,6 +30,7 @@ mod runner;
 mod scrub;
 mod size_guard;
 mod tape;
+mod tokens;
 mod url;
 
 pub use additions::Origin;

@@ -160,10 +160,13 @@ impl Paths {
         let mut at = self.slot_of(parent, print);
         loop {
             let slot = &self.slots[at];
-            if slot.print == print && slot.parent == parent && slot.length == length {
-                if slot.place != 0 && (key.len() <= Print::EXACT || self.is_key(slot.place, key)) {
-                    return slot.place;
-                }
+            if slot.print == print
+                && slot.parent == parent
+                && slot.length == length
+                && slot.place != 0
+                && (key.len() <= Print::EXACT || self.is_key(slot.place, key))
+            {
+                return slot.place;
             }
             if slot.place == 0 {
                 return self.add_member(parent, key, print);

@@ -8,6 +8,8 @@
 use std::io::Write;
 use std::str;
 
+use crate::text::unescape;
+
 /// Appends what Python's `str()` gives for the value.
 pub fn python_str(json: &[u8], out: &mut Vec<u8>) {
     match json {
@@ -34,56 +36,6 @@ pub fn python_text<'a>(json: &'a [u8], scratch: &'a mut Vec<u8>) -> &'a [u8] {
     scratch.clear();
     python_str(json, scratch);
     scratch
-}
-
-/// Appends the UTF-8 text of a JSON string, which is given with its quotes.
-pub fn unescape(string: &[u8], out: &mut Vec<u8>) {
-    let mut rest = string;
-    if let [b'"', text @ .., b'"'] = string {
-        rest = text;
-    }
-    while let Some(at) = memchr::memchr(b'\\', rest) {
-        let (plain, escape) = rest.split_at(at);
-        out.extend_from_slice(plain);
-        let (character, length) = read_escape(escape);
-        out.extend_from_slice(character.encode_utf8(&mut [0; 4]).as_bytes());
-        rest = escape.get(length..).unwrap_or_default();
-    }
-    out.extend_from_slice(rest);
-}
-
-/// The character that stands at the beginning, and the length of its escape.
-fn read_escape(escape: &[u8]) -> (char, usize) {
-    let character = match escape.get(1) {
-        Some(b'b') => '\u{8}',
-        Some(b'f') => '\u{c}',
-        Some(b'n') => '\n',
-        Some(b'r') => '\r',
-        Some(b't') => '\t',
-        Some(b'u') => return read_code_point(escape),
-        // A quote, a backslash or a slash.
-        Some(same) => char::from(*same),
-        None => char::REPLACEMENT_CHARACTER,
-    };
-    (character, 2)
-}
-
-/// Beyond the basic plane two escapes are one character.
-fn read_code_point(escape: &[u8]) -> (char, usize) {
-    let first = read_hexadecimal(escape, 2);
-    if !(0xd800..0xdc00).contains(&first) {
-        return (char::from_u32(first).unwrap_or(char::REPLACEMENT_CHARACTER), 6);
-    }
-    let second = read_hexadecimal(escape, 8);
-    let code_point = 0x1_0000 + ((first & 0x3ff) << 10) + (second & 0x3ff);
-    (char::from_u32(code_point).unwrap_or(char::REPLACEMENT_CHARACTER), 12)
-}
-
-fn read_hexadecimal(escape: &[u8], at: usize) -> u32 {
-    let digits = escape.get(at..at + 4).unwrap_or_default();
-    digits
-        .iter()
-        .fold(0, |value, digit| value << 4 | char::from(*digit).to_digit(16).unwrap_or_default())
 }
 
 /// Appends a container without the blanks between its tokens.

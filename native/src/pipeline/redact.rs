@@ -2,10 +2,9 @@
 //! it made of a value: once something is masked it is a string like any other.
 
 use super::config::Kernel;
-use super::python_str::unescape;
 use super::tape::{StringInterest, Tape};
 use super::url;
-use crate::text;
+use crate::text::{inside, offset_of_character, unescape, write_string};
 
 /// What stands at the end of a string that was cut.
 const CUT: &[u8] = b"[truncated]";
@@ -34,7 +33,7 @@ impl Redactor {
     pub fn new(stage: usize, bit: u32, kernel: &Kernel) -> Option<Self> {
         let mask = |mask: &str| {
             let mut json = Vec::new();
-            text::write_string(mask, &mut json);
+            write_string(mask, &mut json);
             Action::Mask(json)
         };
         let action = match kernel {
@@ -124,10 +123,9 @@ pub(super) fn strip_url(string: &[u8], out: &mut Vec<u8>) {
     }
     let mut decoded = Vec::new();
     unescape(string, &mut decoded);
-    if let Ok(decoded) = std::str::from_utf8(&decoded)
-        && let Some(stripped) = url::strip_credentials(decoded)
-    {
-        text::write_string(&stripped, out);
+    let mut stripped = String::new();
+    if url::strip_credentials(&String::from_utf8_lossy(&decoded), &mut stripped) {
+        write_string(&stripped, out);
     }
 }
 
@@ -138,15 +136,11 @@ fn cut(string: &[u8], most: usize, out: &mut Vec<u8>) {
     if inside.len() <= most {
         return;
     }
-    let at = text::offset_of_character(inside, most);
+    let at = offset_of_character(inside, most);
     if at < inside.len() {
         out.push(b'"');
         out.extend_from_slice(&inside[..at]);
         out.extend_from_slice(CUT);
         out.push(b'"');
     }
-}
-
-fn inside(string: &[u8]) -> &[u8] {
-    string.strip_prefix(b"\"").and_then(|rest| rest.strip_suffix(b"\"")).unwrap_or(string)
 }

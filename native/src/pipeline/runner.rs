@@ -9,7 +9,7 @@ use super::filters::{Filter, Verdict};
 use super::paths::{Paths, Rules, Watch};
 use super::patterns::{Patterns, PythonPatterns};
 use super::redact::Redactor;
-use super::size_guard::SizeGuard;
+use super::size_guard::{SizeGuard, SizeOutcome};
 use super::tape::{StringInterest, Tape};
 use crate::clock;
 use crate::decode::{Blind, Decoder, Edits, Limits};
@@ -144,7 +144,7 @@ impl Runner {
             filters,
             additions,
             redactors,
-            envelope: (segment.output == Output::Envelope).then(Envelope::new),
+            envelope: (segment.output == Output::Envelope).then(Envelope::default),
             size_guards,
             form: segment.output,
             is_formed: segment.is_formed,
@@ -209,9 +209,9 @@ impl Runner {
     #[inline]
     fn guard_size(&mut self, start: usize, out: &mut Vec<u8>) {
         for (guard, count) in &mut self.size_guards {
-            let length = out.len();
-            guard.apply(out, start, self.form);
-            count.changed += u64::from(out.len() != length);
+            if guard.apply(out, start, self.form) != SizeOutcome::Fits {
+                count.changed += 1;
+            }
         }
     }
 
@@ -228,6 +228,14 @@ impl Runner {
         for redactor in self.redactors.iter_mut().filter(|redactor| redactor.changed > 0) {
             let changed = std::mem::take(&mut redactor.changed);
             take(&mut StageCount { stage: redactor.stage, filtered: 0, changed });
+        }
+    }
+
+    /// Hands on how the filters stand: the stage, the share of events that it lets through if it
+    /// samples, and how many keys it remembers if it does.
+    pub fn gauges(&self, mut each: impl FnMut(usize, Option<f64>, Option<usize>)) {
+        for FilterStage { filter, count, .. } in &self.filters {
+            each(count.stage, filter.current_sample_rate(), filter.tracked_key_count());
         }
     }
 

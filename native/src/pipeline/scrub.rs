@@ -2,16 +2,16 @@
 //! broken line has none; so it is read by tokens as far as its structure is clear, and from where
 //! it is not, every value is masked. Where no rule is about paths, only URLs need a look.
 
+use std::sync::Arc;
+
 use super::config::{Kernel, Segment};
 use super::paths::{BARREN, Paths, Rules, WANTED};
 use super::patterns::PythonPatterns;
-use super::python_str::unescape;
 use super::redact::strip_url;
 use super::runner::add_rules;
 use crate::decode::Print;
 use crate::error::Result;
-use crate::text::write_string;
-use std::sync::Arc;
+use crate::text::{unescape, write_string};
 
 /// What stands for a value of which nobody knows where it belongs.
 const MASK: &str = "***";
@@ -36,13 +36,23 @@ struct Container {
     next: Next,
 }
 
+/// What is known of the rules about paths.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Known {
+    /// There are none.
+    None,
+    /// All of them.
+    All,
+    /// Python has some that are not known here.
+    Some,
+}
+
 /// Takes the secrets out of broken lines.
 pub struct Scrubber {
     paths: Paths,
     masks: Vec<String>,
-    by_path: bool,
+    rules: Known,
     by_url: bool,
-    is_opaque: bool,
     open: Vec<Container>,
     /// From here on no value has a place that is known.
     is_lost: bool,
@@ -78,13 +88,16 @@ impl Scrubber {
             masks.push(mask.clone());
             add_rules(&mut rules, stage.index, bit, &stage.kernel)?;
         }
-        let by_path = !masks.is_empty() || is_opaque;
+        let known = match (is_opaque, masks.is_empty()) {
+            (true, _) => Known::Some,
+            (false, true) => Known::None,
+            (false, false) => Known::All,
+        };
         Ok(Self {
             paths: Paths::new(rules),
             masks,
-            by_path,
+            rules: known,
             by_url,
-            is_opaque,
             open: Vec::new(),
             is_lost: false,
             key: Vec::new(),
@@ -94,12 +107,12 @@ impl Scrubber {
 
     /// The line as it may be kept.
     pub fn scrub<'a>(&'a mut self, raw: &'a [u8]) -> &'a [u8] {
-        if !self.by_path && !self.by_url {
+        if self.rules == Known::None && !self.by_url {
             return raw;
         }
         self.out.clear();
         self.open.clear();
-        self.is_lost = self.is_opaque;
+        self.is_lost = self.rules == Known::Some;
         // Before a brace it is text, not JSON.
         let begin = memchr::memchr2(b'{', b'"', raw).unwrap_or(raw.len());
         let (text, json) = raw.split_at(begin);
@@ -192,7 +205,9 @@ impl Scrubber {
 
     /// The text that masks what stands at a place.
     fn mask(&self, place: Option<u32>) -> Option<String> {
-        let Some(place) = place else { return self.by_path.then(|| MASK.to_owned()) };
+        let Some(place) = place else {
+            return (self.rules != Known::None).then(|| MASK.to_owned());
+        };
         let masks = if place & WANTED == 0 { 0 } else { self.paths.masks(place) };
         self.masks.get(masks.trailing_zeros() as usize).cloned()
     }
@@ -365,7 +380,7 @@ mod tests {
             (r#"{"data":{"password" "s"}}"#, r#"{"data":{"***" "***"}}"#),
             (r#"{"data":{"password: "s"}}"#, r#"{"data":{"***""***""***""#),
             (r#"{"a":1}}, {"b":"s"}"#, r#"{"a":1}}, {"b":"***"}"#),
-            (r#"{'password':'s'}"#, r#"{"***":"***"}"#),
+            (r"{'password':'s'}", r#"{"***":"***"}"#),
             (r#""s""#, r#""***""#),
         ] {
             assert_eq!(scrub(RULES, raw), expected, "{raw}");

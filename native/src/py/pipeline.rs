@@ -117,7 +117,7 @@ impl PyHandoff {
 /// Lines, verdicts and stages.
 pub(super) type Answer<'a> = (&'a [u8], &'a [u8], &'a [u8]);
 
-pub(super) fn returned<'a>((lines, verdicts, stages): Answer<'a>) -> Returned<'a> {
+pub(super) fn returned((lines, verdicts, stages): Answer<'_>) -> Returned<'_> {
     Returned { lines, verdicts, stages }
 }
 

@@ -94,11 +94,7 @@ impl<'a> Returned<'a> {
         let expected = verdicts.iter().filter(|verdict| verdict.has_line()).count();
         let lines = memchr::memchr_iter(b'\n', self.lines).count();
         let is_whole = self.lines.is_empty() || self.lines.ends_with(b"\n");
-        if verdicts.len() != count
-            || self.stages.len() != count
-            || lines != expected
-            || !is_whole
-        {
+        if verdicts.len() != count || self.stages.len() != count || lines != expected || !is_whole {
             let verdicts = verdicts.len();
             return Err(Error::Invalid(format!(
                 "{count} events came back as {verdicts} verdicts, {expected} with one of {lines} lines"

@@ -10,7 +10,7 @@ use super::BATCH_BYTES;
 use super::dead_letters::DeadLetters;
 use super::handoff::{Handoff, Returned, Run, Verdict};
 use super::recover::JOURNALS;
-use super::tally::{Tally, count_stages, set_decoding};
+use super::tally::{Tally, count_stages, set_decoding, show_stages};
 use crate::clock;
 use crate::counters::{Region, add, cells};
 use crate::error::Result;
@@ -81,6 +81,13 @@ impl Lines {
     pub(super) fn clear_wakes(&self) {
         self.events.acknowledge_wake();
         self.dead.journal.acknowledge_wake();
+    }
+
+    /// Shows how the stages stand.
+    pub(super) fn show_stages(&self) {
+        for runner in &self.runners {
+            show_stages(runner, &self.region, self.worker);
+        }
     }
 
     /// Whether events wait for Python.

@@ -248,6 +248,7 @@ impl Shard {
             .worker(self.lines.worker, cells::HEARTBEAT, 0)
             .store(clock::monotonic_ns(), Ordering::Release);
         self.show_pause();
+        self.lines.show_stages();
         self.receiver.tick(&self.lines)
     }
 

@@ -93,6 +93,23 @@ pub(super) fn count_stages(runner: &mut Runner, region: &Region, worker: usize) 
     });
 }
 
+/// Shows how the filters of a segment stand.
+pub(super) fn show_stages(runner: &Runner, region: &Region, worker: usize) {
+    runner.gauges(|stage, rate, keys| {
+        // A share, in millionths.
+        #[allow(clippy::cast_possible_truncation, clippy::cast_sign_loss)]
+        let millionths = rate.map(|rate| (rate * 1e6).round() as u64);
+        for (cell, value) in [
+            (cells::STAGE_SAMPLE_RATE, millionths),
+            (cells::STAGE_KEYS, keys.map(|keys| keys as u64)),
+        ] {
+            if let Some(value) = value {
+                region.stage(worker, stage, cell, 0).store(value, Ordering::Relaxed);
+            }
+        }
+    });
+}
+
 /// Sets how many events of a listener are between being received and being handed on.
 pub(super) fn set_decoding(region: &Region, worker: usize, listener: usize, count: u64) {
     region.listener(worker, listener, cells::DECODING, 0).store(count, Ordering::Release);
