@@ -1,5 +1,5 @@
 """Drives the native intake from the worker's event loop."""
 
-from ingest.receive.intake import Intake
+from ingest.receive.intake import Answer, Intake
 
-__all__ = ["Intake"]
+__all__ = ["Answer", "Intake"]

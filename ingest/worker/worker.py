@@ -12,11 +12,12 @@ import signal
 
 import uvloop
 
-from ingest._native import Region, Shard
+from ingest._native import Handoff, Region, Shard
 from ingest.contract import WorkerSpec, WorkerState
 from ingest.errors import BootError, ExitStatus
 from ingest.logs import get_logger
-from ingest.receive import Intake
+from ingest.receive import Answer, Intake
+from ingest.worker.pipeline import PythonPipeline, native_pipeline
 
 _log = get_logger(__name__)
 
@@ -42,6 +43,7 @@ def open_shard(spec: WorkerSpec, region: Region) -> Shard:
             keys=spec.limits.keys,
             connections=spec.limits.connections,
             arena_bytes=spec.limits.arena_bytes,
+            **native_pipeline(spec.pipeline),
         )
     except (OSError, ValueError, RuntimeError) as error:
         raise BootError(f"worker {spec.index} cannot open its shard: {error}") from error
@@ -54,8 +56,11 @@ class Worker:
         self._spec = spec
         self._loop = loop
         self._region = Region.attach(spec.region)
+        self._python = PythonPipeline(spec, self._region)
+        self._python.start(loop)
         self._shard = open_shard(spec, self._region)
-        self._intake = Intake(loop, self._shard)
+        process = self._python.process if self._python else None
+        self._intake = Intake(loop, self._shard, process)
         self._stall: str | None = None
 
     def start(self) -> None:
@@ -86,11 +91,15 @@ class Worker:
     def drain(self) -> ExitStatus:
         """Make everything that was read durable and end."""
         self._set_state(WorkerState.DRAINING)
-        self._intake.stop()
-        lost = self._shard.finish(self._spec.drain_seconds)
+        self._loop.run_until_complete(self._intake.stop())
+        lost = self._shard.finish(self._spec.drain_seconds, self._process_at_once)
+        self._python.stop(self._loop)
         if lost:
             _log.error("Events could not be made durable in time.", events=lost)
         return ExitStatus.LOST if lost else ExitStatus.CLEAN
+
+    def _process_at_once(self, batch: Handoff) -> Answer:
+        return self._loop.run_until_complete(self._python.process(batch))
 
     def _set_state(self, state: WorkerState) -> None:
         self._region.set(self._spec.index, "ingest_worker_state", state)

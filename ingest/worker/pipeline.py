@@ -1,0 +1,112 @@
+"""The Python half of a worker's pipeline, and what the native half is told.
+
+Without Python stages nothing here imports a plugin, and no batch is ever handed over.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import re
+from collections.abc import Callable
+from typing import TYPE_CHECKING, TypedDict
+
+from ingest.contract import PipelineSpec, WorkerSpec
+from ingest.pipeline.exchange import Origin, StageCounts
+from ingest.pipeline.host import PythonSegment
+from ingest.pipeline.segments import Segment, native_json, redactors_json, segments
+
+if TYPE_CHECKING:
+    from ingest._native import Handoff, Region
+    from ingest.receive import Answer
+
+
+class NativePipeline(TypedDict):
+    """What a `Shard` is told of the pipeline."""
+
+    segments: list[str]
+    redactors: str
+    has_foreign_redactors: bool
+    full_match: Callable[[int, str], bool] | None
+
+
+def native_pipeline(spec: PipelineSpec) -> NativePipeline:
+    """Return the native half of a pipeline."""
+    return NativePipeline(
+        segments=[native_json(segment) for segment in segments(spec) if segment.native],
+        redactors=redactors_json(spec),
+        has_foreign_redactors=spec.has_foreign_redactors,
+        full_match=full_match(spec),
+    )
+
+
+def full_match(spec: PipelineSpec) -> Callable[[int, str], bool] | None:
+    """Return what decides, with Python's engine, patterns of `regex_mask`; None without any."""
+    patterns = {
+        redactor.index: [re.compile(pattern) for pattern in redactor.config["patterns"]]
+        for redactor in spec.redactors
+        if redactor.kernel == "regex_mask"
+    }
+    if not any(patterns.values()):
+        return None
+
+    def matches(stage: int, path: str) -> bool:
+        return any(pattern.fullmatch(path) for pattern in patterns[stage])
+
+    return matches
+
+
+class PythonPipeline:
+    """The Python segments of a worker, in their order."""
+
+    def __init__(self, spec: WorkerSpec, region: Region) -> None:
+        self._index = spec.index
+        self._region = region
+        self._segments = [
+            self._segment(segment) for segment in segments(spec.pipeline) if not segment.native
+        ]
+
+    def __bool__(self) -> bool:
+        """Say whether there are any."""
+        return bool(self._segments)
+
+    def start(self, loop: asyncio.AbstractEventLoop) -> None:
+        """Load and start the plugins; raise BootError where one is needed and does not start."""
+        for segment in self._segments:
+            loop.run_until_complete(segment.start())
+
+    def stop(self, loop: asyncio.AbstractEventLoop) -> None:
+        """Stop the plugins, those of the last segment first."""
+        for segment in reversed(self._segments):
+            loop.run_until_complete(segment.stop())
+
+    async def process(self, batch: Handoff) -> Answer:
+        """Run the stages of a segment on a batch."""
+        origins = [
+            Origin(count, listener, peer, received_ns, self._index)
+            for count, listener, peer, received_ns in batch.runs
+        ]
+        outcome = await self._segments[batch.segment].process(batch.lines, origins)
+        return outcome.lines, outcome.verdicts, outcome.stages
+
+    def _segment(self, segment: Segment) -> PythonSegment:
+        return PythonSegment(
+            segment.stages, segment.output, self._report, stored=segment.is_formed
+        )
+
+    def _report(self, stage: int, counts: StageCounts) -> None:
+        for name, count in (
+            ("events", counts.events),
+            ("seconds", counts.nanoseconds),
+            ("changed", counts.redacted),
+            ("errors", counts.errors),
+            ("timeouts", counts.timeouts),
+            ("skipped", counts.skipped),
+        ):
+            if count:
+                self._region.add(self._index, f"ingest_stage_{name}_total", count, stage=stage)
+        self._set(stage, "breaker_open", counts.breaker_open)
+        if counts.sample_rate is not None:
+            self._set(stage, "sample_rate", round(counts.sample_rate * 1e6))
+
+    def _set(self, stage: int, name: str, value: int) -> None:
+        self._region.set(self._index, f"ingest_stage_{name}", value, stage=stage)
