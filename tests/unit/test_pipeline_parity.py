@@ -217,6 +217,7 @@ class TestPatterns:
             "a$b",
             "(^a)",
             "(a$)",
+            "(" * 60 + ")" * 60,
         ],
     )
     def test_what_is_not_certain_is_left_to_python(self, pattern: str) -> None:
