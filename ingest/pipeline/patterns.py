@@ -14,23 +14,24 @@ from typing import NoReturn
 
 _LARGEST_REPETITION = 100
 """All counted repetitions of a pattern multiplied: more makes a native automaton too large."""
-_NOT_SHARED = (
+_UNSAFE = (
     (re.compile(r"\([^)]*[+*][^)]*\)[+*]"), "nested quantifier"),
     (re.compile(r"\([^)]*\|[^)]*\)[+*]"), "alternation with quantifier"),
     (re.compile(r"\.\*[^)]*\)\{[0-9]+,"), "wildcard in bounded repetition"),
 )
-"""What fapilog refuses because a crafted path could keep Python's engine busy without end."""
+"""What fapilog (regex_mask.py) refuses because a crafted path could keep Python's engine busy."""
 _FLAGS = re.compile(r"\(\?[is]+\)")
 _COUNT = re.compile(r"\{(\d+)(?:,(\d*))?\}")
-_CLASS_ESCAPES = "dDwW"
-# Python takes \s for the separators 0x1C to 0x1F as well, and \B never holds in an empty text.
+_CLASSES = frozenset("dDwW")
+"""Not `\\s`, which takes in 0x1C to 0x1F only in Python; nor `\\B`, which differs on no text."""
 _ESCAPED = frozenset(string.punctuation) - frozenset("<>")
+_DEEPEST = 50
 _SET_OPERATIONS = ("&&", "--", "~~", "||")
 
 
 def unsafe(pattern: str) -> str | None:
     """Return why fapilog refuses the pattern unless `allow_unsafe_patterns` is set, or None."""
-    return next((reason for found, reason in _NOT_SHARED if found.search(pattern)), None)
+    return next((reason for found, reason in _UNSAFE if found.search(pattern)), None)
 
 
 def fault(pattern: str) -> str | None:
@@ -71,6 +72,7 @@ class _Reader:
         self._pattern = pattern
         self._at = self._start = start
         self._repetition = 1
+        self._depth = 0
 
     def read(self) -> None:
         """Read the whole pattern or raise _NotSharedError."""
@@ -151,7 +153,11 @@ class _Reader:
         self._at += 1
         if self._peek() == "?" and not self._take("?:"):
             self._leave(f"the group ({self._pattern[self._at : self._at + 2]}")
+        self._depth += 1
+        if self._depth > _DEEPEST:
+            self._leave("groups nested deeply")
         empty = self._alternatives()
+        self._depth -= 1
         if not self._take(")"):
             self._leave("an unbalanced parenthesis")
         return empty, True
@@ -161,7 +167,7 @@ class _Reader:
         if escaped == "b":
             self._at += 2
             return True, False
-        if escaped not in _ESCAPED and escaped not in _CLASS_ESCAPES:
+        if escaped not in _ESCAPED and escaped not in _CLASSES:
             self._leave(f"\\{escaped}")
         self._at += 2
         return False, True
@@ -184,11 +190,11 @@ class _Reader:
             if text[at] != "\\":
                 at += 1
                 continue
-            escaped = text[at + 1]
-            if escaped not in _ESCAPED and escaped not in _CLASS_ESCAPES:
+            escaped = text[at + 1 : at + 2]
+            if escaped not in _ESCAPED and escaped not in _CLASSES:
                 self._leave(f"\\{escaped} in a class")
             at += 2
-            if escaped in _CLASS_ESCAPES and text[at : at + 1] == "-":
+            if escaped in _CLASSES and text[at : at + 1] == "-":
                 self._leave("a range of classes")
 
     def _peek(self) -> str:
