@@ -24,5 +24,5 @@ class ChecksumProcessor:
     async def process(self, view: memoryview) -> memoryview:
         """Return the bytes of an object with one member more."""
         member = b'"crc32":"%08x"}' % zlib.crc32(view)
-        comma = b"," if view[-2:] != b"{}" else b""
+        comma = b"," if len(view) > len(b"{}") else b""
         return memoryview(bytes(view[:-1]) + comma + member)

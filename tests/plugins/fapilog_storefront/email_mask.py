@@ -37,7 +37,7 @@ class EmailMaskRedactor:
     name = "email_mask"
 
     def __init__(
-        self, *, config: EmailMaskConfig | dict[str, Any] | None = None, **kwargs: Any
+        self, *, config: EmailMaskConfig | dict[str, Any] | None = None, **kwargs: object
     ) -> None:
         settings = parse_plugin_config(EmailMaskConfig, config, **kwargs)
         self._replacement = settings.mask + (r"@\1" if settings.keep_domain else "")
@@ -46,10 +46,9 @@ class EmailMaskRedactor:
     async def redact(self, event: dict[str, Any]) -> dict[str, Any]:
         """Return the event without addresses."""
         self.last_redacted_count = 0
-        redacted: dict[str, Any] = self._masked(event)
-        return redacted
+        return {key: self._masked(item) for key, item in event.items()}
 
-    def _masked(self, value: Any) -> Any:
+    def _masked(self, value: object) -> object:
         if isinstance(value, dict):
             return {key: self._masked(item) for key, item in value.items()}
         if isinstance(value, list):

@@ -44,7 +44,7 @@ class OwnerEnricher:
 
     async def enrich(self, event: dict[str, Any]) -> dict[str, Any]:
         """Return what is to be merged into the event."""
-        assert self._known is not None, "it was not started"  # noqa: S101
+        assert self._known is not None, "it was not started"
         logger = event.get("logger", "root")
         if logger not in self._known:
             self._known[logger] = self._look_up(logger)
