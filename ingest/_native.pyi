@@ -265,12 +265,14 @@ class Shard:
     def finish(
         self,
         patience_seconds: float,
-        process: Callable[[Handoff], tuple[bytes, bytes, bytes]] | None = None,
+        process: Callable[[Handoff], tuple[bytes, bytes, bytes] | None] | None = None,
     ) -> int:
         """Read what the kernel already holds, make everything durable and close.
 
-        `process` works on batches meanwhile, and returns what `accept` takes. Blocks for at most about `patience_seconds`. Returns how many events could not be made
-        durable; they are counted as lost. The shard cannot be used afterwards.
+        `process` works on batches meanwhile, and returns what `accept` takes, or None where it
+        cannot. Blocks for at most about `patience_seconds`, and as long as `process` does. Returns
+        how many events could not be made durable; they are counted as lost. The shard cannot be
+        used afterwards. What `process` raises is raised when all is closed.
         """
 
 def recover_worker(region: Region, worker: int, data_dir: str) -> Found:

@@ -84,6 +84,7 @@ class PythonSegment:
         ]
         if self._makes_envelopes:
             self._store = _envelope()
+        self._report_all()  # over what a predecessor has left there
         # What lives as long as the worker is nothing for the collector to look through.
         gc.collect()
         gc.freeze()
@@ -96,7 +97,7 @@ class PythonSegment:
             try:
                 async with asyncio.timeout(_GIVE_UP_SECONDS):
                     await _optional(stage.plugin, "stop")
-            except Exception as error:  # noqa: BLE001 - the others have to stop all the same
+            except (Exception, SystemExit) as error:  # noqa: BLE001 - the others have to stop
                 _log.warning(
                     "A plugin did not stop.", reason=f"{stage.spec.name}: {describe(error)}"
                 )
@@ -127,8 +128,7 @@ class PythonSegment:
         finally:
             if collects:
                 gc.enable()
-            for stage in self._all:
-                self._report(stage.index, stage.take_counts())
+            self._report_all()
         return Outcome(b"".join(output), bytes(verdicts), bytes(stages))
 
     async def _run(self, chunk: Chunk, origins: Sequence[dict[str, Any]]) -> None:
@@ -147,15 +147,20 @@ class PythonSegment:
                     for stage in stages:
                         await chunk.process(stage, self._watch)
 
+    def _report_all(self) -> None:
+        for stage in self._all:
+            self._report(stage.index, stage.take_counts())
+
     async def _start(self, stage: Stage) -> None:
         try:
             await _optional(stage.plugin, "start")
-        except Exception as error:
+        except (Exception, SystemExit) as error:
             what = f"{stage.spec.name}: {describe(error)}"
             if stage.spec.fail != "open":
                 await self.stop()
                 raise BootError(f"a plugin did not start, {what}") from error
             _log.error("A plugin did not start and is left out.", reason=what)
+            stage.breaker.open_for_good()
         else:
             self._started.append(stage)
 
@@ -165,7 +170,7 @@ class PythonSegment:
         try:
             async with asyncio.timeout(_GIVE_UP_SECONDS):
                 return bool(await _optional(stage.plugin, "health_check", default=True))
-        except Exception:  # noqa: BLE001 - a plugin that cannot tell is not well
+        except (Exception, SystemExit):  # noqa: BLE001 - a plugin that cannot tell is not well
             return False
 
     def _origin_members(self, origins: Sequence[Origin]) -> list[dict[str, Any]]:

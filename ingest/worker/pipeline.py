@@ -20,6 +20,10 @@ if TYPE_CHECKING:
     from ingest.receive import Answer
 
 
+_GIVE_UP_SECONDS = 1.0
+"""How long the tasks of plugins may take to end."""
+
+
 class NativePipeline(TypedDict):
     """What a `Shard` is told of the pipeline."""
 
@@ -75,9 +79,13 @@ class PythonPipeline:
             loop.run_until_complete(segment.start())
 
     def stop(self, loop: asyncio.AbstractEventLoop) -> None:
-        """Stop the plugins, those of the last segment first."""
+        """Stop the plugins, those of the last segment first, and tasks that they have left."""
         for segment in reversed(self._segments):
             loop.run_until_complete(segment.stop())
+        if left := asyncio.all_tasks(loop):
+            for task in left:
+                task.cancel()
+            loop.run_until_complete(asyncio.wait(left, timeout=_GIVE_UP_SECONDS))
 
     async def process(self, batch: Handoff) -> Answer:
         """Run the stages of a segment on a batch."""
@@ -89,9 +97,7 @@ class PythonPipeline:
         return outcome.lines, outcome.verdicts, outcome.stages
 
     def _segment(self, segment: Segment) -> PythonSegment:
-        return PythonSegment(
-            segment.stages, segment.output, self._report, stored=segment.is_formed
-        )
+        return PythonSegment(segment.stages, segment.output, self._report, stored=segment.is_formed)
 
     def _report(self, stage: int, counts: StageCounts) -> None:
         for name, count in (
