@@ -6,6 +6,7 @@ import asyncio
 import subprocess
 import sys
 from collections.abc import Callable
+from types import MappingProxyType
 from typing import Any
 
 import msgspec
@@ -91,6 +92,20 @@ class TestResults:
             assert hosted.pass_through(GOOD, BAD) == [SEEN, BAD]
         assert hosted.counts[0].errors == 1
 
+    @pytest.mark.parametrize("kind", ["filter", "enricher", "redactor"])
+    def test_it_may_become_a_dead_letter(self, kind: StageKind) -> None:
+        plugin = Picky(lambda event: {**event, "odd": object()})
+        with Hosted(stage(plugin, kind, fail="dead_letter")) as hosted:
+            outcome = hosted.process(GOOD, BAD)
+        assert verdicts_of(outcome) == [Verdict.KEEP, Verdict.DEAD_LETTER]
+        assert (SECRET.encode() in outcome.lines) == (kind != "redactor")
+
+    @pytest.mark.parametrize("kind", ["filter", "enricher", "redactor"])
+    def test_any_mapping_will_do(self, kind: StageKind) -> None:
+        plugin = Picky(lambda event: MappingProxyType({**event, "seen": False}))
+        with Hosted(stage(plugin, kind)) as hosted:
+            assert hosted.pass_through(BAD) == [{**BAD, "seen": False}]
+
     @pytest.mark.parametrize(
         "line", [b"", b"[]", b"{", b'{"a":1}\n{}', b'{"a":1}\r', b'{"a":"\xff"}', b'{"a":NaN}']
     )
@@ -137,6 +152,13 @@ class TestResults:
 
 
 class TestDeadLetters:
+    def test_of_one_that_could_not_be_redacted_only_the_structure_is_left(self) -> None:
+        bad = event("bad", data={"list": [1, {"password": SECRET}, None], "empty": []})
+        with Hosted(stage(Picky(raise_secret), "redactor", fail="dead_letter")) as hosted:
+            (dead,) = hosted.pass_through(bad)
+        assert dead["data"] == {"list": ["***", {"password": "***"}, "***"], "empty": []}
+        assert dead["level"] == "***"
+
     def test_they_are_redacted_by_the_stages_behind(self) -> None:
         def mask(event: dict[str, Any]) -> dict[str, Any]:
             event["data"]["password"] = "***"  # noqa: S105
@@ -189,6 +211,16 @@ class TestLog:
         assert first["reason"].startswith("picky: ValueError raised at ")
         assert f"{raise_secret.__code__.co_filename}:" in first["reason"]
         assert (first["failures"], last["failures"]) == (1, 1)
+
+    def test_a_plugin_that_makes_up_exceptions_does_not_fill_the_memory(self) -> None:
+        def fail(_: object) -> None:
+            raise type(f"Error{plugin.calls}", (Exception,), {})
+
+        plugin = Picky(fail)
+        with structlog.testing.capture_logs() as log, Hosted(stage(plugin, "filter")) as hosted:
+            hosted.process(*[BAD] * 200)
+        assert len(log) < 100
+        assert sum(each["failures"] for each in log) == 200
 
     def test_a_processors_junk_is_not_quoted(self) -> None:
         junk = memoryview(f'{{"{SECRET}'.encode())

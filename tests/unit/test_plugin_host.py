@@ -367,6 +367,19 @@ def test_a_large_batch_comes_out_in_order() -> None:
     assert [at for at, verdict in enumerate(outcome.verdicts) if not verdict] == kept
 
 
+def test_stages_behind_one_that_drops_everything_have_nothing_to_do() -> None:
+    stages = [
+        stage(Filter(lambda _: None)),
+        stage(Enricher(lambda _: {})),
+        stage(masking("password")),
+        stage(Processor(lambda view: view)),
+    ]
+    with Hosted(*stages) as hosted:
+        outcome = hosted.process(event(), event())
+    assert (outcome.lines, outcome.verdicts) == (b"", b"\1\1")
+    assert [hosted.counts[at].events for at in range(4)] == [2, 0, 0, 0]
+
+
 def test_an_empty_batch_is_nothing() -> None:
     with Hosted(stage(LevelFilter())) as hosted:
         outcome = hosted.process()
