@@ -33,11 +33,6 @@ async def _loop(_event: Event) -> object:
         pass
 
 
-async def _sleep(_event: Event) -> object:
-    _sleep_in_c()
-    return None
-
-
 async def _wait(_event: Event) -> object:
     await asyncio.Event().wait()
     return None
@@ -69,7 +64,7 @@ async def _block(event: Event) -> object:
     gate = Gate(event["data"]["gate"])
     gate.enter()
     while not gate.is_open():
-        _sleep_in_c(_POLL_SECONDS)
+        _sleep_in_c()
     return None
 
 
@@ -85,7 +80,6 @@ DEEDS: dict[str, Callable[[Event], Awaitable[object]]] = {
     "raise": _raise,
     "exit": _exit,
     "loop": _loop,
-    "sleep": _sleep,
     "wait": _wait,
     "stubborn": _stubborn,
     "suspend": _suspend,
@@ -116,8 +110,8 @@ class Gate:
         self._open.touch()
 
 
-def _sleep_in_c(seconds: float = 3600.0) -> None:
-    time.sleep(seconds)
+def _sleep_in_c() -> None:
+    time.sleep(_POLL_SECONDS)
 
 
 class Plugin:

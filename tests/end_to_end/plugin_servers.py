@@ -18,7 +18,13 @@ KINDS = {
     "processor": "mischief:Processor",
 }
 PATIENT = "60s"
-"""A budget that no event of a test takes up, and yet less than a heartbeat may be late."""
+"""A budget that no event of a test takes up."""
+ENVIRONMENT = {
+    "PYTHONPATH": str(Path(__file__).parent),
+    "INGEST_JOURNAL__COMPRESSION": "none",
+    "INGEST_SUPERVISION__HEARTBEAT_INTERVAL": "20ms",
+    "INGEST_SUPERVISION__HEARTBEAT_TIMEOUT": "200s",
+}
 
 
 def table(
@@ -56,16 +62,22 @@ def all_kinds(policy: Mapping[str, object] | None = None, **more: object) -> str
 
 @contextmanager
 def plugin_server(
-    data_dir: Path, pipeline: str, *, workers: int = 1, **environment: str
+    data_dir: Path,
+    pipeline: str,
+    environment: Mapping[str, str] | None = None,
+    *,
+    workers: int = 1,
+    restarts: int = 0,
 ) -> Iterator[Server]:
-    """Yield a server with such a pipeline; fail if a worker did not live as long as it."""
-    found = {"PYTHONPATH": str(Path(__file__).parent), "INGEST_JOURNAL__COMPRESSION": "none"}
-    settings = {f"INGEST_{key}": value for key, value in environment.items()}
+    """Yield a server with such a pipeline; fail where its workers did not live as long as it."""
     with Server(
-        data_dir, workers=workers, pipeline=pipeline, environment=found | settings
+        data_dir,
+        workers=workers,
+        pipeline=pipeline,
+        environment={**ENVIRONMENT, **(environment or {})},
     ) as server:
         yield server
-        assert not any(worker.restarts for worker in server.status().workers)
+        assert sum(worker.restarts for worker in server.status().workers) == restarts
 
 
 def event(number: int, **data: object) -> dict[str, Any]:

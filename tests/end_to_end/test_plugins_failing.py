@@ -12,11 +12,19 @@ import pytest
 from ingest.counters import LedgerStatus
 from ingest.errors import ExitStatus
 from tests import stored
-from tests.end_to_end.plugin_servers import KINDS, all_kinds, line, plugin_server, stage, table
+from tests.end_to_end.plugin_servers import (
+    ENVIRONMENT,
+    KINDS,
+    all_kinds,
+    line,
+    plugin_server,
+    stage,
+    table,
+)
 from tests.harness import Server, run_command, wait_until
 
 ERRORS = ("raise", "exit", "junk", "unwritable")
-TIMEOUTS = ("loop", "sleep", "wait", "stubborn")
+TIMEOUTS = ("loop", "wait", "stubborn")
 MISDEEDS = list(itertools.product(KINDS, (*ERRORS, *TIMEOUTS)))
 LETTERS = {"filter": "f", "enricher": "e", "redactor": "r", "processor": "p"}
 SECRET = "hunter2"  # noqa: S105
@@ -33,7 +41,7 @@ def events() -> list[bytes]:
 
 def run(tmp_path: Path, fail: str) -> tuple[Server, LedgerStatus]:
     """Send all events to a server with that policy; return it, and its ledger, when it is done."""
-    policy = {"fail": fail, "budget": "250ms", "breaker_failures": 1000}
+    policy = {"fail": fail, "budget": "400ms", "breaker_failures": 1000}
     with plugin_server(tmp_path / "data", all_kinds(policy)) as server:
         sent = events()
         ledger = server.deliver(b"\n".join(sent), len(sent))
@@ -168,8 +176,7 @@ def test_a_plugin_that_does_not_start_ends_the_start(name: str, tmp_path: Path) 
     """In one line that names it, with the status of a failed start, unless it may be missing."""
     config = {"mischief:Unstartable": {"password": SECRET}} if "Unstartable" in name else {}
     pipeline = table(filters=[name], policy={"fail": "closed"}, config=config)
-    environment = {"PYTHONPATH": str(Path(__file__).parent)}
-    server = Server(tmp_path / "data", workers=1, pipeline=pipeline, environment=environment)
+    server = Server(tmp_path / "data", workers=1, pipeline=pipeline, environment=ENVIRONMENT)
     assert server.launch().wait() == ExitStatus.BOOT
     assert f"a plugin did not start, {name}: " in server.log()
     assert "Traceback" not in server.log()
