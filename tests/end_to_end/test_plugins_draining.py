@@ -142,7 +142,7 @@ def test_a_worker_without_a_supervisor_stores_what_its_plugins_have(
 def test_events_in_the_hands_of_a_plugin_die_with_their_worker_and_are_counted(
     gate: Gate, tmp_path: Path
 ) -> None:
-    """By kill -9: lost are exactly those that were received and not stored; its successor goes on."""
+    """By kill -9: lost is what was received and not stored, and no more; its successor goes on."""
     pipeline = table(enrichers=["mischief:Enricher"], policy=POLICY)
     with plugin_server(tmp_path / "data", pipeline, restarts=1) as server:
         server.deliver(b"".join(line(at) + b"\n" for at in range(COUNT)), COUNT)
