@@ -325,6 +325,19 @@ class Settings(BaseSettings):
                 )
         return self
 
+    @model_validator(mode="after")
+    def _fit_budgets(self) -> Settings:
+        most = self.supervision.heartbeat_timeout / 2
+        for name, policy in self.pipeline.policy.items():
+            if policy.budget > most:
+                raise ConflictError(
+                    ("pipeline", "policy", name, "budget"),
+                    f"{format_duration(policy.budget)} is more than half of"
+                    " supervision.heartbeat_timeout, after which a worker that stands still is"
+                    f" killed; give at most {format_duration(most)}",
+                )
+        return self
+
     @classmethod
     def settings_customise_sources(
         cls,

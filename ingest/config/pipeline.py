@@ -127,7 +127,10 @@ class Policy(Table):
         " this says otherwise.",
     )
     budget: Duration = Field(
-        0.1, gt=0, description="The longest that the stage may take for one event."
+        0.1,
+        gt=0,
+        description="The longest that the stage may take for one event; at most half of"
+        " `supervision.heartbeat_timeout`.",
     )
     breaker_failures: int = Field(
         5, ge=1, description="A stage that fails this often in a row is left out for a while ..."
