@@ -18,6 +18,7 @@ from typing import Any, ClassVar
 
 Event = dict[str, Any]
 _POLL_SECONDS = 0.002
+_DAWDLE_SECONDS = 0.02
 
 
 async def _raise(event: Event) -> object:
@@ -47,6 +48,12 @@ async def _stubborn(_event: Event) -> object:
 
 async def _suspend(_event: Event) -> object:
     await asyncio.sleep(0)
+    return None
+
+
+async def _dawdle(_event: Event) -> object:
+    """Take long, but less than a budget, without ever letting the loop turn."""
+    _sleep_in_c(_DAWDLE_SECONDS)
     return None
 
 
@@ -83,6 +90,7 @@ DEEDS: dict[str, Callable[[Event], Awaitable[object]]] = {
     "wait": _wait,
     "stubborn": _stubborn,
     "suspend": _suspend,
+    "dawdle": _dawdle,
     "gate": _gate,
     "block": _block,
     "junk": _junk,
@@ -110,8 +118,8 @@ class Gate:
         self._open.touch()
 
 
-def _sleep_in_c() -> None:
-    time.sleep(_POLL_SECONDS)
+def _sleep_in_c(seconds: float = _POLL_SECONDS) -> None:
+    time.sleep(seconds)
 
 
 class Plugin:

@@ -49,7 +49,7 @@ def test_plugins_that_suspend_mix_up_no_connections(tmp_path: Path) -> None:
             for first in range(0, len(lines), 10):
                 opened.sendall(b"\n".join([*lines[first : first + 10], b""]))
 
-    policy = {"fail": "closed", "budget": "5s"}
+    policy = {"fail": "closed", "budget": "10s"}
     with plugin_server(tmp_path / "data", all_kinds(policy), workers=2) as server:
         with ThreadPoolExecutor(CONNECTIONS) as pool:
             list(pool.map(send, range(CONNECTIONS)))
@@ -64,7 +64,7 @@ def test_plugins_that_suspend_mix_up_no_connections(tmp_path: Path) -> None:
 
 def test_a_drain_under_load_stores_what_was_received(tmp_path: Path) -> None:
     """Senders that do not stop, some of their lines no events, plugins of every kind."""
-    policy = {"fail": "closed", "budget": "5s"}
+    policy = {"fail": "closed", "budget": "10s"}
     with plugin_server(tmp_path / "data", all_kinds(policy), workers=2) as server:
         with Load(server) as load:
             wait_until(lambda: server.status().ledger.journaled >= 2_000)
@@ -110,6 +110,17 @@ def test_a_plugin_that_is_busy_holds_senders_back(tmp_path: Path) -> None:
         assert ledger.journaled == ledger.received
         found = numbers_by_connection(stored.events(server.data_dir))
         assert found == {0: list(range(sent + 2))}
+
+
+def test_a_worker_shows_life_while_a_plugin_takes_its_time(tmp_path: Path) -> None:
+    """A batch may take many times as long as a worker may stand still."""
+    dawdling = [line(at, at="enricher", do="dawdle") for at in range(200)]
+    impatient = {"INGEST_SUPERVISION__HEARTBEAT_TIMEOUT": "1s"}
+    with plugin_server(tmp_path / "data", all_kinds({"budget": "500ms"}), impatient) as server:
+        ledger = server.deliver(b"\n".join(dawdling), len(dawdling))
+        assert ledger.journaled == ledger.received
+        assert stage(server, "mischief:Enricher").seconds > 2, "seconds, and no less"
+        assert "no heartbeat" not in server.log()
 
 
 def test_datagrams_pass_plugins(tmp_path: Path) -> None:
