@@ -243,7 +243,7 @@ class Chunk:
             line = encoded(event)
             if line is None:
                 position = self.positions[at]
-                verdict = stage.verdict(stage.reject())
+                verdict = stage.verdict(stage.reject(at, len(self.events)))
                 if verdict is Verdict.KEEP:
                     line = self._text.line(position)
                     self.events[at] = decode(line)
@@ -263,7 +263,7 @@ class Chunk:
         if not stage.tidy and encoded(run.results) is None:
             for at, result in enumerate(run.results):
                 if at not in run.failures and encoded(result) is None:
-                    run.failures[at] = stage.reject()
+                    run.failures[at] = stage.reject(at, len(run.results))
         return run
 
     async def _redact_condemned(self, stage: Stage, watch: Watch) -> None:
@@ -275,7 +275,7 @@ class Chunk:
             if line is not None:
                 self._condemned[position] = line
                 continue
-            verdict = stage.verdict(failure or stage.reject())
+            verdict = stage.verdict(failure or stage.reject(at, len(positions)))
             self._decide(position, stage, verdict)
             if verdict is Verdict.DEAD_LETTER:
                 self._condemn(position, stage)
