@@ -10,7 +10,7 @@ from typing import Any, Self, TypeVar
 import msgspec
 import uvloop
 
-from ingest.contract import FailurePolicy, OutputForm, StageKind, StageSpec
+from ingest.contract import FailurePolicy, StageKind, StageSpec
 from ingest.pipeline.exchange import Origin, Outcome, StageCounts, Verdict
 from ingest.pipeline.host import PythonSegment
 from ingest.pipeline.stage import METHODS
@@ -120,14 +120,10 @@ def spin(_: object) -> None:
 class Hosted:
     """A started segment on a loop of its own."""
 
-    def __init__(
-        self, *stages: StageSpec, output: OutputForm = "bare", stored: bool = False
-    ) -> None:
+    def __init__(self, *stages: StageSpec) -> None:
         self.counts: dict[int, StageCounts] = {}
         self._runner = asyncio.Runner(loop_factory=uvloop.new_event_loop)
-        self.segment = PythonSegment(
-            list(enumerate(stages)), output, self.counts.__setitem__, stored=stored
-        )
+        self.segment = PythonSegment(list(enumerate(stages)), self.counts.__setitem__)
 
     def __enter__(self) -> Self:
         try:

@@ -9,7 +9,6 @@ from typing import Any
 
 import msgspec
 import pytest
-from fapilog.core.serialization import serialize_envelope
 from fapilog.plugins.enrichers.runtime_info import RuntimeInfoEnricher
 from fapilog.plugins.filters.level import LevelFilter
 
@@ -189,29 +188,6 @@ class TestProcessors:
             outcome = hosted.process(event("é"))
         assert seen == [msgspec.json.encode(event("é"))]
         assert outcome.lines == seen[0] + b"\n"
-
-    def test_after_other_stages_it_sees_fapilogs_envelope(self) -> None:
-        seen = []
-
-        def remember(view: memoryview) -> memoryview:
-            seen.append(bytes(view))
-            return view
-
-        stages = [stage(masking("password")), stage(Processor(remember))]
-        with Hosted(*stages, output="envelope") as hosted:
-            outcome = hosted.process(event(data={"password": "x"}))
-        assert seen == [serialize_envelope(event(data={"password": "***"})).data]
-        assert outcome.lines == seen[0] + b"\n"
-
-    def test_an_event_that_fapilog_cannot_wrap_stays_bare(self) -> None:
-        stages = [stage(Processor(lambda view: view))]
-        with Hosted(*stages, output="envelope") as hosted:
-            assert hosted.pass_through(event(timestamp="noon")) == [event(timestamp="noon")]
-
-    def test_lines_that_are_wrapped_already_stay_as_they_are(self) -> None:
-        wrapped = {"log": event(), "schema_version": "1.1"}
-        with Hosted(stage(Processor(lambda view: view)), output="envelope", stored=True) as hosted:
-            assert hosted.pass_through(wrapped) == [wrapped]
 
     def test_what_it_returns_is_the_line(self) -> None:
         with Hosted(stage(Processor(lambda _: memoryview(b'{"a": 1}')))) as hosted:
