@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import os
 import tomllib
 from typing import Any
 
 import msgspec
 import pytest
 
-from bench import beside, pipeline_table, pipelines, report, runs
+from bench import beside, fapilog_process, pipeline_table, pipelines, report, runs
 from bench.beside import FapilogRun, Flushed
 from bench.machine import Disk, Machine
 from bench.pipelines import NAMES, PIPELINES, FapilogCase, PipelineCase, Rounds
@@ -165,6 +166,27 @@ def test_the_case_with_credentials_has_all_of_the_preset() -> None:
 def test_every_case_has_a_configuration() -> None:
     files = {file.stem for file in runs.configuration("none").parent.iterdir()}
     assert files == set(NAMES)
+
+
+async def test_fapilog_beside_us_does_the_work_of_the_reference() -> None:
+    """Level, masks and URLs, set as the configuration says; a fifth of the events is DEBUG."""
+    lines = [
+        msgspec.json.encode(
+            {
+                "timestamp": "2026-01-01T00:00:00.000Z",
+                "level": level,
+                "message": "m",
+                "data": {"password": "horse", "api_key": "k", "url": "https://u:p@host/"},
+            }
+        )
+        for level in ("DEBUG", "INFO", "INFO", "WARNING", "ERROR")
+    ]
+    plugins = fapilog_process.stages(runs.configuration(beside.PIPELINE), ["runtime_info"])
+    flushed = await fapilog_process.measure(lines, 20, plugins)
+    beside.check(flushed)
+    event = msgspec.json.decode(flushed.last)["log"]
+    assert event["data"] == {"password": "***", "api_key": "***", "url": "https://host/"}
+    assert event["diagnostics"]["pid"] == os.getpid()
 
 
 async def test_the_plugin_is_one_that_fapilog_runs() -> None:
