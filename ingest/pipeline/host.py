@@ -10,6 +10,7 @@ import asyncio
 import gc
 import sys
 from collections.abc import Iterator, Sequence
+from io import BytesIO
 from itertools import chain, groupby, repeat
 from typing import Any
 
@@ -176,9 +177,8 @@ async def _optional(plugin: Plugin, method: str, default: object = None) -> obje
 
 def _parts(lines: bytes) -> Iterator[tuple[memoryview, int]]:
     """Cut a batch between lines; return each part with the number of its lines."""
-    view = memoryview(lines)
+    view, stream = memoryview(lines), BytesIO(lines)
     start = 0
-    while start < len(lines):
-        end = lines.find(b"\n", start + _CHUNK_BYTES) + 1 or len(lines)
-        yield view[start:end], lines.count(b"\n", start, end)
-        start = end
+    while part := stream.readlines(_CHUNK_BYTES):
+        yield view[start : stream.tell()], len(part)
+        start = stream.tell()

@@ -56,7 +56,9 @@ class Stage:
         self.failures = FailureLog(spec.name, spec.plugin)
         self.is_origin = isinstance(plugin, Origin)
         self.merge = plugin.place if isinstance(plugin, Origin) else deep_merge
-        self.undoes = spec.fail == "open" or (spec.fail != "closed" and spec.kind != "redactor")
+        self.undoes = not self.is_origin and (
+            spec.fail == "open" or (spec.fail != "closed" and spec.kind != "redactor")
+        )
         """Whether an event must be as it was before, where the plugin fails at it."""
         call: Any = getattr(plugin, METHODS[spec.kind], None)
         self._call: Callable[..., Awaitable[Any]] = call
