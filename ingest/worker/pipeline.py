@@ -6,14 +6,19 @@ Without Python stages nothing here imports a plugin, and no batch is ever handed
 from __future__ import annotations
 
 import asyncio
-import re
 from collections.abc import Callable
 from typing import TYPE_CHECKING, TypedDict
 
 from ingest.contract import PipelineSpec, WorkerSpec
 from ingest.pipeline.exchange import Origin, StageCounts
 from ingest.pipeline.host import PythonSegment
-from ingest.pipeline.segments import Segment, native_json, redactors_json, segments
+from ingest.pipeline.segments import (
+    Segment,
+    full_match,
+    native_json,
+    redactors_json,
+    segments,
+)
 
 if TYPE_CHECKING:
     from ingest._native import Handoff, Region
@@ -37,22 +42,6 @@ def native_pipeline(spec: PipelineSpec) -> NativePipeline:
         has_foreign_redactors=spec.has_foreign_redactors,
         full_match=full_match(spec),
     )
-
-
-def full_match(spec: PipelineSpec) -> Callable[[int, str], bool] | None:
-    """Return what decides, with Python's engine, patterns of `regex_mask`; None without any."""
-    patterns = {
-        redactor.index: [re.compile(pattern) for pattern in redactor.config["patterns"]]
-        for redactor in spec.redactors
-        if redactor.kernel == "regex_mask"
-    }
-    if not any(patterns.values()):
-        return None
-
-    def matches(stage: int, path: str) -> bool:
-        return any(pattern.fullmatch(path) for pattern in patterns[stage])
-
-    return matches
 
 
 class PythonPipeline:
@@ -89,9 +78,7 @@ class PythonPipeline:
         return outcome.lines, outcome.verdicts, outcome.stages
 
     def _segment(self, segment: Segment) -> PythonSegment:
-        return PythonSegment(
-            segment.stages, segment.output, self._report, stored=segment.is_formed
-        )
+        return PythonSegment(segment.stages, segment.output, self._report, stored=segment.is_formed)
 
     def _report(self, stage: int, counts: StageCounts) -> None:
         for name, count in (
