@@ -92,7 +92,7 @@ class NativeStages:
             if outcome != "kept":
                 raise RuntimeError(f"an event was accepted and then {outcome}")
             if index is None:
-                trace.formed(before, after, native=True)
+                trace.formed(before, after)
             elif marked is None or index != key:
                 trace.passed(index, before, after)
             before = after

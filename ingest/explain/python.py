@@ -10,7 +10,7 @@ from ingest.contract import StageKind
 from ingest.explain import report
 from ingest.explain.report import Outcome
 from ingest.explain.trace import Trace
-from ingest.pipeline.chunk import Chunk, encode, encoded
+from ingest.pipeline.chunk import Chunk, encoded
 from ingest.pipeline.contracts import Event
 from ingest.pipeline.exchange import Origin, StageCounts, Verdict
 from ingest.pipeline.failures import FailureLog
@@ -63,7 +63,7 @@ class _WatchedSegment(PythonSegment):
     trace: Trace
 
     def __init__(self, segment: Segment) -> None:
-        super().__init__(segment.stages, segment.output, _ignore_counts, stored=segment.is_formed)
+        super().__init__(segment.stages, _ignore_counts)
         self._failures: dict[int, _LastFailure] = {}
         self._merged: dict[int, tuple[bytes, bytes]] = {}
 
@@ -73,8 +73,6 @@ class _WatchedSegment(PythonSegment):
             self._failures[stage.index] = _LastFailure(stage.spec.name, stage.spec.plugin)
             stage.failures = self._failures[stage.index]
             stage.merge = self._watch_merge(stage)
-        if self._store is not None:
-            self._store = self._watch_store(self._store)
 
     async def _run(self, chunk: Chunk, origins: Sequence[dict[str, Any]]) -> None:
         for stage in self._all:
@@ -125,14 +123,6 @@ class _WatchedSegment(PythonSegment):
             if before is not None and after is not None:
                 self._merged[stage.index] = before, after
             return merged
-
-        return watched
-
-    def _watch_store(self, store: Callable[[Event], bytes]) -> Callable[[Event], bytes]:
-        def watched(event: Event) -> bytes:
-            before, after = encode(event), store(event)
-            self.trace.formed(before, after, native=False)
-            return after
 
         return watched
 

@@ -44,9 +44,8 @@ class Trace:
         """Note what a stage has made of the event; return what is noted of the stage."""
         return _note(self._stages[index], _decode(before), _decode(after))
 
-    def formed(self, before: bytes, after: bytes, *, native: bool) -> None:
+    def formed(self, before: bytes, after: bytes) -> None:
         """Note how the event has got the form that is stored."""
-        self._form.native = native
         _note(self._form, _decode(before), _peel(_decode(after))[0])
 
     def stage(self, index: int) -> StageTrace:

@@ -13,7 +13,6 @@ from ingest.contract import PipelineSpec, WorkerSpec
 from ingest.pipeline.exchange import Origin, StageCounts
 from ingest.pipeline.host import PythonSegment
 from ingest.pipeline.segments import (
-    Segment,
     full_match,
     native_json,
     redactors_json,
@@ -51,7 +50,9 @@ class PythonPipeline:
         self._index = spec.index
         self._region = region
         self._segments = [
-            self._segment(segment) for segment in segments(spec.pipeline) if not segment.native
+            PythonSegment(segment.stages, self._report)
+            for segment in segments(spec.pipeline)
+            if not segment.native
         ]
 
     def __bool__(self) -> bool:
@@ -76,9 +77,6 @@ class PythonPipeline:
         ]
         outcome = await self._segments[batch.segment].process(batch.lines, origins)
         return outcome.lines, outcome.verdicts, outcome.stages
-
-    def _segment(self, segment: Segment) -> PythonSegment:
-        return PythonSegment(segment.stages, segment.output, self._report, stored=segment.is_formed)
 
     def _report(self, stage: int, counts: StageCounts) -> None:
         for name, count in (
