@@ -34,6 +34,11 @@ class Change(msgspec.Struct, frozen=True):
     before: Raw | UnsetType = UNSET
     after: Raw | UnsetType = UNSET
 
+    @property
+    def is_of_list(self) -> bool:
+        """Whether it is an item of a list, and not a member of an object."""
+        return self.path.endswith("]") and not self.path.endswith('"]')
+
 
 class Decoding(msgspec.Struct, frozen=True):
     """What became of the line before the pipeline."""
@@ -72,6 +77,12 @@ class Result(msgspec.Struct, frozen=True):
     """Which one decided."""
     reason: str | None = None
     """As in the dead letters and the metrics."""
+
+    def describe(self) -> str:
+        """Return it in words."""
+        words = "a dead letter" if self.outcome == "dead_letter" else self.outcome
+        by = f" by {self.stage}" if self.stage else ""
+        return f"{words}{by}{f': {self.reason}' if self.reason else ''}"
 
 
 class Explanation(msgspec.Struct, frozen=True):
