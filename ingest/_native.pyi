@@ -324,31 +324,29 @@ class Segment:
 
 @final
 class DeadLetters:
-    """What the dead letters would hold of a line, to try it out: `check` and tests."""
+    """What the dead letters would hold of lines of one origin, to try it out: `check` and tests."""
 
     def __new__(
         cls,
         redactors: str,
         *,
         has_foreign_redactors: bool,
+        listener: str,
+        received_ns: int,
+        peer: str | None = None,
         full_match: Callable[[int, str], bool] | None = None,
     ) -> DeadLetters:
-        """Compile the redactors, given as for `Shard`; ValueError says what cannot be done."""
+        """Compile the redactors, given as for `Shard`.
+
+        Raises ValueError for what cannot be done, and for a peer that is no `ADDRESS:PORT`.
+        """
     def letter(
-        self,
-        line: bytes,
-        reason: str,
-        *,
-        stage: str | None = None,
-        length: int | None = None,
-        listener: str = "test",
-        received_ns: int | None = None,
-        peer: str | None = None,
+        self, line: bytes, reason: str, *, stage: str | None = None, length: int | None = None
     ) -> bytes:
         """Return the dead letter of a line, one line of JSON without its newline.
 
         `length` is that of the whole line in bytes where `line` is only its beginning. Raises
-        ValueError for an unknown reason, or a peer that is no `ADDRESS:PORT`.
+        ValueError for an unknown reason.
         """
 
 @final

@@ -26,17 +26,14 @@ class ExplainedPipeline:
             else PythonStages(segment)
             for at, segment in enumerate(segments(spec))
         ]
-        letters = DeadLetters(
+        self._letter = DeadLetters(
             redactors_json(spec),
             has_foreign_redactors=spec.has_foreign_redactors,
-            full_match=matches,
-        )
-        self._letter = partial(
-            letters.letter,
             listener=report.LISTENER,
             received_ns=report.RECEIVED_NS,
             peer=report.PEER,
-        )
+            full_match=matches,
+        ).letter
 
     async def start(self) -> None:
         """Start the plugins; raise BootError where the server would."""

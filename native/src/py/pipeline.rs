@@ -86,25 +86,33 @@ impl PySegment {
     }
 }
 
-/// The way of a line into the dead letters, without a journal.
+/// The way of lines of one origin into the dead letters, without a journal.
 #[pyclass(name = "DeadLetters", module = "ingest._native", frozen)]
-pub struct PyDeadLetters(Mutex<Scrubber>);
+pub struct PyDeadLetters {
+    scrubber: Mutex<Scrubber>,
+    listener: String,
+    received_ns: u64,
+    peer: Option<SocketAddr>,
+}
 
 #[pymethods]
 impl PyDeadLetters {
     #[new]
-    #[pyo3(signature = (redactors, *, has_foreign_redactors, full_match=None))]
+    #[pyo3(signature = (redactors, *, has_foreign_redactors, listener, received_ns, peer=None, full_match=None))]
     fn new(
         redactors: &str,
         has_foreign_redactors: bool,
+        listener: String,
+        received_ns: u64,
+        peer: Option<&str>,
         full_match: Option<Py<PyAny>>,
     ) -> PyResult<Self> {
         let python = FullMatch::shared(full_match);
         let scrubber = Scrubber::new(&segment(redactors)?, has_foreign_redactors, python)?;
-        Ok(Self(Mutex::new(scrubber)))
+        Ok(Self { scrubber: Mutex::new(scrubber), listener, received_ns, peer: address(peer)? })
     }
 
-    #[pyo3(signature = (line, reason, *, stage=None, length=None, listener="test", received_ns=None, peer=None))]
+    #[pyo3(signature = (line, reason, *, stage=None, length=None))]
     fn letter(
         &self,
         py: Python<'_>,
@@ -112,23 +120,19 @@ impl PyDeadLetters {
         reason: &str,
         stage: Option<&str>,
         length: Option<u64>,
-        listener: &str,
-        received_ns: Option<u64>,
-        peer: Option<&str>,
     ) -> PyResult<Py<PyBytes>> {
         let known = Reject::ALL.into_iter().find(|reject| reject.name() == reason);
         let reject = known.ok_or_else(|| PyValueError::new_err(format!("reason: {reason}")))?;
         let length = length.unwrap_or(line.len() as u64);
-        let peer = address(peer)?;
         let mut out = Vec::new();
         // A pattern may have to be decided by Python, which needs the interpreter.
         py.detach(|| {
-            let mut scrubber = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+            let mut scrubber = self.scrubber.lock().unwrap_or_else(PoisonError::into_inner);
             let raw = scrubber.scrub(&line);
             let letter = DeadLetter {
-                received_ns: received_ns.unwrap_or_else(clock::now_ns),
-                listener,
-                peer,
+                received_ns: self.received_ns,
+                listener: &self.listener,
+                peer: self.peer,
                 reject,
                 stage,
                 raw,
