@@ -6,11 +6,14 @@ import json
 import os
 from pathlib import Path
 
+import msgspec
 import pytest
 
 from ingest.errors import ExitStatus
+from ingest.explain.report import LISTENER, PEER
+from tests import stored
 from tests.explained import explained, stage
-from tests.harness import run_command
+from tests.harness import Server, run_command
 
 PLUGINS = '''
 class Counter:
@@ -95,8 +98,8 @@ def test_enrichers_see_the_same_event_and_each_says_what_it_added(file: Path) ->
             {"path": "data.tagged", "after": False},
         ]
         assert (counter["native"], counter["outcome"]) == (False, "changed")
-        stored = json.loads(explanation["result"]["text"])
-        assert stored["data"] == {"tag": "t", "seen": number, "tagged": False}
+        event = json.loads(explanation["result"]["text"])
+        assert event["data"] == {"tag": "t", "seen": number, "tagged": False}
 
 
 @pytest.mark.parametrize(
@@ -167,3 +170,44 @@ def test_one_that_ends_the_process(file: Path) -> None:
     assert done.stderr.endswith(
         b"ingest: the process that ran the pipeline ended with exit status 3\n"
     )
+
+
+SERVED = """
+[pipeline]
+filters = ["level"]
+enrichers = ["explained_plugins:Counter"]
+redactors = ["field_mask", "explained_plugins:Broken"]
+[pipeline.config.field_mask]
+fields_to_mask = ["data.password"]
+[pipeline.policy."explained_plugins:Broken"]
+fail = "dead_letter"
+"""
+
+
+def test_a_server_stores_the_same(file: Path, tmp_path: Path) -> None:
+    """Bytes, dead letters and all."""
+    lines = [
+        BROKEN,
+        b'{"message":"a", "data":{"password":"p"}}',
+        b'{"level":"DEBUG"}',
+        b'{"a":1,"a":2}',
+    ]
+    results = [found["result"] for found in explained(file, SERVED, *lines)]
+    arguments = ("--config", str(file), "--tcp", "127.0.0.1:0")
+    with Server(tmp_path / "data", workers=1, pipeline=None, arguments=arguments) as server:
+        server.deliver(b"\n".join([*lines, b""]), events=4)
+        assert server.stop() == ExitStatus.CLEAN
+    texts = [at["text"].encode() for at in results if at["outcome"] == "stored"]
+    assert stored.events(server.data_dir) == texts
+    letters = stored.parse_dead_letters(
+        at["text"].encode() for at in results if at["outcome"] == "dead_letter"
+    )
+    # Where it came from and when is always the same in an explanation.
+    kept = [
+        msgspec.structs.replace(
+            at, received_at=letters[0].received_at, listener=LISTENER, peer=PEER
+        )
+        for at in stored.dead_letters(server.data_dir)
+    ]
+    # One that has been to Python comes later than one that has not.
+    assert sorted(kept, key=str) == sorted(letters, key=str)
