@@ -149,12 +149,9 @@ impl Paths {
         self.nodes[(place & NODE) as usize].watched
     }
 
-    /// The place of a member.
+    /// The place of a member of an object that is not barren.
     #[inline]
     pub fn member(&mut self, object: u32, key: &[u8], print: Print) -> u32 {
-        if object & BARREN != 0 {
-            return BARREN;
-        }
         let (parent, length) = (object & NODE, key.len() as u32);
         let print = if key.len() <= Print::EXACT { print } else { self.print_whole(key) };
         let mut at = self.slot_of(parent, print);
