@@ -6,6 +6,7 @@ from typing import Literal, final
 __all__ = [
     "METRICS",
     "Batch",
+    "DeadLetters",
     "Found",
     "Handoff",
     "JournalReader",
@@ -315,8 +316,39 @@ class Segment:
         listener: str = "test",
         shard: int = 0,
         received_ns: int | None = None,
+        peer: str | None = None,
     ) -> list[tuple[str, bytes]]:
-        """Return what becomes of each line: `kept` and its text, `filtered`, or a reject reason."""
+        """Return what becomes of each line: `kept` and its text, `filtered`, or a reject reason.
+
+        Raises ValueError for a peer that is no `ADDRESS:PORT`.
+        """
+
+@final
+class DeadLetters:
+    """What the dead letters would hold of lines of one origin, to try it out: `check` and tests."""
+
+    def __new__(
+        cls,
+        redactors: str,
+        *,
+        has_foreign_redactors: bool,
+        listener: str,
+        received_ns: int,
+        peer: str | None = None,
+        full_match: Callable[[int, str], bool] | None = None,
+    ) -> DeadLetters:
+        """Compile the redactors, given as for `Shard`.
+
+        Raises ValueError for what cannot be done, and for a peer that is no `ADDRESS:PORT`.
+        """
+    def letter(
+        self, line: bytes, reason: str, *, stage: str | None = None, length: int | None = None
+    ) -> bytes:
+        """Return the dead letter of a line, one line of JSON without its newline.
+
+        `length` is that of the whole line in bytes where `line` is only its beginning. Raises
+        ValueError for an unknown reason.
+        """
 
 @final
 class Batch:

@@ -23,6 +23,7 @@ from ingest.config.quantities import (
     split_address,
 )
 from ingest.config.tables import ConflictError, Table
+from ingest.config.tests import PipelineTest
 
 _LARGEST_WORKERS = 1024
 
@@ -297,6 +298,7 @@ class Settings(BaseSettings):
         description="Where senders connect.",
     )
     pipeline: Pipeline = Field(Pipeline(), description=str(Pipeline.__doc__))
+    tests: tuple[PipelineTest, ...] = Field((), description=str(PipelineTest.__doc__))
     admin: Admin = Field(Admin(), description=str(Admin.__doc__))
     journal: Journal = Field(Journal(), description=str(Journal.__doc__))
     limits: Limits = Field(Limits(), description=str(Limits.__doc__))

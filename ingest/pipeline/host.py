@@ -122,18 +122,28 @@ class PythonSegment:
 
     async def _run(self, chunk: Chunk, origins: Sequence[dict[str, Any]]) -> None:
         for kind, stages in self._runs:
-            match kind:
-                case "filter":
-                    for stage in stages:
-                        await chunk.filter(stage, self._watch)
-                case "enricher":
-                    await chunk.enrich(stages, self._watch, origins)
-                case "redactor":
-                    for stage in stages:
-                        await chunk.redact(stage, self._watch)
-                case "processor":
-                    for stage in stages:
-                        await chunk.process(stage, self._watch)
+            await self._pass(chunk, kind, stages, origins)
+
+    async def _pass(
+        self,
+        chunk: Chunk,
+        kind: StageKind,
+        stages: Sequence[Stage],
+        origins: Sequence[dict[str, Any]],
+    ) -> None:
+        """Let stages of one kind work on a chunk."""
+        match kind:
+            case "filter":
+                for stage in stages:
+                    await chunk.filter(stage, self._watch)
+            case "enricher":
+                await chunk.enrich(stages, self._watch, origins)
+            case "redactor":
+                for stage in stages:
+                    await chunk.redact(stage, self._watch)
+            case "processor":
+                for stage in stages:
+                    await chunk.process(stage, self._watch)
 
     def _report_all(self) -> None:
         for stage in self._all:

@@ -6,7 +6,6 @@ Without Python stages nothing here imports a plugin, and no batch is ever handed
 from __future__ import annotations
 
 import asyncio
-import re
 from collections.abc import Callable
 from typing import TYPE_CHECKING, TypedDict
 
@@ -14,7 +13,7 @@ from ingest.contract import PipelineSpec, WorkerSpec
 from ingest.pipeline.exchange import Origin, StageCounts
 from ingest.pipeline.host import PythonSegment
 from ingest.pipeline.segments import (
-    built_in_redactors,
+    full_match,
     native_json,
     redactors_json,
     segments,
@@ -46,22 +45,6 @@ def native_pipeline(spec: PipelineSpec) -> NativePipeline:
         has_foreign_redactors=spec.has_foreign_redactors,
         full_match=full_match(spec),
     )
-
-
-def full_match(spec: PipelineSpec) -> Callable[[int, str], bool] | None:
-    """Return what decides, with Python's engine, patterns of `regex_mask`; None without any."""
-    patterns = {
-        redactor.index: [re.compile(pattern) for pattern in redactor.config["patterns"]]
-        for redactor in built_in_redactors(spec)
-        if redactor.kernel == "regex_mask"
-    }
-    if not any(patterns.values()):
-        return None
-
-    def matches(stage: int, path: str) -> bool:
-        return any(pattern.fullmatch(path) for pattern in patterns[stage])
-
-    return matches
 
 
 class PythonPipeline:
