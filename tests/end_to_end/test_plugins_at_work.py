@@ -126,16 +126,20 @@ def test_a_worker_shows_life_while_a_plugin_takes_its_time(tmp_path: Path) -> No
 def test_datagrams_pass_plugins(tmp_path: Path) -> None:
     """Each is an event of its own sender."""
     pipeline = table(enrichers=["origin", "mischief:Enricher"], policy={"fail": "closed"})
-    with plugin_server(tmp_path / "data", pipeline) as server:
-        for number in range(100):
-            server.send_datagrams(line(number, at="enricher", do="suspend"))
+    with ExitStack() as stack:
+        server = stack.enter_context(plugin_server(tmp_path / "data", pipeline))
+        senders = {}
+        for number in range(100):  # open all the time, so that no two have the same port
+            sender = stack.enter_context(socket.socket(socket.AF_INET, socket.SOCK_DGRAM))
+            sender.connect(server.address("udp"))
+            sender.send(line(number, at="enricher", do="suspend"))
+            senders[number] = "{}:{}".format(*sender.getsockname())
         server.settle(100)
         found = [json.loads(event) for event in stored.events(server.data_dir)]
-        assert [event["number"] for event in found] == list(range(100))
-        ingest = [event["diagnostics"]["ingest"] for event in found]
-        assert {origin["listener"] for origin in ingest} == {"udp-0"}
-        assert len({origin["peer"] for origin in ingest}) == 100
-        assert {event["data"]["seen"] for event in found} == {"e"}
+        ingest = {event["number"]: event["diagnostics"]["ingest"] for event in found}
+        assert {number: origin["peer"] for number, origin in ingest.items()} == senders
+        assert {origin["listener"] for origin in ingest.values()} == {"udp-0"}
+        assert [event["data"]["seen"] for event in found] == ["e"] * 100
 
 
 def test_native_stages_and_plugins_take_turns(tmp_path: Path) -> None:
