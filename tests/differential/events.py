@@ -15,7 +15,21 @@ KEYS = (
     *("a", "b", "c", "users", "email", "password", "Password", "passWORD_hash", "token", "api-key"),
     *("body", "BODY", "Request_Body", "raw", "trace_id", "tenant", "rate_limited", "ingest"),
     *("0", "1", "007", "*", "[*]", "x[*]", "", " ", ".", "a.b", "data.a", "users.", ".email"),
-    *("é", "ΑΣ", "İ", "ſ", "K", "٣", "²", "😀", "\u05d0\u202e", "\u2028", "\x00", "\n", "\t"),
+    *(
+        "é",
+        "ΑΣ",
+        "İ",
+        "\u017f",
+        "\u212a",
+        "٣",
+        "²",
+        "😀",
+        "\u05d0\u202e",
+        "\u2028",
+        "\x00",
+        "\n",
+        "\t",
+    ),
     *('"', "\\", "/", "k8s_pod", "k8s_node", "pod", "log", "schema_version", "x" * 9, "y" * 40),
 )
 """Of events; the literal `x[*]` comes without an `x` beside it."""
@@ -74,7 +88,16 @@ _userinfo = st.sampled_from(
 _hosts = st.sampled_from(
     (
         *("h", "H.Example", "h,I", "", "ΑΣ.com", "h\t.io", "127.0.0.1", "h%41", "İ", "h ", "a\\b"),
-        *("[::1]", "[FE80::1%Eth0]", "[v1.A]", "[::1", "::1]", "[1.2.3.4]", "a\u2100b", "u:p＠h"),
+        *(
+            "[::1]",
+            "[FE80::1%Eth0]",
+            "[v1.A]",
+            "[::1",
+            "::1]",
+            "[1.2.3.4]",
+            "a\u2100b",
+            "u:p\uff20h",
+        ),
     )
 )
 _ports = st.sampled_from(("", "", "", ":", ":80", ":0080", ":0", ":65535", ":65536", ":x", ":²"))
@@ -184,7 +207,7 @@ levels = spellings(
     st.sampled_from(
         (
             *("DEBUG", "INFO", "WARNING", "warn", "Error", "FATAL", "AUDIT", "SECURITY", "TRACE"),
-            *("", "critıcal", "ſecurity", " ERROR"),
+            *("", "crit\u0131cal", "\u017fecurity", " ERROR"),
         )
     )
 )

@@ -1,0 +1,46 @@
+"""`executor = "python"` means what `executor = "auto"` means, whatever the events."""
+
+from __future__ import annotations
+
+import asyncio
+
+import orjson
+from hypothesis import given
+from hypothesis import strategies as st
+
+from ingest.config.pipeline import Pipeline
+from tests.differential import executors, oracle
+from tests.differential.configurations import pipelines
+from tests.differential.events import batches, whole_batches
+from tests.differential.profile import examples
+
+
+def assert_same_in_both(pipeline: Pipeline, lines: list[bytes]) -> None:
+    """Fail unless both executors come to the same verdicts and to the same events."""
+    both = [
+        asyncio.run(executors.run(pipeline.model_copy(update={"executor": executor}), lines))
+        for executor in ("auto", "python")
+    ]
+    for line, (outcome, native), (same_outcome, python) in zip(lines, *both, strict=True):
+        assert outcome == same_outcome, line
+        if outcome == "kept":
+            one, other = oracle.exact(orjson.loads(native)), oracle.exact(orjson.loads(python))
+            assert one == other, line
+
+
+@given(pipelines(), batches)
+@examples(150)
+def test_both_executors_come_to_the_same_verdicts_and_events(
+    pipeline: Pipeline, lines: list[bytes]
+) -> None:
+    assert_same_in_both(pipeline, lines)
+
+
+@given(pipelines(output="envelope"), whole_batches | batches, st.booleans())
+@examples(80)
+def test_both_executors_write_the_same_envelopes(
+    pipeline: Pipeline, lines: list[bytes], has_processor: bool
+) -> None:
+    """Also where a processor makes Python write them."""
+    processors = ("zero_copy",) if has_processor else ()
+    assert_same_in_both(pipeline.model_copy(update={"processors": processors}), lines)
