@@ -269,8 +269,9 @@ class Shard:
     ) -> int:
         """Read what the kernel already holds, make everything durable and close.
 
-        `process` works on batches meanwhile, and returns what `accept` takes. Blocks for at most about `patience_seconds`. Returns how many events could not be made
-        durable; they are counted as lost. The shard cannot be used afterwards.
+        `process` works on batches meanwhile, and returns what `accept` takes. Blocks for at most
+        about `patience_seconds`. Returns how many events could not be made durable; they are
+        counted as lost. The shard cannot be used afterwards.
         """
 
 def recover_worker(region: Region, worker: int, data_dir: str) -> Found:

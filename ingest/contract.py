@@ -93,7 +93,7 @@ class StageSpec(_Message, frozen=True):
     """As configured; the `stage` label of its metrics."""
     kind: StageKind
     kernel: str | None
-    """The native kernel that does it (native/src/pipeline/config.rs), or None: Python."""
+    """The kernel in native/src/pipeline/config.rs that does it, or None: Python."""
     plugin: str
     """For Python: a name that fapilog's loader knows, or `module:Class`."""
     config: dict[str, Any]
@@ -121,8 +121,8 @@ class PipelineSpec(_Message, frozen=True):
 
     stages: tuple[StageSpec, ...]
     output: OutputForm
-    redactors: tuple[KernelSpec, ...]
-    """The built-in redactors, also where Python runs them: dead letters are redacted natively."""
+    redactor_kernels: tuple[KernelSpec, ...]
+    """Of built-in redactors that Python runs; dead letters are redacted natively all the same."""
     has_foreign_redactors: bool
     """Whether there are others, whose rules only they know."""
 

@@ -22,6 +22,10 @@ PATIENCE_SECONDS = 20.0
 """How long a test waits for what must come true; only a broken server takes so long."""
 
 
+NO_STAGES = '{"enrichers":[],"redactors":[]}'
+"""The pipeline of a server that stores what was sent, byte for byte."""
+
+
 def wait_until(fact: Callable[[], object], seconds: float = PATIENCE_SECONDS) -> float:
     """Wait until a fact is true; return how long that took, fail after the given time."""
     begun = time.monotonic()
@@ -59,13 +63,17 @@ class Server:
         data_dir: Path,
         *,
         workers: int = 2,
+        pipeline: str | None = NO_STAGES,
         environment: Mapping[str, str] | None = None,
         arguments: Sequence[str] = (),
         wrapper: Sequence[str] = (),
     ) -> None:
+        """Take the table `[pipeline]` as JSON; None leaves it to file, environment and defaults."""
         self.data_dir = data_dir
         self.log_file = data_dir.with_name(f"{data_dir.name}.log")
         self._environment = {**os.environ, **(environment or {})}
+        if pipeline is not None:
+            self._environment["INGEST_PIPELINE"] = pipeline
         addresses = arguments or ("--tcp", "127.0.0.1:0", "--udp", "127.0.0.1:0")
         self._command = [
             *(wrapper or (sys.executable, "-m")),

@@ -25,6 +25,8 @@ class DeadLetter(msgspec.Struct, kw_only=True, forbid_unknown_fields=True):
     reason: str
     length: int
     peer: str | None = None
+    stage: str | None = None
+    redacted: bool = False
     truncated: bool = False
     raw: str | None = None
     raw_base64: str | None = None

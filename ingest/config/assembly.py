@@ -65,10 +65,10 @@ def assemble(pipeline: Pipeline) -> PipelineSpec:
     return PipelineSpec(
         stages=tuple(_stage(pipeline, stage) for stage in stages),
         output=pipeline.output,
-        redactors=tuple(
+        redactor_kernels=tuple(
             KernelSpec(index=at, kernel=kernel, config=pipeline.config.builtin(stage.name).kernel())
             for at, stage in redactors
-            if stage.name in BUILTINS and (kernel := BUILTINS[stage.name].kernel)
+            if stage.python and stage.name in BUILTINS and (kernel := BUILTINS[stage.name].kernel)
         ),
         has_foreign_redactors=any(stage.name not in BUILTINS for _, stage in redactors),
     )

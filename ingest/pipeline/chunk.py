@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import time
 from bisect import bisect_left
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from functools import cached_property
 from itertools import compress
 from typing import Any
@@ -132,19 +132,12 @@ class Chunk:
         if self._condemned:
             await self._redact_condemned(stage, watch)
 
-    def store_as(self, store: Callable[[Event], bytes] | None) -> None:
-        """Fix what processors work on: the events in a form of their own, or their lines."""
-        self._settle()
-        lines = self._text.lines
-        if store is not None:
-            lines = [
-                _stored(store, event, line) for event, line in zip(self.events, lines, strict=True)
-            ]
-        self._stored = lines
-
     async def process(self, stage: Stage, watch: Watch) -> None:
         """Let a processor work on what will be stored."""
-        lines = self._stored or []
+        if self._stored is None:
+            self._settle()
+            self._stored = self._text.lines
+        lines = self._stored
         run = await stage.run(lines, watch)
         results = [after or before for after, before in zip(run.results, lines, strict=True)]
         goes_on = [True] * len(lines)
@@ -243,7 +236,7 @@ class Chunk:
             line = encoded(event)
             if line is None:
                 position = self.positions[at]
-                verdict = stage.verdict(stage.reject())
+                verdict = stage.verdict(stage.reject(at, len(self.events)))
                 if verdict is Verdict.KEEP:
                     line = self._text.line(position)
                     self.events[at] = decode(line)
@@ -263,7 +256,7 @@ class Chunk:
         if not stage.tidy and encoded(run.results) is None:
             for at, result in enumerate(run.results):
                 if at not in run.failures and encoded(result) is None:
-                    run.failures[at] = stage.reject()
+                    run.failures[at] = stage.reject(at, len(run.results))
         return run
 
     async def _redact_condemned(self, stage: Stage, watch: Watch) -> None:
@@ -275,7 +268,7 @@ class Chunk:
             if line is not None:
                 self._condemned[position] = line
                 continue
-            verdict = stage.verdict(failure or stage.reject())
+            verdict = stage.verdict(failure or stage.reject(at, len(positions)))
             self._decide(position, stage, verdict)
             if verdict is Verdict.DEAD_LETTER:
                 self._condemn(position, stage)
@@ -290,10 +283,3 @@ def encoded(value: object) -> bytes | None:
     except Exception:  # noqa: BLE001 - objects of a plugin may raise anything
         return None
     return None if b"\n" in line else line
-
-
-def _stored(store: Callable[[Event], bytes], event: Event, line: bytes) -> bytes:
-    try:
-        return store(event)
-    except Exception:  # noqa: BLE001 - fapilog stores the bare event then, and so do we
-        return line

@@ -67,5 +67,5 @@ class StageCounts(msgspec.Struct):
 class Report(Protocol):
     """Takes the counts of a stage after every batch."""
 
-    def __call__(self, stage: int, counts: StageCounts) -> None:
+    def __call__(self, stage: int, counts: StageCounts, /) -> None:
         """Add the counts of the stage at this position of the pipeline."""

@@ -8,6 +8,7 @@ counted and told at most every ten seconds.
 from __future__ import annotations
 
 import time
+import traceback
 from collections.abc import Callable
 
 from ingest.logs import WINDOW_SECONDS, get_logger
@@ -23,13 +24,8 @@ def describe(error: BaseException) -> str:
     """Return what happened and where, in words that cannot come from an event."""
     if isinstance(error, ContractError):
         return str(error)
-    traceback = error.__traceback__
-    if traceback is None:
-        return f"{type(error).__name__} raised"
-    while traceback.tb_next is not None:
-        traceback = traceback.tb_next
-    file = traceback.tb_frame.f_code.co_filename
-    return f"{type(error).__name__} raised at {file}:{traceback.tb_lineno}"
+    *_, (frame, line) = traceback.walk_tb(error.__traceback__)
+    return f"{type(error).__name__} raised at {frame.f_code.co_filename}:{line}"
 
 
 class FailureLog:

@@ -9,16 +9,16 @@ from __future__ import annotations
 import asyncio
 import gc
 import sys
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from itertools import chain, groupby, repeat
 from typing import Any
 
-from ingest.contract import OutputForm, StageKind, StageSpec
+from ingest.contract import StageKind, StageSpec
 from ingest.errors import BootError
 from ingest.logs import get_logger
 from ingest.pipeline.budget import Watch
 from ingest.pipeline.chunk import Chunk
-from ingest.pipeline.contracts import DRIVES, Event, Plugin
+from ingest.pipeline.contracts import DRIVES, Plugin
 from ingest.pipeline.exchange import Origin, Outcome, Report
 from ingest.pipeline.failures import describe
 from ingest.pipeline.origin import Origin as OriginEnricher
@@ -44,26 +44,16 @@ _log = get_logger(__name__)
 class PythonSegment:
     """Python stages between native ones. Used by one task, in the main thread."""
 
-    def __init__(
-        self,
-        stages: Sequence[tuple[int, StageSpec]],
-        output: OutputForm,
-        report: Report,
-        *,
-        stored: bool = False,
-    ) -> None:
+    def __init__(self, stages: Sequence[tuple[int, StageSpec]], report: Report) -> None:
         """Take stages with their positions in the pipeline, in the order of the pipeline.
 
-        `output` is the form in which events are stored, which processors work on, and `stored`
-        whether the lines that come in have it already.
+        What comes in before processors has to have the form that is stored.
         """
         kinds = [_KINDS.index(spec.kind) for _, spec in stages]
         if not stages or kinds != sorted(kinds):
             raise ValueError("stages run by kind: filters, enrichers, redactors, processors")
         self._specs = tuple(stages)
         self._report = report
-        self._makes_envelopes = output == "envelope" and not stored
-        self._store: Callable[[Event], bytes] | None = None
         self._all: list[Stage] = []
         self._started: list[Stage] = []
         self._runs: list[tuple[StageKind, list[Stage]]] = []
@@ -82,8 +72,6 @@ class PythonSegment:
         self._runs = [
             (kind, list(run)) for kind, run in groupby(running, lambda stage: stage.spec.kind)
         ]
-        if self._makes_envelopes:
-            self._store = _envelope()
         # What lives as long as the worker is nothing for the collector to look through.
         gc.collect()
         gc.freeze()
@@ -143,7 +131,6 @@ class PythonSegment:
                     for stage in stages:
                         await chunk.redact(stage, self._watch)
                 case "processor":
-                    chunk.store_as(self._store)
                     for stage in stages:
                         await chunk.process(stage, self._watch)
 
@@ -190,9 +177,3 @@ def _parts(lines: bytes) -> Iterator[tuple[memoryview, int]]:
         end = lines.find(b"\n", start + _CHUNK_BYTES) + 1 or len(lines)
         yield view[start:end], lines.count(b"\n", start, end)
         start = end
-
-
-def _envelope() -> Callable[[Event], bytes]:
-    from fapilog.core.serialization import serialize_envelope  # noqa: PLC0415 - slow to import
-
-    return lambda event: serialize_envelope(event).data

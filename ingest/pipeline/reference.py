@@ -120,7 +120,7 @@ class RegexMask(RegexMaskRedactor):
         super().__init__(**config)
         if self._pattern_errors:
             raise ValueError(f"patterns cannot be used: {'; '.join(self._pattern_errors)}")
-        self._is_masked = _KnownPaths(self._patterns).__getitem__
+        self._known = _KnownPaths(self._patterns)
 
     def _apply_regex_masks(self, root: Event) -> int:
         return self._walk(root, "") if self._patterns else 0
@@ -134,7 +134,7 @@ class RegexMask(RegexMaskRedactor):
             return masked
         for key, value in container.items():
             path = prefix + key
-            if self._is_masked(path):
+            if self._known[path]:
                 if value != self._mask:
                     container[key] = self._mask
                     masked += 1

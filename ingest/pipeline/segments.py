@@ -8,7 +8,7 @@ from typing import NamedTuple
 
 import msgspec
 
-from ingest.contract import OutputForm, PipelineSpec, StageSpec
+from ingest.contract import KernelSpec, OutputForm, PipelineSpec, StageSpec
 
 
 class Segment(NamedTuple):
@@ -26,24 +26,28 @@ class Segment(NamedTuple):
 def segments(spec: PipelineSpec) -> tuple[Segment, ...]:
     """Return native and Python segments in turn; the first and the last are native, even if empty.
 
-    The first takes what decode gives, and the last gives what the journal takes.
+    The first takes what decode gives, and the last gives what the journal takes. Processors work on
+    what is stored, so the native segment before those in Python brings events into its form.
     """
-    runs = list(_runs(spec))
-    if not runs or not runs[0][0]:
-        runs.insert(0, (True, ()))
-    if not runs[-1][0]:
-        runs.append((True, ()))
-    forms = [any(stage.kind == "processor" for _, stage in stages) for _, stages in runs]
-    last = len(runs) - 1
+    runs: list[_Run] = [_Run(native=True, processes=False, stages=())]
+    for run in _runs(spec):
+        if run.native and not runs[-1].stages:
+            runs.pop()
+        elif not run.native and not runs[-1].native:
+            runs.append(_Run(native=True, processes=False, stages=()))
+        runs.append(run)
+    if not runs[-1].native:
+        runs.append(_Run(native=True, processes=False, stages=()))
+    forming = next((at for at, run in enumerate(runs) if run.processes), len(runs) - 1)
+    forming -= not runs[forming].native
     return tuple(
         Segment(
-            native,
-            stages,
-            # Processors work on what is stored, so their segment brings events into its form.
-            spec.output if forms[at] or at == last else "bare",
-            is_formed=any(forms[:at]),
+            run.native,
+            run.stages,
+            output=spec.output if at >= forming else "bare",
+            is_formed=at > forming,
         )
-        for at, (native, stages) in enumerate(runs)
+        for at, run in enumerate(runs)
     )
 
 
@@ -57,11 +61,35 @@ def native_json(segment: Segment) -> str:
     return msgspec.json.encode(told).decode()
 
 
+def built_in_redactors(spec: PipelineSpec) -> tuple[KernelSpec, ...]:
+    """Return the kernels of all redactors that have one, wherever the redactor runs."""
+    native = (
+        KernelSpec(index=index, kernel=stage.kernel, config=stage.config)
+        for index, stage in enumerate(spec.stages)
+        if stage.kind == "redactor" and stage.kernel is not None
+    )
+    return (*native, *spec.redactor_kernels)
+
+
 def redactors_json(spec: PipelineSpec) -> str:
     """Return what Rust is told about the redactors of dead letters."""
-    return msgspec.json.encode({"stages": spec.redactors}).decode()
+    return msgspec.json.encode({"stages": built_in_redactors(spec)}).decode()
 
 
-def _runs(spec: PipelineSpec) -> Iterator[tuple[bool, tuple[tuple[int, StageSpec], ...]]]:
-    for native, run in groupby(enumerate(spec.stages), key=lambda at: at[1].kernel is not None):
-        yield native, tuple(run)
+class _Run(NamedTuple):
+    native: bool
+    processes: bool
+    stages: tuple[tuple[int, StageSpec], ...]
+
+
+def _runs(spec: PipelineSpec) -> Iterator[_Run]:
+    """Yield consecutive stages of one execution; processors in Python stand for themselves."""
+
+    def execution(at: tuple[int, StageSpec]) -> tuple[bool, bool]:
+        native = at[1].kernel is not None
+        return native, not native and at[1].kind == "processor"
+
+    for (native, _), run in groupby(enumerate(spec.stages), key=execution):
+        stages = tuple(run)
+        processes = any(stage.kind == "processor" for _, stage in stages)
+        yield _Run(native, processes, stages)

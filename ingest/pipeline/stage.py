@@ -74,7 +74,7 @@ class Stage:
         began = time.perf_counter_ns()
         run = Run([], {})
         results, failures = run
-        total = len(inputs)
+        total, remaining = len(inputs), iter(inputs)
         while len(results) < total:
             done = len(results)
             admitted = self.breaker.admit(total - done)
@@ -83,17 +83,20 @@ class Stage:
                 results.extend([None] * (total - done))
                 self.counts.skipped += total - done
                 break
-            await self._attempt(islice(inputs, done, done + admitted), run, watch)
+            await self._attempt(islice(remaining, admitted), run, watch)
             self.counts.events += len(results) - done
         self._seen += total
         self.counts.nanoseconds += time.perf_counter_ns() - began
         return run
 
-    def reject(self) -> Verdict:
-        """Count a result that turned out to be no JSON; return the reason to drop its event."""
-        self.failures.note("returned what JSON cannot express")
-        self.counts.errors += 1
-        return Verdict.DROPPED_ERROR
+    def reject(self, at: int, total: int) -> Verdict:
+        """Take note that one of the last results turned out to be no JSON.
+
+        Return the reason to drop its event.
+        """
+        return self._fail(
+            self._seen - total + at, Verdict.DROPPED_ERROR, "returned what JSON cannot express"
+        )
 
     def take_counts(self) -> StageCounts:
         """Return what was counted since the last time."""
@@ -134,10 +137,10 @@ class Stage:
             results.append(None)
         for number in sorted(failed):
             results[number] = None
-            if number in watch.late:
-                run.failures[number] = self._fail(number, Verdict.DROPPED_TIMEOUT, self._late)
-            else:
-                run.failures[number] = self._fail(number, Verdict.DROPPED_ERROR, raised)
+            is_late = number in watch.late
+            failure = Verdict.DROPPED_TIMEOUT if is_late else Verdict.DROPPED_ERROR
+            what = self._late if is_late else raised
+            run.failures[number] = self._fail(self._seen + number, failure, what)
 
     def _fail(self, number: int, failure: Verdict, what: str) -> Verdict:
         self.failures.note(what)
@@ -146,7 +149,7 @@ class Stage:
         else:
             self.counts.errors += 1
         was_open = self.breaker.is_open
-        if self.breaker.fail(self._seen + number) and not was_open:
+        if self.breaker.fail(number) and not was_open:
             self.failures.left_out(self.spec.breaker_seconds)
         return failure
 

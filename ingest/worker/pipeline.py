@@ -13,7 +13,12 @@ from typing import TYPE_CHECKING, TypedDict
 from ingest.contract import PipelineSpec, WorkerSpec
 from ingest.pipeline.exchange import Origin, StageCounts
 from ingest.pipeline.host import PythonSegment
-from ingest.pipeline.segments import Segment, native_json, redactors_json, segments
+from ingest.pipeline.segments import (
+    built_in_redactors,
+    native_json,
+    redactors_json,
+    segments,
+)
 
 if TYPE_CHECKING:
     from ingest._native import Handoff, Region
@@ -43,7 +48,7 @@ def full_match(spec: PipelineSpec) -> Callable[[int, str], bool] | None:
     """Return what decides, with Python's engine, patterns of `regex_mask`; None without any."""
     patterns = {
         redactor.index: [re.compile(pattern) for pattern in redactor.config["patterns"]]
-        for redactor in spec.redactors
+        for redactor in built_in_redactors(spec)
         if redactor.kernel == "regex_mask"
     }
     if not any(patterns.values()):
@@ -62,7 +67,9 @@ class PythonPipeline:
         self._index = spec.index
         self._region = region
         self._segments = [
-            self._segment(segment) for segment in segments(spec.pipeline) if not segment.native
+            PythonSegment(segment.stages, self._report)
+            for segment in segments(spec.pipeline)
+            if not segment.native
         ]
 
     def __bool__(self) -> bool:
@@ -87,11 +94,6 @@ class PythonPipeline:
         ]
         outcome = await self._segments[batch.segment].process(batch.lines, origins)
         return outcome.lines, outcome.verdicts, outcome.stages
-
-    def _segment(self, segment: Segment) -> PythonSegment:
-        return PythonSegment(
-            segment.stages, segment.output, self._report, stored=segment.is_formed
-        )
 
     def _report(self, stage: int, counts: StageCounts) -> None:
         for name, count in (

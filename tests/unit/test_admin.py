@@ -50,7 +50,7 @@ class Admin:
             admin=None,
             heartbeat_timeout_seconds=10.0,
         )
-        self.region = Region.create(1, ["in"], contract.encode(description))
+        self.region = Region.create(1, ["in"], ["level"], contract.encode(description))
         self._listening = socket.create_server(("127.0.0.1", 0))
         reader, self._lifeline = os.pipe()
         descriptors = (self._listening.fileno(), self.region.fileno(), reader)

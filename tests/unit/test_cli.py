@@ -410,7 +410,7 @@ def make_region() -> Region:
         admin=None,
         heartbeat_timeout_seconds=10.0,
     )
-    return Region.create(1, ["in"], contract.encode(description))
+    return Region.create(1, ["in"], ["level"], contract.encode(description))
 
 
 def write_server_file(data_dir: Path, pid: int, descriptor: int) -> None:

@@ -41,7 +41,7 @@ DESCRIPTION = ServerDescription(
 def region() -> Region:
     """Return an empty region of two workers and two listeners."""
     names = [listener.name for listener in DESCRIPTION.listeners]
-    return Region.create(2, names, contract.encode(DESCRIPTION))
+    return Region.create(2, names, [], contract.encode(DESCRIPTION))
 
 
 def make_ready(region: Region, worker: int) -> None:

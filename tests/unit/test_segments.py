@@ -11,12 +11,12 @@ from ingest.pipeline.segments import native_json, segments
 
 
 def spec(*, python: str, output: str = "bare") -> PipelineSpec:
-    """Return a pipeline with a stage for each character: `n` is a native one, `p` a Python one."""
+    """Return a pipeline with a stage for each letter: `n` is native, `p` Python, `P` processes."""
     return PipelineSpec(
         stages=tuple(
             StageSpec(
                 name=f"{at}",
-                kind="redactor",
+                kind="processor" if letter == "P" else "redactor",
                 kernel="url_credentials" if letter == "n" else None,
                 plugin=f"{at}",
                 config={},
@@ -28,6 +28,8 @@ def spec(*, python: str, output: str = "bare") -> PipelineSpec:
             for at, letter in enumerate(python)
         ),
         output=output,  # type: ignore[arg-type]
+        redactor_kernels=(),
+        has_foreign_redactors=False,
     )
 
 
@@ -39,6 +41,7 @@ def spec(*, python: str, output: str = "bare") -> PipelineSpec:
         ("p", ["n:", "p:0", "n:"]),
         ("npp", ["n:0", "p:12", "n:"]),
         ("pnnpn", ["n:", "p:0", "n:12", "p:3", "n:4"]),
+        ("pPP", ["n:", "p:0", "n:", "p:12", "n:"]),
     ],
 )
 def test_native_and_python_take_turns_and_native_is_at_both_ends(
@@ -58,10 +61,23 @@ def test_only_the_last_segment_gives_the_form_that_is_stored() -> None:
     assert [segment.output for segment in found] == ["bare", "bare", "envelope"]
 
 
+def test_processors_in_python_get_the_form_that_is_stored() -> None:
+    """The native segment before them makes it, and the ones behind leave it as it is."""
+    found = segments(spec(python="npPn", output="envelope"))
+    assert [(segment.output, segment.is_formed) for segment in found] == [
+        ("bare", False),
+        ("bare", False),
+        ("envelope", False),
+        ("envelope", True),
+        ("envelope", True),
+    ]
+
+
 def test_rust_is_told_position_kernel_and_settings() -> None:
     """The keys are those of `Segment` in native/src/pipeline/config.rs."""
     last = segments(spec(python="pn", output="envelope"))[-1]
     assert json.loads(native_json(last)) == {
         "stages": [{"index": 1, "kernel": "url_credentials", "config": {}}],
         "output": "envelope",
+        "is_formed": False,
     }

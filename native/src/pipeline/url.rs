@@ -55,18 +55,23 @@ const DELIMITERS_IN_DISGUISE: [char; 19] = [
 #[inline]
 pub fn may_hold_credentials(raw: &[u8]) -> bool {
     // Nearly all strings end here: their head has no colon, no escape and no slashes.
-    let has_mark = match raw.first_chunk::<HEAD>() {
-        // Without a branch per byte this is one comparison of a vector.
-        Some(head) => head.iter().fold(false, |found, byte| found | is_mark(*byte)),
-        None => raw.iter().any(|byte| is_mark(*byte)),
+    let may_be_url = if let Some(head) = raw.first_chunk::<HEAD>() {
+        holds_mark(head) || raw.starts_with(b"//")
+    } else if let (Some(first), Some(last)) = (raw.first_chunk::<8>(), raw.last_chunk::<8>()) {
+        holds_mark(first) || holds_mark(last) || raw.starts_with(b"//")
+    } else {
+        // With a scheme and a user, seven bytes are too few.
+        matches!(raw.first(), Some(b'/' | b'\\'))
     };
-    (has_mark || raw.starts_with(b"//")) && begins_like_url(raw)
+    may_be_url && begins_like_url(raw)
 }
 
-/// Whether a byte could end a scheme.
+/// Whether there is what could end a scheme. Without a branch per byte this is one comparison
+/// of a vector.
 #[inline]
-fn is_mark(byte: u8) -> bool {
-    byte == b':' || byte == b'\\'
+fn holds_mark<const SIZE: usize>(bytes: &[u8; SIZE]) -> bool {
+    let is_mark = |byte: &u8| u8::from(matches!(byte, b':' | b'\\'));
+    bytes.iter().fold(0, |found, byte| found | is_mark(byte)) != 0
 }
 
 fn begins_like_url(raw: &[u8]) -> bool {
@@ -355,6 +360,8 @@ mod tests {
             r"https://u:p\u0040h",
             "cockroachdb://u:p@h",
             "//u@h",
+            r"/\/u@h",
+            "ftp://u@",
         ] {
             assert!(may_hold_credentials(raw.as_bytes()), "{raw}");
         }

@@ -2,6 +2,10 @@
 //! fapilog's leaves nothing of an envelope: here the result stays an event of its form, with
 //! `_truncated` and `_original_size` beside what is left of it.
 //!
+//! The message is shortened first, even one that is preserved; then members of `data`, of
+//! `diagnostics` and of `context` go, then others of the event, the largest first. Groups stay as
+//! empty objects, and the message has the room that is left in the end.
+//!
 //! It works on the text of members, so that what stays is what it was, numbers included.
 //! Events that fit cost one comparison; the others are rare, and may allocate.
 
