@@ -72,5 +72,6 @@ def _compare_envelopes(found: bytes, expected: bytes | None, line: bytes) -> Non
 
 def is_of_containers(line: bytes) -> bool:
     """Say whether the level or message of an event is an object or array."""
-    event = orjson.loads(line)
+    ((outcome, text),) = decoded([line])
+    event = orjson.loads(text) if outcome == "kept" else {}
     return any(isinstance(event.get(key), (dict, list)) for key in ("level", "message"))

@@ -50,7 +50,7 @@ def _native(segment: segments.Segment, spec: PipelineSpec, lines: Sequence[bytes
 
 
 async def _python(segment: segments.Segment, lines: Sequence[bytes]) -> list[Result]:
-    host = PythonSegment(segment.stages, segment.output, _ignore, stored=segment.is_formed)
+    host = PythonSegment(segment.stages, _ignore)
     await host.start()
     try:
         origin = Origin(len(lines), oracle.LISTENER, None, oracle.RECEIVED_NS, oracle.SHARD)
