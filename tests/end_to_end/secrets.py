@@ -1,20 +1,22 @@
-"""Everything that a server leaves behind, and lines with secrets where rules forbid them."""
+"""Lines with secrets where the rules forbid them, and everything that a server leaves behind."""
 
 from __future__ import annotations
 
 import base64
-import itertools
 import json
 import re
 import urllib.request
 from collections.abc import Iterator
+from itertools import count
+from pathlib import Path
 from typing import NamedTuple
 
 from ingest.contract import DEAD_DIRECTORY, JOURNAL_DIRECTORY
 from tests import stored
 from tests.harness import Server, run_command
 
-CONFIGURATION = """
+LINE_LIMIT = 16 * 1024
+CONFIGURATION = f"""
 [pipeline]
 redactors = ["field_mask", "regex_mask", "url_credentials", "field_blocker", "string_truncate"]
 
@@ -23,74 +25,137 @@ fields_to_mask = ["data.password", "data.users[*].email", "data.deep.*.pin", "co
     "data.list.code", "rate"]
 
 [pipeline.config.regex_mask]
-patterns = ['(?i).*api.?key.*', '(?i).*token', '(?i).*ſecret(?!x).*']
+patterns = ['(?i).*api.?key.*', '(?i).*token', '(?i).*\u017fecret(?!x).*']
 
 [pipeline.config.string_truncate]
 max_string_length = 200
 
+[journal]
+compression = "none"
+
 [limits]
 depth = 16
 keys = 100
-line_bytes = 65536
+line_bytes = "{LINE_LIMIT}"
 """
-_number = itertools.count(10**7)
+TEMPLATES = (
+    '{"data":{"password":"S"},"message":"N"}',
+    '{"message":"N","data":{"pass\\u0077ord":"S"}}',
+    '{"d\\u0061ta":{"password":"xSx"},"message":"N"}',
+    '{"data":{"password":S},"message":N}',
+    '{"data":{"password":SS},"message":"x"}',
+    '{"data":{"password":-1.S,"p":"N"}}',
+    '{"message":["N"],"data":{"password":["x",{"y":["S"]}]}}',
+    '{"data":{"users":[{"email":"S","name":"N"},[{"email":["S"]}],3,{"email":S}]}}',
+    '{"data":{"users":{"email":"S"}},"message":"N"}',
+    '{"data":{"deep":{"a":{"pin":S,"n":"N"}}}}',
+    '{"data":{"deep":[{"pin":"S"},{"n":N}]}}',
+    '{"data":{"list":[[{"code":"S"}],{"n":"N"}]}}',
+    '{"context":"S","message":"N"}',
+    '{"message":"N","context":["S",{"a":"S"}]}',
+    '{"context":S,"message":"N"}',
+    '{"rate":Se3,"message":"N"}',
+    '{"message":"N","x":{"API-Key":"S"}}',
+    '{"x":[{"my_APIKEY":{"a":"S"},"n":"N"}]}',
+    '{"ACCESS_TOKEN":"S","n":"N"}',
+    '{"a":{"to\\u006Ben":"S"},"n":"N"}',
+    '{"a":{"to\\u212Aen":"S"},"n":"N"}',
+    '{"\u017fecret":"S","n":"N"}',
+    '{"a.\\u017fECRET":[["S"]],"n":"N"}',
+    '{"data":{"body":"S","n":"N"}}',
+    '{"x":{"RAW_Body":["S"]},"n":"N"}',
+    '{"u":"https://u:S@h/N"}',
+    '{"u":["\\u0068ttps:\\/\\/S:p@h\\/N"]}',
+    '{"u":"//S@h","n":"N"}',
+    '{"u":"redis://:S@[::1]:1/N"}',
+    '{"u":"http://u:S@h:99999/N"}',
+    '{"message":"https://u:S@h:x/N"}',
+    '{"schema_version":"1.1","log":{"data":{"password":"S"},"message":"N"}}',
+    '{"log":{"context":["S"],"message":"N"},"schema_version":"1.1"}',
+    '{"data":{"_fapilog_unsafe":true,"password":"S"},"message":"N"}',
+    '{"data":{"password":"S","_fapilog_unsafe":true,"_fapilog_internal":1},"message":"N"}',
+    '{"data":{"password":"\\ud83d\\ude00S\\"","n":"N"}}',
+)
+"""`S` is the secret and `N` what has to stay."""
 
 
 class Planted(NamedTuple):
-    """A line in which a secret stands at a masked place and a neighbour at another."""
+    """A line in which a secret stands at a masked place."""
 
     line: bytes
     secret: bytes
     neighbour: bytes
-    """Nothing where the structure is too broken for anybody to know what it belongs to."""
+    """What stands at a place that no rule forbids, and has to be found again."""
 
 
-def secret() -> str:
-    """Return a text that has never been there, and that is a number as well."""
-    return f"53{next(_number)}"
+_number = count()
 
 
-def neighbour() -> str:
-    """Return the same for what has to stay."""
-    return f"86{next(_number)}"
+def plant(template: str) -> Planted:
+    """Return a line with texts that have never been there, and are numbers as well."""
+    number = next(_number)
+    secret, neighbour = f"53{number:08}", f"86{number:08}"
+    line = re.sub("[SN]", lambda at: secret if at[0] == "S" else neighbour, _shielded(template))
+    return Planted(_unshielded(line).encode(), secret.encode(), neighbour.encode())
+
+
+def _shielded(template: str) -> str:
+    """Hide the capitals of keys."""
+    words = r"API|ACCESS_TOKEN|APIKEY|RAW|ECRET"
+    return re.sub(words, lambda at: "".join(chr(0xE000 + ord(one)) for one in at[0]), template)
+
+
+def _unshielded(line: str) -> str:
+    return re.sub("[\ue000-\ue07f]", lambda at: chr(ord(at[0]) - 0xE000), line)
+
+
+def stored_text(lines: list[bytes]) -> bytes:
+    """Return stored lines with what is spelt or encoded in them."""
+    parts = list(lines)
+    for line in lines:
+        parts += (text.encode() for text in _texts(json.loads(line)))
+        parts += map(base64.b64decode, re.findall(rb'"raw_base64":"([^"]*)"', line))
+    return b"\n".join(parts)
 
 
 def everything(server: Server) -> bytes:
-    """Return all that the running server has written and answers, in every form it may have."""
-    data_dir = server.data_dir
+    """Return all that the running server has written and answers."""
     lines = [
         line
         for journal in (JOURNAL_DIRECTORY, DEAD_DIRECTORY)
-        for shard in stored.shards(data_dir, journal)
+        for shard in stored.shards(server.data_dir, journal)
         for line in shard
     ]
-    files = [path.read_bytes() for path in sorted(data_dir.rglob("*")) if path.is_file()]
-    raw = [base64.b64decode(found) for line in lines for found in _BASE64.findall(line)]
-    host = server.running().admin
     answers = [
-        urllib.request.urlopen(f"http://{host}{path}", timeout=20).read()  # noqa: S310 - http
-        for path in ("/metrics", "/status", "/healthz", "/readyz")
+        urllib.request.urlopen(f"http://{server.running().admin}{page}", timeout=20).read()
+        for page in ("/metrics", "/status", "/healthz", "/readyz")
     ]
     commands = [
-        run_command(*command, "--data-dir", data_dir)
-        for command in (("status",), ("status", "--json"), ("verify",))
+        run_command(*command, "--data-dir", server.data_dir)
+        for command in (("status", "--json"), ("verify",), ("tail", "-n", "100"))
     ]
     said = [part for command in commands for part in (command.stdout, command.stderr)]
-    unescaped = [text.encode() for line in lines for text in _texts(json.loads(line))]
-    log = server.log_file.read_bytes()
-    return b"\n".join([*lines, *files, *raw, *answers, *said, *unescaped, log])
+    return b"\n".join(
+        [
+            stored_text(lines),
+            *_files(server.data_dir),
+            server.log_file.read_bytes(),
+            *answers,
+            *said,
+        ]
+    )
 
 
-_BASE64 = re.compile(rb'"raw_base64":"([^"]*)"')
+def _files(directory: Path) -> Iterator[bytes]:
+    for path in sorted(directory.rglob("*")):
+        if path.is_file():
+            yield path.read_bytes()
 
 
 def _texts(value: object) -> Iterator[str]:
     if isinstance(value, str):
         yield value
     elif isinstance(value, dict):
-        for key, item in value.items():
-            yield str(key)
-            yield from _texts(item)
+        yield from (text for key, item in value.items() for text in (key, *_texts(item)))
     elif isinstance(value, list):
-        for item in value:
-            yield from _texts(item)
+        yield from (text for item in value for text in _texts(item))

@@ -157,6 +157,7 @@ impl Scrubber {
             Known::Some => prose::is_empty(text),
         };
         self.out.extend_from_slice(if is_kept { text } else { MASK.as_bytes() });
+        self.is_lost |= !is_kept;
         let mut at = 0;
         while at < json.len() {
             at += self.token(&json[at..]);
@@ -333,9 +334,14 @@ impl Scrubber {
         match self.mask(place) {
             Some(mask) => write_string(&mask, &mut made),
             None if self.by_url && token[0] == b'"' => {
-                // Without its end, a string is what there is of it.
-                let end: &[u8] = if is_closed(token) { b"" } else { b"\"" };
+                let is_whole = is_closed(token);
+                // Without its end, a string is what there is of it ...
+                let end: &[u8] = if is_whole { b"" } else { b"\"" };
                 strip_url(&[token, end].concat(), &mut made);
+                // ... which may be a password up to the middle, so that nothing shows that it is.
+                if !is_whole && made.is_empty() && prose::may_be_url(token) {
+                    write_string(MASK, &mut made);
+                }
             }
             None => {}
         }

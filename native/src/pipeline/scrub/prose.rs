@@ -31,6 +31,11 @@ fn is_syslog(text: &[u8]) -> bool {
         .is_some_and(|count| (1..=3).contains(&count) && text.get(count + 1) == Some(&b'>'))
 }
 
+/// Whether the beginning of a string could be that of a URL.
+pub fn may_be_url(string: &[u8]) -> bool {
+    memchr::memchr(b'\\', string).is_some() || memchr::memmem::find(string, b"//").is_some()
+}
+
 /// Takes the credentials out of URLs wherever they stand: in what is no JSON, nobody knows where
 /// a string begins.
 pub fn strip_credentials(text: &mut Vec<u8>) {

@@ -103,6 +103,7 @@ fn values_behind_a_mistake_are_masked() {
         (r#"{"a":1}}, {"b":"s"}"#, r#"{"a":1}}, {"b":"***"}"#),
         (r"{'password':'s'}", r#"{"***":"***"}"#),
         (r#""s""#, r#""***""#),
+        (r#":{"a":"s"}}"#, r#"***{"a":"***"}}"#),
     ] {
         assert_eq!(scrub(RULES, raw), expected, "{raw}");
     }
@@ -115,6 +116,8 @@ fn urls_alone_need_no_structure() {
         (r#"{"a":1 "u":"https://u:s@h/" x"#, r#"{"a":1 "u":"https://h/" x"#),
         (r#"{"u":"https://u:s@h/"#, r#"{"u":"https://h/""#),
         ("https://u:s@h/x", "https://h/x"),
+        (r#"{"a":"k","u":"https://u:s"#, r#"{"a":"k","u":"***""#),
+        (r#"{"a":"k"#, r#"{"a":"k"#),
         ("{'u':'https://u:s@h/'}", "{'u':'https://h/'}"),
         ("see //u:s@s@h/x@y", "see //h/x@y"),
     ] {
