@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Sequence
+
+import orjson
 
 from ingest._native import Segment
 from ingest.config.pipeline import Pipeline
@@ -12,7 +15,7 @@ from ingest.pipeline.exchange import Origin, StageCounts, Verdict
 from ingest.pipeline.host import PythonSegment
 from ingest.worker.pipeline import full_match
 from tests.differential import oracle
-from tests.differential.comparing import DEPTH, KEYS
+from tests.differential.comparing import DEPTH, KEYS, is_of_containers
 
 Result = tuple[str, bytes]
 """`kept`, `filtered`, a reason to reject or to drop; and what is stored or buried."""
@@ -25,6 +28,22 @@ _NAMES = {
     Verdict.DROPPED_TIMEOUT: "timeout",
     Verdict.DROPPED_BREAKER: "breaker",
 }
+
+
+def assert_same_in_both(pipeline: Pipeline, lines: list[bytes]) -> None:
+    """Fail unless both executors come to the same verdicts and to the same events.
+
+    Numbers may be spelt differently, which shows where an envelope holds JSON as text.
+    """
+    both = [
+        asyncio.run(run(pipeline.model_copy(update={"executor": executor}), lines))
+        for executor in ("auto", "python")
+    ]
+    for line, (outcome, native), (same_outcome, python) in zip(lines, *both, strict=True):
+        assert outcome == same_outcome, line
+        if outcome == "kept" and not (pipeline.output == "envelope" and is_of_containers(line)):
+            one, other = oracle.exact(orjson.loads(native)), oracle.exact(orjson.loads(python))
+            assert one == other, line
 
 
 async def run(pipeline: Pipeline, lines: Sequence[bytes]) -> list[Result]:

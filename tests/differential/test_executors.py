@@ -2,38 +2,18 @@
 
 from __future__ import annotations
 
-import asyncio
-
-import orjson
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from ingest.config.pipeline import Pipeline
-from tests.differential import executors, oracle
-from tests.differential.comparing import is_of_containers
 from tests.differential.configurations import pipelines
 from tests.differential.events import batches, whole_batches
+from tests.differential.executors import assert_same_in_both
 from tests.differential.profile import examples
 
 # The host raises it for good.
 pytestmark = pytest.mark.filterwarnings("ignore:The recursion limit will not be reset")
-
-
-def assert_same_in_both(pipeline: Pipeline, lines: list[bytes]) -> None:
-    """Fail unless both executors come to the same verdicts and to the same events.
-
-    Numbers may be spelt differently, which shows where an envelope holds JSON as text.
-    """
-    both = [
-        asyncio.run(executors.run(pipeline.model_copy(update={"executor": executor}), lines))
-        for executor in ("auto", "python")
-    ]
-    for line, (outcome, native), (same_outcome, python) in zip(lines, *both, strict=True):
-        assert outcome == same_outcome, line
-        if outcome == "kept" and not (pipeline.output == "envelope" and is_of_containers(line)):
-            one, other = oracle.exact(orjson.loads(native)), oracle.exact(orjson.loads(python))
-            assert one == other, line
 
 
 @given(pipelines(), batches)
