@@ -36,7 +36,7 @@ SECRET = {"data": {"password": "hunter2"}}
 
 def here(line: str | dict[str, Any], **pipeline: Any) -> tuple[str, Any]:  # noqa: ANN401 - tables
     """Return what native stages make of a line: the outcome, and the event if there is one."""
-    kinds = {"filters": [], "enrichers": [], "redactors": []}
+    kinds: dict[str, Any] = {"filters": [], "enrichers": [], "redactors": []}
     text = line if isinstance(line, str) else json.dumps(line)
     ((outcome, stored),) = native(Pipeline.model_validate(kinds | pipeline), [text.encode()])
     return outcome, json.loads(stored) if stored else None
@@ -116,14 +116,15 @@ class TestGuards:
             assert masked(event, stage, **settings) == nested(20, {"token": "***"})
 
     def test_max_keys_scanned(self) -> None:
-        event = {"data": {f"k{at}": [{}] for at in range(1001)} | {"z": {"token": "hunter2"}}}
+        many: dict[str, Any] = {f"k{at}": [{}] for at in range(1001)}
+        event = {"data": {**many, "z": {"token": "hunter2"}}}
         assert redacted(RegexMaskRedactor(patterns=[".*token"]), event) == event
         assert masked(event, "regex_mask", patterns=[".*token"])["data"]["z"] == {"token": "***"}
 
     def test_on_guardrail_exceeded(self) -> None:
         event = {"a": {"b": {"c": {"d": "hunter2", "e": 1}}}}
         expected = {"a": {"b": {"c": {"d": "***", "e": 1}}}}
-        settings = {"fields_to_mask": ["a.b.c.d"], "max_depth": 2}
+        settings: dict[str, Any] = {"fields_to_mask": ["a.b.c.d"], "max_depth": 2}
         for action, outcome in (
             ("drop", event),
             ("warn", event),
@@ -208,11 +209,11 @@ class TestFilters:
     def test_containers_as_keys(self, stage: str) -> None:
         values = ({"a": 1}, "{'a': 1}", '{"a":1}')
         events = [{"message": value} for value in values]
-        settings = {"key_field": "message", "capacity": 1, "refill_rate_per_sec": 0.0}
+        settings: dict[str, Any] = {}
         if stage == "first_occurrence":
-            settings = {}
             fapilog: Any = FirstOccurrenceFilter()
         else:
+            settings = {"key_field": "message", "capacity": 1, "refill_rate_per_sec": 0.0}
             fapilog = RateLimitFilter(**settings)
         kept = [bool(asyncio.run(fapilog.filter(event))) for event in events]
         assert kept == [True, False, True]

@@ -13,6 +13,7 @@ import fapilog
 import pytest
 from fapilog.core.serialization import serialize_envelope
 from fapilog.core.settings import Settings
+from fapilog.plugins.enrichers.kubernetes import KubernetesEnricher
 from fapilog.plugins.processors.size_guard import SizeGuardProcessor
 
 from ingest.config.pipeline import Pipeline
@@ -30,7 +31,7 @@ RECEIVED = "2023-11-14T22:13:20.123Z"
 
 def stored(line: dict[str, Any], **pipeline: Any) -> Any:  # noqa: ANN401 - tables
     """Return what is stored of an event."""
-    kinds = {"filters": [], "enrichers": [], "redactors": []}
+    kinds: dict[str, Any] = {"filters": [], "enrichers": [], "redactors": []}
     table = Pipeline.model_validate(kinds | pipeline)
     ((outcome, text),) = native(table, [json.dumps(line).encode()])
     assert outcome == "kept"
@@ -127,6 +128,11 @@ class TestEnrichers:
         (merged,) = Worker(enrichers=[Enricher(update)]).flush(claimed)
         assert merged["diagnostics"]["ingest"]["more"] == 1
 
+    def test_kubernetes_outside_of_a_pod(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        monkeypatch.delenv("POD_NAME", raising=False)
+        assert Worker(enrichers=[KubernetesEnricher()]).flush({}) == [{"diagnostics": {}}]
+        assert stored({}, enrichers=["kubernetes"]) == {}
+
     def test_enrichers_of_presets(self) -> None:
         """Fapilog's describe the process they run in, which here is not the sender's."""
         assert Settings().core.enrichers == ["runtime_info", "context_vars"]
@@ -149,7 +155,7 @@ class TestEnvelopes:
         assert (log["level"], log["message"], log["timestamp"]) == ("INFO", "", RECEIVED)
 
     def test_containers_as_texts(self) -> None:
-        line = event(message={"a": [True]}, level=["x"])
+        line = event() | {"message": {"a": [True]}, "level": ["x"]}
         assert json.loads(serialize_envelope(line).data)["log"]["message"] == "{'a': [True]}"
         log = stored(line, output="envelope")["log"]
         assert (log["level"], log["message"]) == ('["x"]', '{"a":[true]}')
