@@ -91,8 +91,8 @@ DIFFERENTIAL_SCALE ?= 50
 
 .PHONY: differential
 differential: build $(VENV)/installed-test ## Compare the stages with fapilog's on many random events (minutes)
-	DIFFERENTIAL_SCALE=$(DIFFERENTIAL_SCALE) $(BIN)/python -m pytest tests/differential --timeout=0 \
-		$(PYTEST_ARGUMENTS)
+	DIFFERENTIAL_SCALE=$(DIFFERENTIAL_SCALE) $(BIN)/python -m pytest --timeout=0 tests/differential \
+		tests/end_to_end/test_secrets.py $(PYTEST_ARGUMENTS)
 
 # The core of the crate is tested without an interpreter; tests/ covers py/ through the module.
 # Without rustup there is no llvm-tools, so the tests run without their coverage.

@@ -9,11 +9,12 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
-from hypothesis import HealthCheck, given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from ingest.contract import DEAD_DIRECTORY, JOURNAL_DIRECTORY
 from tests import stored
+from tests.differential.profile import examples
 from tests.end_to_end.secrets import (
     CONFIGURATION,
     LINE_LIMIT,
@@ -80,6 +81,15 @@ def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
     addresses = ("--tcp", "127.0.0.1:0", "--udp", "127.0.0.1:0")
     with Server(directory / "data", pipeline=None, arguments=(*arguments, *addresses)) as running:
         yield running
+        # Of all that the tests have planted, in whatever order they ran.
+        assert not leaked(running)
+        assert running.status().ledger.closed
+
+
+def leaked(server: Server) -> set[bytes]:
+    """Return the secrets that are found anywhere, with what is in front of them."""
+    found = everything(server)
+    return {found[at.start() - 40 : at.end()] for at in PLANTED.finditer(found)}
 
 
 def frames(payload: bytes) -> int:
@@ -119,7 +129,7 @@ def changed(planted: Planted, *changes: Change) -> Planted:
 
 
 class TestSecrets:
-    """All planted ones are looked for once more at the end, everywhere."""
+    """Those that all tests planted are looked for once more at the end, everywhere."""
 
     @pytest.mark.parametrize("change", HARMLESS)
     def test_secrets_in_events_are_masked_and_their_neighbours_are_not(
@@ -144,13 +154,7 @@ class TestSecrets:
         planted = [changed(plant(template), change) for template in TEMPLATES]
         assert_hidden(deliver(server, planted), planted)
 
-    @settings(
-        max_examples=30,
-        deadline=None,
-        derandomize=True,
-        database=None,
-        suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow],
-    )
+    @examples(30)
     @given(data=st.data())
     def test_secrets_are_masked_however_a_line_is_mutilated(
         self, server: Server, data: st.DataObject
@@ -203,10 +207,8 @@ class TestSecrets:
         """In files as they are, in answers of the server and of commands, and in the log."""
         planted = [changed(plant(TEMPLATES[0]), change) for change in (*HARMLESS, *REJECTED)]
         deliver(server, planted)
-        found = everything(server)
-        assert server.status().ledger.closed
-        assert_neighbours(found, planted)
-        assert not {found[at.start() - 40 : at.end()] for at in PLANTED.finditer(found)}
+        assert_neighbours(everything(server), planted)
+        assert not leaked(server)
 
 
 PLUGIN = '''
