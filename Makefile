@@ -25,7 +25,7 @@ LLVM_COV_VERSION := 0.9.1
 
 .PHONY: help
 help: ## Show what can be made
-	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sort | awk -F ':.*## ' '{printf "  make %-10s %s\n", $$1, $$2}'
+	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sort | awk -F ':.*## ' '{printf "  make %-13s %s\n", $$1, $$2}'
 
 # --- build and run -------------------------------------------------------------------------------
 
@@ -92,6 +92,14 @@ test-python: build $(VENV)/installed-test $(VENV)/installed-plugins
 	$(BIN)/coverage run -m pytest $(PYTEST_ARGUMENTS)
 	$(BIN)/coverage combine --quiet
 	$(BIN)/coverage report
+
+# Other seeds in every run, and so many times the examples of `make test`.
+DIFFERENTIAL_SCALE ?= 50
+
+.PHONY: differential
+differential: build $(VENV)/installed-test ## Compare the stages with fapilog's on many random events (minutes)
+	DIFFERENTIAL_SCALE=$(DIFFERENTIAL_SCALE) $(BIN)/python -m pytest --timeout=0 tests/differential \
+		tests/end_to_end/test_secrets.py $(PYTEST_ARGUMENTS)
 
 # The core of the crate is tested without an interpreter; tests/ covers py/ through the module.
 # Without rustup there is no llvm-tools, so the tests run without their coverage.

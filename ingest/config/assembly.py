@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, NamedTuple
 
 from ingest.contract import FailurePolicy, KernelSpec, PipelineSpec, StageKind, StageSpec
-from ingest.pipeline.catalogue import BUILTINS, ORIGIN, ORIGIN_PLUGIN, canonical
+from ingest.pipeline.catalogue import BUILTINS, ORIGIN, ORIGIN_PLUGIN, SIZE_GUARD, canonical
 
 if TYPE_CHECKING:
     from ingest.config.pipeline import Pipeline
@@ -99,7 +99,8 @@ def _stage(pipeline: Pipeline, place: Place) -> StageSpec:
 def _why_python(name: str, executor: str) -> str | None:
     if name not in BUILTINS:
         return "it is a plugin"
-    if executor == "python":
+    # fapilog's class leaves nothing of an envelope, so that it is no reference for ours.
+    if executor == "python" and name != SIZE_GUARD:
         return 'executor = "python"'
     if BUILTINS[name].kernel is None:
         return "fapilog's own class does it"

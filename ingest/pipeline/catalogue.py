@@ -38,6 +38,7 @@ LEVELS = {
 }
 """Priorities; a level of another name counts as INFO."""
 
+SIZE_GUARD = "size_guard"
 ORIGIN = "origin"
 ORIGIN_PLUGIN = "ingest.pipeline.reference:Origin"
 """Our own enricher where it has to run in Python."""
@@ -70,7 +71,7 @@ _BUILTINS = (
     Builtin("url_credentials", "redactor", "url_credentials"),
     Builtin("field_blocker", "redactor", "field_blocker"),
     Builtin("string_truncate", "redactor", "string_truncate"),
-    Builtin("size_guard", "processor", "size_guard"),
+    Builtin(SIZE_GUARD, "processor", "size_guard"),
     Builtin("zero_copy", "processor", "zero_copy"),
 )
 BUILTINS = {builtin.name: builtin for builtin in _BUILTINS}

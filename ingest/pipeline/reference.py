@@ -12,6 +12,7 @@ import sys
 from typing import Any
 from urllib.parse import SplitResult, urlsplit, urlunsplit
 
+from fapilog.plugins.enrichers.kubernetes import KubernetesEnricher
 from fapilog.plugins.filters.trace_sampling import TraceSamplingFilter
 from fapilog.plugins.redactors.field_blocker import FieldBlockerRedactor
 from fapilog.plugins.redactors.field_mask import FieldMaskRedactor
@@ -27,6 +28,7 @@ __all__ = [
     "OVERRIDES",
     "FieldBlocker",
     "FieldMask",
+    "Kubernetes",
     "Origin",
     "RegexMask",
     "StringTruncate",
@@ -58,6 +60,15 @@ class TraceSampling(TraceSamplingFilter):
                 probe = {"level": event.get("level", "INFO"), self._trace_field: trace_id}
                 return None if await super().filter(probe) is None else event
         return await super().filter(event)
+
+
+class Kubernetes(KubernetesEnricher):
+    """Adds nothing where there is nothing to say, not even an empty group."""
+
+    async def enrich(self, event: Event) -> Event:
+        """Return the members of `diagnostics`, if there are any."""
+        added: Event = await super().enrich(event)
+        return added if added.get("diagnostics") else {}
 
 
 class _PlainPath(list[str]):
@@ -212,6 +223,7 @@ def _without_userinfo(value: str) -> str:
 
 
 OVERRIDES: dict[tuple[StageKind, str], type] = {
+    ("enricher", "kubernetes"): Kubernetes,
     ("filter", "trace_sampling"): TraceSampling,
     ("redactor", "field_mask"): FieldMask,
     ("redactor", "regex_mask"): RegexMask,

@@ -22,6 +22,8 @@ class Segment(NamedTuple):
     """The form of what comes out."""
     is_formed: bool
     """Whether what comes in has the form that is stored: processors before it made it."""
+    is_later: bool
+    """Whether others come before it: what comes in is an event already, and stays what it is."""
 
 
 def segments(spec: PipelineSpec) -> tuple[Segment, ...]:
@@ -47,6 +49,7 @@ def segments(spec: PipelineSpec) -> tuple[Segment, ...]:
             run.stages,
             output=spec.output if at >= forming else "bare",
             is_formed=at > forming,
+            is_later=at > 0,
         )
         for at, run in enumerate(runs)
     )
@@ -58,7 +61,12 @@ def native_json(segment: Segment) -> str:
         {"index": index, "kernel": stage.kernel, "config": stage.config}
         for index, stage in segment.stages
     ]
-    told = {"stages": stages, "output": segment.output, "is_formed": segment.is_formed}
+    told = {
+        "stages": stages,
+        "output": segment.output,
+        "is_formed": segment.is_formed,
+        "is_later": segment.is_later,
+    }
     return msgspec.json.encode(told).decode()
 
 

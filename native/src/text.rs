@@ -67,15 +67,18 @@ fn read_escape(escape: &[u8]) -> (char, usize) {
     (character, 2)
 }
 
-/// Beyond the basic plane two escapes are one character.
+/// Beyond the basic plane two escapes are one character. Half of such a pair is none.
 fn read_code_point(escape: &[u8]) -> (char, usize) {
     let first = read_hexadecimal(escape, 2);
-    if !(0xd800..0xdc00).contains(&first) {
-        return (char::from_u32(first).unwrap_or(char::REPLACEMENT_CHARACTER), 6);
+    let second = match escape.get(6..8) {
+        Some(b"\\u") if (0xd800..0xdc00).contains(&first) => read_hexadecimal(escape, 8),
+        _ => 0,
+    };
+    if (0xdc00..0xe000).contains(&second) {
+        let code_point = 0x1_0000 + ((first & 0x3ff) << 10) + (second & 0x3ff);
+        return (char::from_u32(code_point).unwrap_or(char::REPLACEMENT_CHARACTER), 12);
     }
-    let second = read_hexadecimal(escape, 8);
-    let code_point = 0x1_0000 + ((first & 0x3ff) << 10) + (second & 0x3ff);
-    (char::from_u32(code_point).unwrap_or(char::REPLACEMENT_CHARACTER), 12)
+    (char::from_u32(first).unwrap_or(char::REPLACEMENT_CHARACTER), 6)
 }
 
 fn read_hexadecimal(escape: &[u8], at: usize) -> u32 {

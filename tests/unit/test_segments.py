@@ -80,4 +80,5 @@ def test_rust_is_told_position_kernel_and_settings() -> None:
         "stages": [{"index": 1, "kernel": "url_credentials", "config": {}}],
         "output": "envelope",
         "is_formed": False,
+        "is_later": True,
     }

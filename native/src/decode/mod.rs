@@ -39,13 +39,21 @@ pub struct Limits {
 pub struct Decoder {
     limits: Limits,
     scanner: Scanner,
+    /// Lines are only checked, not made canonical.
+    only_checks: bool,
 }
 
 impl Decoder {
     /// A decoder that enforces `limits`.
     pub fn new(limits: Limits) -> Self {
         let limits = Limits { depth: limits.depth.max(2), ..limits };
-        Self { limits, scanner: Scanner::new() }
+        Self { limits, scanner: Scanner::new(), only_checks: false }
+    }
+
+    /// A decoder of events that were canonical when the pipeline got them, one to a line without
+    /// breaks. What stages have made of a group since, such as a mask, stays.
+    pub fn of_events(limits: Limits) -> Self {
+        Self { only_checks: true, ..Self::new(limits) }
     }
 
     /// Appends the canonical event, a single line without its newline, to `out`. What the
@@ -91,8 +99,9 @@ impl Decoder {
         observer: &mut O,
         out: &mut Vec<u8>,
     ) -> Result<Edits, Reject> {
+        let only_checks = self.only_checks;
         let scan = self.scan_last(start, observer, out)?;
-        if scan.notes.is_canonical() && !scan.has_breaks {
+        if only_checks || scan.notes.is_canonical() && !scan.has_breaks {
             return Ok(Edits::default());
         }
         let edits = make_canonical(scan, line, start, out)?;

@@ -266,6 +266,19 @@ fn canonical_events() {
     }
 }
 
+/// A mask that a stage put in the place of a group is no group of a sender.
+#[test]
+fn events_stay_what_stages_made_of_them() {
+    let mut decoder = Decoder::of_events(LIMITS);
+    for line in [r#"{"data":"***"}"#, r#"{"schema_version":"1.1","log":{"context":null}}"#] {
+        let mut out = Vec::new();
+        let edits = decoder.decode(line.as_bytes(), false, &mut Blind, &mut out);
+        assert_eq!((edits, out.as_slice()), (Ok(Edits::default()), line.as_bytes()));
+    }
+    let broken = decoder.decode(b"{\"data\":}", false, &mut Blind, &mut Vec::new());
+    assert_eq!(broken, Err(Reject::InvalidJson));
+}
+
 #[test]
 fn depth_is_limited_in_the_event_that_comes_out() {
     let nested = |depth: usize| format!("{}{}", "[".repeat(depth), "]".repeat(depth));

@@ -175,9 +175,15 @@ impl Additions {
         out.extend_from_slice(b"}}");
     }
 
-    /// Replaces the values of members that the event has already.
+    /// Replaces the values of members that the event has already, and a group that is none.
     #[inline]
-    pub fn replace(&self, tape: &mut Tape, is_marked: bool) {
+    pub fn replace(&self, tape: &mut Tape, text: &[u8], is_marked: bool) {
+        if let Some(index) = tape.watched(self.group)
+            && text[tape.entries[index].start as usize] != b'{'
+            && !self.members.is_empty()
+        {
+            self.replace_group(tape, index);
+        }
         let mark = self.mark.iter().filter(|_| is_marked);
         for addition in self.members.iter().chain(mark) {
             if let Some(index) = tape.watched(addition.watch) {
@@ -185,6 +191,15 @@ impl Additions {
                 tape.entries[index].is_final = true;
             }
         }
+    }
+
+    /// Only stages in Python leave a group that is no object. As in a merge, one takes its place.
+    #[cold]
+    fn replace_group(&self, tape: &mut Tape, index: usize) {
+        let mut group = Vec::new();
+        self.write_group(tape, &mut group);
+        tape.replace(index, &group);
+        tape.entries[index].is_final = true;
     }
 
     /// Appends the event as it has become, with what it did not have.
@@ -215,15 +230,19 @@ impl Additions {
                 out.push(b',');
             }
             out.extend_from_slice(GROUP_MEMBER);
-            if let Some(mask) = &self.group_mask {
-                out.extend_from_slice(mask);
-            } else {
-                out.push(b'{');
-                self.write_members(tape, false, out);
-                out.push(b'}');
-            }
+            self.write_group(tape, out);
         }
         out.push(b'}');
+    }
+
+    fn write_group(&self, tape: &Tape, out: &mut Vec<u8>) {
+        if let Some(mask) = &self.group_mask {
+            out.extend_from_slice(mask);
+        } else {
+            out.push(b'{');
+            self.write_members(tape, false, out);
+            out.push(b'}');
+        }
     }
 
     fn write_members(&self, tape: &Tape, mut comma: bool, out: &mut Vec<u8>) {

@@ -16,6 +16,9 @@ pub struct Segment {
     /// not made canonical, enriched or redacted.
     #[serde(default)]
     pub is_formed: bool,
+    /// Other segments come before: the lines are events already, and stay what stages made of them.
+    #[serde(default)]
+    pub is_later: bool,
 }
 
 /// The form in which events are stored.

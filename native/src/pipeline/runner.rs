@@ -138,7 +138,11 @@ impl Runner {
             && segment.output == Output::Bare
             && !segment.is_formed;
         Ok(Self {
-            decoder: Decoder::new(limits),
+            decoder: if segment.is_later {
+                Decoder::of_events(limits)
+            } else {
+                Decoder::new(limits)
+            },
             is_idle,
             tape: Tape::new(Paths::new(rules), watches, strings),
             filters,
@@ -287,7 +291,7 @@ impl Runner {
     fn change(&mut self, start: usize, is_marked: bool, source: Option<&[u8]>, out: &mut Vec<u8>) {
         let adds = !self.additions.is_empty();
         if adds {
-            self.additions.replace(&mut self.tape, is_marked);
+            self.additions.replace(&mut self.tape, &out[start..], is_marked);
         }
         for redactor in &mut self.redactors {
             redactor.apply(&mut self.tape, &out[start..]);

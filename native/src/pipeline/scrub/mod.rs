@@ -1,6 +1,13 @@
 //! What may be kept of a line that is no event. The redactors' rules are about paths, and a
 //! broken line has none; so it is read by tokens as far as its structure is clear, and from where
 //! it is not, every value is masked. Where no rule is about paths, only URLs need a look.
+//!
+//! Rules are about canonical events. So a value is also looked up where it would stand in one:
+//! out of its envelope, or within the group that would be made of it.
+
+mod prose;
+#[cfg(test)]
+mod tests;
 
 use std::sync::Arc;
 
@@ -18,6 +25,9 @@ const MASK: &str = "***";
 /// Deeper down, no structure is clear.
 const DEPTH_MAXIMUM: usize = 1024;
 
+/// The key that a group gets when it is no object (`decode::edits`).
+const WRAPPED: &[u8] = b"value";
+
 /// What may come next in an object; an array is always at a value or behind one.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Next {
@@ -27,11 +37,33 @@ enum Next {
     Comma,
 }
 
+/// Where a value stands in the line, and where in the canonical event if that differs.
+#[derive(Debug, Clone, Copy)]
+struct Place {
+    raw: u32,
+    canonical: u32,
+}
+
+const NOWHERE: Place = Place { raw: BARREN, canonical: BARREN };
+
+/// What the next value is to the event.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Role {
+    Plain,
+    /// Maybe the event that an envelope holds.
+    Log,
+    /// An object, or else it becomes one.
+    Group,
+}
+
 struct Container {
     is_object: bool,
-    place: u32,
+    /// It is the event, or may be.
+    is_event: bool,
+    place: Place,
     /// Of the value that comes next or has come last.
-    child: u32,
+    child: Place,
+    role: Role,
     elements: u32,
     next: Next,
 }
@@ -53,6 +85,8 @@ pub struct Scrubber {
     masks: Vec<String>,
     rules: Known,
     by_url: bool,
+    /// The place of an event.
+    root: u32,
     open: Vec<Container>,
     /// From here on no value has a place that is known.
     is_lost: bool,
@@ -98,6 +132,7 @@ impl Scrubber {
             masks,
             rules: known,
             by_url,
+            root: BARREN,
             open: Vec::new(),
             is_lost: false,
             key: Vec::new(),
@@ -116,25 +151,21 @@ impl Scrubber {
         // Before a brace it is text, not JSON.
         let begin = memchr::memchr2(b'{', b'"', raw).unwrap_or(raw.len());
         let (text, json) = raw.split_at(begin);
-        self.text(text);
+        let is_kept = match self.rules {
+            Known::None => true,
+            Known::All => prose::is_of_no_event(text, json),
+            Known::Some => prose::is_empty(text),
+        };
+        self.out.extend_from_slice(if is_kept { text } else { MASK.as_bytes() });
+        self.is_lost |= !is_kept;
         let mut at = 0;
         while at < json.len() {
             at += self.token(&json[at..]);
         }
-        &self.out
-    }
-
-    /// Plain text: kept, but for a URL that it begins with.
-    fn text(&mut self, text: &[u8]) {
-        let quoted = [b"\"", text, b"\""].concat();
-        let mut stripped = Vec::new();
         if self.by_url {
-            strip_url(&quoted, &mut stripped);
+            prose::strip_credentials(&mut self.out);
         }
-        match stripped.as_slice() {
-            [b'"', inside @ .., b'"'] => self.out.extend_from_slice(inside),
-            _ => self.out.extend_from_slice(text),
-        }
+        &self.out
     }
 
     /// Handles the token at the beginning of the rest; its length.
@@ -167,17 +198,26 @@ impl Scrubber {
     }
 
     /// Whether a value may come here; then its place. Otherwise the structure is lost.
-    fn place(&mut self) -> Option<u32> {
+    fn place(&mut self, is_object: bool) -> Option<Place> {
         let place = match self.open.last_mut() {
             Some(object) if object.is_object && object.next == Next::Value => {
                 object.next = Next::Comma;
-                Some(object.child)
+                let mut place = object.child;
+                if object.role == Role::Group && !is_object {
+                    let group =
+                        if place.canonical & BARREN == 0 { place.canonical } else { place.raw };
+                    place.canonical = self.paths.member(group, WRAPPED, Print::of(WRAPPED));
+                }
+                Some(place)
             }
             Some(array) if !array.is_object && array.next == Next::Value => {
                 array.next = Next::Comma;
                 array.elements = array.elements.saturating_add(1);
-                let (place, position) = (array.place, array.elements - 1);
-                Some(self.paths.element(place, position))
+                let position = array.elements - 1;
+                Some(Place {
+                    raw: self.paths.element(array.place.raw, position),
+                    canonical: self.paths.element(array.place.canonical, position),
+                })
             }
             _ => None,
         };
@@ -204,32 +244,48 @@ impl Scrubber {
     }
 
     /// The text that masks what stands at a place.
-    fn mask(&self, place: Option<u32>) -> Option<String> {
-        let Some(place) = place else {
+    fn mask(&self, place: Option<Place>) -> Option<String> {
+        let Some(Place { raw, canonical }) = place else {
             return (self.rules != Known::None).then(|| MASK.to_owned());
         };
-        let masks = if place & WANTED == 0 { 0 } else { self.paths.masks(place) };
+        let wanted = [raw, canonical].into_iter().filter(|place| place & WANTED != 0);
+        let masks = wanted.fold(0, |masks, place| masks | self.paths.masks(place));
         self.masks.get(masks.trailing_zeros() as usize).cloned()
     }
 
     fn begin(&mut self, rest: &[u8]) -> usize {
         let is_object = rest[0] == b'{';
-        let place = if self.open.is_empty() && is_object && !self.is_lost {
-            self.paths.begin()
+        let is_first = self.open.is_empty() && is_object && !self.is_lost;
+        let is_log = self.open.last().is_some_and(|above| above.role == Role::Log) && is_object;
+        let mut place = if is_first {
+            self.root = self.paths.begin();
+            Place { raw: self.root, canonical: BARREN }
         } else {
-            let place = self.place();
+            let place = self.place(is_object);
             if let Some(mask) = self.mask(place).filter(|_| place.is_some()) {
                 write_string(&mask, &mut self.out);
                 return length_of_container(rest);
             }
-            place.unwrap_or(BARREN)
+            place.unwrap_or(NOWHERE)
         };
+        if is_log {
+            // An envelope in an envelope: of two places too many.
+            self.is_lost |= self.open.len() > 1;
+            place.canonical = self.root;
+        }
         if self.open.len() == DEPTH_MAXIMUM {
             self.is_lost = true;
         }
         if !self.is_lost {
-            let next = if is_object { Next::Key } else { Next::Value };
-            self.open.push(Container { is_object, place, child: BARREN, elements: 0, next });
+            self.open.push(Container {
+                is_object,
+                is_event: is_first || is_log,
+                place,
+                child: NOWHERE,
+                role: Role::Plain,
+                elements: 0,
+                next: if is_object { Next::Key } else { Next::Value },
+            });
         }
         self.keep(&rest[..1])
     }
@@ -253,7 +309,15 @@ impl Scrubber {
                 Some(object) if object.is_object && object.next == Next::Key => {
                     self.key.clear();
                     unescape(string, &mut self.key);
-                    object.child = self.paths.member(object.place, &self.key, Print::of(&self.key));
+                    let mut member =
+                        |place| self.paths.member(place, &self.key, Print::of(&self.key));
+                    let Place { raw, canonical } = object.place;
+                    object.child = Place { raw: member(raw), canonical: member(canonical) };
+                    object.role = match self.key.as_slice() {
+                        b"log" if object.is_event => Role::Log,
+                        b"context" | b"data" | b"diagnostics" if object.is_event => Role::Group,
+                        _ => Role::Plain,
+                    };
                     object.next = Next::Colon;
                 }
                 _ => self.is_lost = true,
@@ -265,14 +329,19 @@ impl Scrubber {
     }
 
     fn scalar(&mut self, token: &[u8]) {
-        let place = self.place();
+        let place = self.place(false);
         let mut made = Vec::new();
         match self.mask(place) {
             Some(mask) => write_string(&mask, &mut made),
             None if self.by_url && token[0] == b'"' => {
-                // Without its end, a string is what there is of it.
-                let end: &[u8] = if is_closed(token) { b"" } else { b"\"" };
+                let is_whole = is_closed(token);
+                // Without its end, a string is what there is of it ...
+                let end: &[u8] = if is_whole { b"" } else { b"\"" };
                 strip_url(&[token, end].concat(), &mut made);
+                // ... which may be a password up to the middle, so that nothing shows that it is.
+                if !is_whole && made.is_empty() && prose::may_be_url(token) {
+                    write_string(MASK, &mut made);
+                }
             }
             None => {}
         }
@@ -316,86 +385,4 @@ fn length_of_container(rest: &[u8]) -> usize {
         }
     }
     rest.len()
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    const RULES: &str = r#"{"stages":[
-        {"index":0,"kernel":"field_mask","config":{"mask_string":"***","fields_to_mask":
-            ["data.password","data.users.email"]}},
-        {"index":1,"kernel":"regex_mask","config":{"mask_string":"+++","python_patterns":[],
-            "patterns":["(?i).*token.*"]}},
-        {"index":2,"kernel":"url_credentials","config":{}}]}"#;
-    const URLS: &str = r#"{"stages":[{"index":0,"kernel":"url_credentials","config":{}}]}"#;
-
-    fn scrub(rules: &str, raw: &str) -> String {
-        let segment = serde_json::from_str(rules).unwrap();
-        let mut scrubber = Scrubber::new(&segment, false, None).unwrap();
-        String::from_utf8(scrubber.scrub(raw.as_bytes()).to_vec()).unwrap()
-    }
-
-    /// As far as the structure is clear, only what the rules name is masked.
-    #[test]
-    fn values_at_masked_paths_are_masked() {
-        for (raw, expected) in [
-            (
-                r#"{"data":{"password":"s","password":"s"}}"#,
-                r#"{"data":{"password":"***","password":"***"}}"#,
-            ),
-            (
-                r#"{"data":{"pass\u0077ord":"s","a":"k"}"#,
-                r#"{"data":{"pass\u0077ord":"***","a":"k"}"#,
-            ),
-            (
-                r#"{"data":{"users":[{"email":"s"},{"email":"#,
-                r#"{"data":{"users":[{"email":"***"},{"email":"#,
-            ),
-            (r#"{"x":{"API_Token":{"a":["s"#, r#"{"x":{"API_Token":"+++""#),
-            (
-                r#"{"data":{"password":12345678901234567890123},"a":1e999}"#,
-                r#"{"data":{"password":"***"},"a":1e999}"#,
-            ),
-            (
-                r#"[{"data":{"password":"s"}},{"data":{"password":"s"}}]"#,
-                r#"[{"data":{"password":"***"}},{"data":{"password":"***"}}]"#,
-            ),
-            ("<13>Nov 22 host app: plain text", "<13>Nov 22 host app: plain text"),
-            (
-                r#"<13>host app: {"data":{"password":"s"}}"#,
-                r#"<13>host app: {"data":{"password":"***"}}"#,
-            ),
-            (r#"{"u":"https:\/\/u:s@h\/""#, r#"{"u":"https://h/""#),
-        ] {
-            assert_eq!(scrub(RULES, raw), expected, "{raw}");
-        }
-    }
-
-    /// Behind the first mistake nobody knows what belongs to which key.
-    #[test]
-    fn values_behind_a_mistake_are_masked() {
-        for (raw, expected) in [
-            (r#"{"a":1 "password":"s"}"#, r#"{"a":1 "password":"***"}"#),
-            (r#"{"data":{"password" "s"}}"#, r#"{"data":{"***" "***"}}"#),
-            (r#"{"data":{"password: "s"}}"#, r#"{"data":{"***""***""***""#),
-            (r#"{"a":1}}, {"b":"s"}"#, r#"{"a":1}}, {"b":"***"}"#),
-            (r"{'password':'s'}", r#"{"***":"***"}"#),
-            (r#""s""#, r#""***""#),
-        ] {
-            assert_eq!(scrub(RULES, raw), expected, "{raw}");
-        }
-    }
-
-    /// Rules that are not about paths do not care for structure.
-    #[test]
-    fn urls_alone_need_no_structure() {
-        for (raw, expected) in [
-            (r#"{"a":1 "u":"https://u:s@h/" x"#, r#"{"a":1 "u":"https://h/" x"#),
-            (r#"{"u":"https://u:s@h/"#, r#"{"u":"https://h/""#),
-            ("https://u:s@h/x", "https://h/x"),
-        ] {
-            assert_eq!(scrub(URLS, raw), expected, "{raw}");
-        }
-    }
 }
