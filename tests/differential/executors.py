@@ -13,7 +13,6 @@ from ingest.contract import PipelineSpec
 from ingest.pipeline import segments
 from ingest.pipeline.exchange import Origin, StageCounts, Verdict
 from ingest.pipeline.host import PythonSegment
-from ingest.worker.pipeline import full_match
 from tests.differential import oracle
 from tests.differential.comparing import DEPTH, KEYS, is_of_containers
 
@@ -61,7 +60,7 @@ async def run(pipeline: Pipeline, lines: Sequence[bytes]) -> list[Result]:
 
 def _native(segment: segments.Segment, spec: PipelineSpec, lines: Sequence[bytes]) -> list[Result]:
     compiled = Segment(
-        segments.native_json(segment), depth=DEPTH, keys=KEYS, full_match=full_match(spec)
+        segments.native_json(segment), depth=DEPTH, keys=KEYS, full_match=segments.full_match(spec)
     )
     return compiled.run(
         lines, listener=oracle.LISTENER, shard=oracle.SHARD, received_ns=oracle.RECEIVED_NS

@@ -88,7 +88,7 @@ def test_plugins_work_on_what_is_read_in_the_drain_for_as_long_as_they_may(
         wait_until(lambda: "Stopping." in server.log())
         os.kill(worker, signal.SIGCONT)
         wait_until(gate.is_entered)
-        assert server.status().workers[0].state == "draining"
+        wait_until(lambda: server.status().workers[0].state == "draining")
         beat = server.region.get(0, "ingest_worker_heartbeat_ns")
         os.kill(worker, signal.SIGTERM)
         wait_until(lambda: (server.status().workers[0].heartbeat_age_seconds or 0) > MANY_BEATS)
