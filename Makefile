@@ -19,6 +19,7 @@ export PATH := $(CURDIR)/$(BIN):$(PATH)
 CRATE := --manifest-path native/Cargo.toml --locked
 LOADGEN := --manifest-path bench/loadgen/Cargo.toml --locked
 NATIVE_SOURCES := pyproject.toml native/Cargo.toml native/Cargo.lock $(shell find native/src -name '*.rs')
+PLUGIN_SOURCES := $(shell find tests/plugins -name '*.py' -o -name pyproject.toml)
 LOCKED_GROUPS := build test lint docs
 LLVM_COV_VERSION := 0.9.1
 
@@ -39,6 +40,12 @@ $(BIN)/python:
 # One stamp per locked group of requirements.
 $(VENV)/installed-%: requirements/%.txt | $(BIN)/python
 	$(BIN)/python -m pip install --quiet --requirement $<
+	@touch $@
+
+# The package of a third party that the tests load, by pip alone: what it needs is installed.
+$(VENV)/installed-plugins: $(PLUGIN_SOURCES) $(VENV)/installed-runtime $(VENV)/installed-test
+	$(BIN)/python -m pip install --quiet --no-index --no-deps --no-build-isolation \
+		--force-reinstall ./tests/plugins
 	@touch $@
 
 # One stamp per profile: building another one makes the previous stale, and so does losing the module.
@@ -80,7 +87,7 @@ run: build ## Build, start the server with its defaults and say how to send a fi
 test: test-rust test-python ## Run every Rust and Python test and report the coverage of both
 
 .PHONY: test-python
-test-python: build $(VENV)/installed-test
+test-python: build $(VENV)/installed-test $(VENV)/installed-plugins
 	rm -f .coverage .coverage.*
 	$(BIN)/coverage run -m pytest $(PYTEST_ARGUMENTS)
 	$(BIN)/coverage combine --quiet

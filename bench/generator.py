@@ -4,11 +4,14 @@ from __future__ import annotations
 
 import json
 import os
+import socket
 import subprocess
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import msgspec
 
+_CONNECT_SECONDS = 10.0
 _CRATE = Path(__file__).parent / "loadgen"
 
 
@@ -51,3 +54,18 @@ def send(
         options.append(f"--timeline={os.fspath(timeline)}")
     done = subprocess.run([program(), "send", *options], check=True, stdout=subprocess.PIPE)
     return msgspec.json.decode(done.stdout, type=Sent)
+
+
+def events(count: int) -> bytes:
+    """Return the first events of a connection, as lines: what a server would have received."""
+    with socket.create_server(("127.0.0.1", 0)) as listener, ThreadPoolExecutor(1) as pool:
+        listener.settimeout(_CONNECT_SECONDS)
+        received = pool.submit(_receive, listener)
+        send("{}:{}".format(*listener.getsockname()), connections=1, events=count)
+        return received.result()
+
+
+def _receive(listener: socket.socket) -> bytes:
+    connection, _ = listener.accept()
+    with connection, connection.makefile("rb") as stream:
+        return stream.read()

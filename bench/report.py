@@ -6,12 +6,16 @@ from pathlib import Path
 
 import msgspec
 
+from bench import pipeline_table
+from bench.connections import Case
 from bench.machine import Machine
-from bench.measure import Case, Summary
+from bench.pipeline_table import spread
+from bench.pipelines import CONNECTIONS, Rounds
+from bench.runs import Summary
 
 _MIB = 1024 * 1024
 
-_PAGE = """\
+_HEAD = """\
 # {why}
 
 {started_at}, commit `{commit}`, `{command}`{settings}.
@@ -21,15 +25,31 @@ governor {governor}, Python {machine.python}, {machine.rustc}.
 
 Disk: {disk.filesystem} on {disk.source}, {disk.sequential_mb_per_second:.0f} MB/s written in
 sequence and synced, one fdatasync p50 {disk.sync_p50_ms} ms.
+"""
 
-TCP to durable journal, the generator on the same machine: medians of {runs} runs, least to most in
-brackets. Latency is from sending to durable at half of the median rate. Every run ended with a
-closed ledger and received = journaled = sent.
+_CONNECTIONS = """
+## Connections
+
+TCP to durable journal without a pipeline, the generator on the same machine: medians of {runs}
+runs, least to most in brackets. Latency is from sending to durable at half of the median rate.
+Every run ended with a closed ledger and received = journaled = sent.
 
 | connections | events/s until durable | server CPU-s per million | peak RSS, MiB | p50, ms | p99, ms | generator CPU-s per million |
 |---:|---:|---:|---:|---:|---:|---:|
 {rows}
 """  # noqa: E501 - a row of a table is one line
+
+_PIPELINES = """
+## Pipelines
+
+TCP to durable journal over {connections} connections, the generator on the same machine, and
+fapilog's own worker beside it: medians of {runs} rounds, least to most in brackets. Ratios are of
+figures of the same round. Rates and costs are of events received; all cases but `none` drop the one
+in five that is DEBUG. Every run ended with a closed ledger and received = journaled + filtered =
+sent. What is compared, and how fair that is, stands in `docs/bench.md`.
+
+{table}
+"""
 
 
 class Results(msgspec.Struct, frozen=True):
@@ -41,6 +61,9 @@ class Results(msgspec.Struct, frozen=True):
     environment: dict[str, str]
     machine: Machine
     cases: list[Case]
+    """Numbers of connections."""
+    rounds: Rounds | None
+    """Pipelines and fapilog."""
 
 
 def write(results: Results, directory: Path) -> None:
@@ -53,9 +76,26 @@ def write(results: Results, directory: Path) -> None:
 
 def page(results: Results) -> str:
     """Return the page for people."""
-    machine, disk = results.machine, results.machine.disk
+    parts = [_head(results)]
+    if results.cases:
+        runs = max(len(case.runs) for case in results.cases)
+        rows = "\n".join(_row(case) for case in results.cases)
+        parts.append(_CONNECTIONS.format(runs=runs, rows=rows))
+    if results.rounds is not None:
+        parts.append(
+            _PIPELINES.format(
+                connections=CONNECTIONS,
+                runs=len(results.rounds.fapilog[0].runs),
+                table=pipeline_table.table(results.rounds),
+            )
+        )
+    return "".join(parts)
+
+
+def _head(results: Results) -> str:
+    machine = results.machine
     settings = "".join(f" {name}={value}" for name, value in sorted(results.environment.items()))
-    return _PAGE.format(
+    return _HEAD.format(
         why=results.why,
         started_at=results.started_at,
         commit=machine.commit,
@@ -63,28 +103,20 @@ def page(results: Results) -> str:
         settings=f" with `{settings.strip()}`" if settings else "",
         machine=machine,
         governor=machine.governor or "not visible",
-        disk=disk,
-        runs=max(len(case.runs) for case in results.cases),
-        rows="\n".join(_row(case) for case in results.cases),
+        disk=machine.disk,
     )
 
 
 def _row(case: Case) -> str:
     generator = max(run.generator_cpu_seconds_per_million for run in case.runs)
+    resident = case.peak_resident_bytes
     cells = [
         str(case.connections),
-        _range(case.events_per_second, 1, ",.0f"),
-        _range(case.cpu_seconds_per_million, 1, ".2f"),
-        _range(case.peak_resident_bytes, _MIB, ".0f"),
+        spread(case.events_per_second, ",.0f"),
+        spread(case.cpu_seconds_per_million, ".2f"),
+        spread(Summary(*(value / _MIB for value in msgspec.structs.astuple(resident))), ".0f"),
         f"{case.latency_ms.p50:.1f}",
         f"{case.latency_ms.p99:.1f}",
         f"{generator:.2f}",
     ]
     return "| " + " | ".join(cells) + " |"
-
-
-def _range(summary: Summary, unit: float, form: str) -> str:
-    middle, least, most = (
-        format(value / unit, form) for value in (summary.median, summary.minimum, summary.maximum)
-    )
-    return f"{middle} ({least} to {most})"

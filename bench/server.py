@@ -20,6 +20,8 @@ from ingest.counters import LedgerStatus, read_status
 _START_SECONDS = 30.0
 _STOP_SECONDS = 60.0
 _POLL_SECONDS = 0.001
+# The server looks for plugins where they are installed; ours stand in the repository.
+_ENVIRONMENT = {**os.environ, "PYTHONPATH": os.fspath(Path(__file__).parents[1])}
 
 
 class FailedRunError(Exception):
@@ -29,19 +31,21 @@ class FailedRunError(Exception):
 class Server:
     """Starts on entering, drains on leaving; leaving fails if anything was lost."""
 
-    def __init__(self, data_dir: Path, log: Path, workers: int | None) -> None:
+    def __init__(self, data_dir: Path, log: Path, configuration: Path, workers: int | None) -> None:
         self._data_dir = data_dir
         self._log = log
+        self._configuration = configuration
         self._workers = workers
 
     def __enter__(self) -> Self:
         """Start the server and wait until it is ready."""
         command = [sys.executable, "-m", "ingest", "serve", f"--data-dir={self._data_dir}"]
         command += ["--tcp=127.0.0.1:0", "--admin=127.0.0.1:0"]
+        command.append(f"--config={self._configuration}")
         if self._workers is not None:
             command.append(f"--workers={self._workers}")
         with self._log.open("wb") as log:
-            self._process = subprocess.Popen(command, stdout=log, stderr=log)
+            self._process = subprocess.Popen(command, stdout=log, stderr=log, env=_ENVIRONMENT)
         running = self._await_ready()
         self.address = running.listeners[0].address
         self.pids = processes.family(self._process.pid)
@@ -70,20 +74,20 @@ class Server:
                 f"the server ended with {status}:\n{self._log.read_text()[-4000:]}"
             )
 
-    def durable_events(self) -> int:
-        """Return how many events are durable so far."""
-        workers = range(self.region.workers)
+    def settled_events(self) -> int:
+        """Return how many events are durable or were dropped by a filter so far."""
         return sum(
-            self.region.get(worker, "ingest_events_journaled_total", listener=0)
-            for worker in workers
+            self.region.get(worker, name, listener=0)
+            for worker in range(self.region.workers)
+            for name in ("ingest_events_journaled_total", "ingest_events_filtered_total")
         )
 
-    def await_durable(self, events: int, deadline_seconds: float) -> int:
-        """Wait until so many events are durable; return when that was, in monotonic ns."""
+    def await_settled(self, events: int, deadline_seconds: float) -> int:
+        """Wait until so many events are settled; return when that was, in monotonic ns."""
         deadline = time.monotonic() + deadline_seconds
-        while self.durable_events() < events:
+        while self.settled_events() < events:
             if time.monotonic() > deadline:
-                raise FailedRunError(f"{events} events never became durable: {self.ledger()}")
+                raise FailedRunError(f"{events} events were never settled: {self.ledger()}")
             time.sleep(_POLL_SECONDS)
         return time.monotonic_ns()
 
@@ -91,13 +95,22 @@ class Server:
         """Return the ledger over all workers."""
         return read_status(self.region).ledger
 
-    def check_ledger(self, sent: int) -> None:
-        """Fail unless exactly what was sent was received and stored, by the first workers."""
+    def check_ledger(self, *, sent: int, filtered: int) -> None:
+        """Fail unless exactly what was sent was received, and then filtered or stored.
+
+        By the first workers, and with no event that a stage failed at.
+        """
         status = read_status(self.region)
         ledger = status.ledger
-        stored = ledger.received == ledger.journaled == sent and ledger.closed
-        if not stored or any(worker.restarts for worker in status.workers):
-            raise FailedRunError(f"sent {sent} events, but the ledger says {ledger}")
+        expected = (sent, filtered, sent - filtered)
+        is_right = (ledger.received, ledger.filtered, ledger.journaled) == expected
+        failures = [stage for stage in status.stages if stage.errors + stage.timeouts]
+        restarts = any(worker.restarts for worker in status.workers)
+        if not (is_right and ledger.closed) or failures or restarts:
+            raise FailedRunError(
+                f"sent {sent} events, {filtered} of them to be filtered,"
+                f" but the ledger says {ledger}, and the stages {status.stages}"
+            )
 
     def _await_ready(self) -> RunningServer:
         """Return what the server writes about itself once every worker is ready."""

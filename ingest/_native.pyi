@@ -6,6 +6,7 @@ from typing import Literal, final
 __all__ = [
     "METRICS",
     "Batch",
+    "DeadLetters",
     "Found",
     "Handoff",
     "JournalReader",
@@ -265,13 +266,14 @@ class Shard:
     def finish(
         self,
         patience_seconds: float,
-        process: Callable[[Handoff], tuple[bytes, bytes, bytes]] | None = None,
+        process: Callable[[Handoff], tuple[bytes, bytes, bytes] | None] | None = None,
     ) -> int:
         """Read what the kernel already holds, make everything durable and close.
 
-        `process` works on batches meanwhile, and returns what `accept` takes. Blocks for at most
-        about `patience_seconds`. Returns how many events could not be made durable; they are
-        counted as lost. The shard cannot be used afterwards.
+        `process` works on batches meanwhile, and returns what `accept` takes, or None where it
+        cannot. Blocks for at most about `patience_seconds`, and as long as `process` does. Returns
+        how many events could not be made durable; they are counted as lost. The shard cannot be
+        used afterwards. What `process` raises is raised when all is closed.
         """
 
 def recover_worker(region: Region, worker: int, data_dir: str) -> Found:
@@ -314,8 +316,39 @@ class Segment:
         listener: str = "test",
         shard: int = 0,
         received_ns: int | None = None,
+        peer: str | None = None,
     ) -> list[tuple[str, bytes]]:
-        """Return what becomes of each line: `kept` and its text, `filtered`, or a reject reason."""
+        """Return what becomes of each line: `kept` and its text, `filtered`, or a reject reason.
+
+        Raises ValueError for a peer that is no `ADDRESS:PORT`.
+        """
+
+@final
+class DeadLetters:
+    """What the dead letters would hold of lines of one origin, to try it out: `check` and tests."""
+
+    def __new__(
+        cls,
+        redactors: str,
+        *,
+        has_foreign_redactors: bool,
+        listener: str,
+        received_ns: int,
+        peer: str | None = None,
+        full_match: Callable[[int, str], bool] | None = None,
+    ) -> DeadLetters:
+        """Compile the redactors, given as for `Shard`.
+
+        Raises ValueError for what cannot be done, and for a peer that is no `ADDRESS:PORT`.
+        """
+    def letter(
+        self, line: bytes, reason: str, *, stage: str | None = None, length: int | None = None
+    ) -> bytes:
+        """Return the dead letter of a line, one line of JSON without its newline.
+
+        `length` is that of the whole line in bytes where `line` is only its beginning. Raises
+        ValueError for an unknown reason.
+        """
 
 @final
 class Batch:

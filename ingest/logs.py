@@ -33,6 +33,8 @@ _IDENTITY_FIELDS = ("worker", "generation", "listener", "reason")
 
 _Key = tuple[object, ...]
 
+_limiters: list[RepeatLimiter] = []
+
 
 def choose_format(configured: Literal["auto", "json", "pretty"]) -> LogFormat:
     """Return the format to log in; `auto` means text for people where one is looking."""
@@ -57,6 +59,7 @@ def configure(spec: LogSpec, **fields: object) -> None:
 
     limiter = RepeatLimiter(report)
     atexit.register(limiter.close)
+    _limiters.append(limiter)
     structlog.configure(
         processors=[structlog.processors.add_log_level, add_fields, limiter, *renderers],
         wrapper_class=structlog.make_filtering_bound_logger(spec.level),
@@ -64,6 +67,12 @@ def configure(spec: LogSpec, **fields: object) -> None:
         cache_logger_on_first_use=True,
     )
     logging.basicConfig(handlers=[_LoggingHandler()], level=logging.WARNING, force=True)
+
+
+def close() -> None:
+    """Say what is still held back, where a process ends without its exit handlers."""
+    for limiter in _limiters:
+        limiter.close()
 
 
 def get_logger(name: str) -> FilteringBoundLogger:

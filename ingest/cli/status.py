@@ -36,14 +36,15 @@ def status(
 
 def render_status(before: Status, after: Status, seconds: float) -> str:
     """Return the page for people; rates are from the difference of two documents."""
-    return "\n\n".join(
-        (
-            _render_summary(after),
-            _render_workers(before, after, seconds),
-            _render_listeners(before, after, seconds),
-            render_ledger(after.ledger),
-        )
-    )
+    parts = [
+        _render_summary(after),
+        _render_workers(before, after, seconds),
+        _render_listeners(before, after, seconds),
+    ]
+    if after.stages:
+        parts.append(_render_stages(after))
+    parts.append(render_ledger(after.ledger))
+    return "\n\n".join(parts)
 
 
 def render_ledger(ledger: LedgerStatus) -> str:
@@ -124,3 +125,32 @@ def _render_listeners(before: Status, after: Status, seconds: float) -> str:
             for then, now in zip(before.listeners, after.listeners, strict=True)
         ],
     )
+
+
+def _render_stages(status: Status) -> str:
+    """Return a line for each stage; those that nothing is done for in Python have two counts."""
+    headings = (
+        "STAGE",
+        "FILTERED",
+        "CHANGED",
+        "EVENTS",
+        "µs/EVENT",
+        "ERRORS",
+        "TIMEOUTS",
+        "SKIPPED",
+        "BREAKER",
+    )
+    rows: list[tuple[object, ...]] = []
+    for stage in status.stages:
+        row: tuple[object, ...] = (None,) * 6
+        if stage.events or stage.skipped or stage.breakers_open:
+            row = (
+                stage.events,
+                round(stage.seconds * 1e6 / stage.events) if stage.events else None,
+                stage.errors,
+                stage.timeouts,
+                stage.skipped,
+                f"open in {stage.breakers_open:,}" if stage.breakers_open else "closed",
+            )
+        rows.append((stage.name, stage.filtered, stage.changed, *row))
+    return render_table(headings, rows)

@@ -17,6 +17,7 @@ from ingest.config.models import Settings
 from ingest.config.resolution import resolve
 from ingest.config.sources import Environment, File, Flags, Source
 from ingest.config.tables import ConflictError
+from ingest.config.tests import check_stages
 from ingest.errors import ConfigurationError
 
 
@@ -43,6 +44,7 @@ def load_with_notes(file: Path | None, overrides: Mapping[str, Any]) -> Loaded:
     try:
         settings = Settings(**merged)
         pipeline, notes = resolve(settings.pipeline)
+        check_stages(settings.tests, pipeline)
     except ValidationError as error:
         raise ConfigurationError(explain(error, sources)) from None
     except ConflictError as error:

@@ -17,7 +17,7 @@ KeyPath = Sequence[str | int]
 
 _NOT_WHOLE = "is not a whole number; give one like 4"
 _LISTS = {
-    "list of tables": "is not a list of tables; give one [[listeners]] for each",
+    "list of tables": "is not a list of tables; give one [[{key}]] for each",
     "list of texts": 'is not a list of texts; give one like ["one", "two"]',
 }
 _FAULTS = {
@@ -75,7 +75,7 @@ def _fault(kind: str, path: KeyPath, message: str) -> str:
         case "literal_error":
             return f"is not a choice; give {key_at(path).kind}"
         case "tuple_type":
-            return _LISTS[key_at(path).kind]
+            return _LISTS[key_at(path).kind].format(key=path[-1])
         case "model_type" | "model_attributes_type":
             return f"is not a table; give a table of {', '.join(table_at(path).model_fields)}"
         case _:

@@ -23,6 +23,7 @@ from ingest.config.quantities import (
     split_address,
 )
 from ingest.config.tables import ConflictError, Table
+from ingest.config.tests import PipelineTest
 
 _LARGEST_WORKERS = 1024
 
@@ -297,6 +298,7 @@ class Settings(BaseSettings):
         description="Where senders connect.",
     )
     pipeline: Pipeline = Field(Pipeline(), description=str(Pipeline.__doc__))
+    tests: tuple[PipelineTest, ...] = Field((), description=str(PipelineTest.__doc__))
     admin: Admin = Field(Admin(), description=str(Admin.__doc__))
     journal: Journal = Field(Journal(), description=str(Journal.__doc__))
     limits: Limits = Field(Limits(), description=str(Limits.__doc__))
@@ -322,6 +324,19 @@ class Settings(BaseSettings):
                 raise ConflictError(
                     ("listeners", at, "address"),
                     f"{listener.address} is also admin.address; choose a different one",
+                )
+        return self
+
+    @model_validator(mode="after")
+    def _fit_budgets(self) -> Settings:
+        most = self.supervision.heartbeat_timeout / 2
+        for name, policy in self.pipeline.policy.items():
+            if policy.budget > most:
+                raise ConflictError(
+                    ("pipeline", "policy", name, "budget"),
+                    f"{format_duration(policy.budget)} is more than half of"
+                    " supervision.heartbeat_timeout, after which a worker that stands still is"
+                    f" killed; give at most {format_duration(most)}",
                 )
         return self
 

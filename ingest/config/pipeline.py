@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Mapping
 from typing import Annotated, Any, Literal, get_args
 
@@ -11,7 +10,7 @@ from pydantic import AfterValidator, BeforeValidator, ConfigDict, Field, Validat
 from ingest.config import stages
 from ingest.config.assembly import assemble
 from ingest.config.quantities import Duration
-from ingest.config.tables import ConflictError, Table
+from ingest.config.tables import ConflictError, Table, check_plain
 from ingest.contract import FailurePolicy, PipelineSpec, StageKind
 from ingest.pipeline.catalogue import canonical
 
@@ -40,25 +39,8 @@ def _canonical_keys(tables: object, info: ValidationInfo) -> object:
     return named
 
 
-def _check_plain(value: object) -> object:
-    """Refuse what could not be handed on as JSON and written back as TOML."""
-    match value:
-        case dict():
-            for item in value.values():
-                _check_plain(item)
-        case list():
-            for item in value:
-                _check_plain(item)
-        case str() | int():
-            pass
-        case float() if math.isfinite(value):
-            pass
-        case _:
-            raise ValueError(
-                f"holds {value}, which a plugin cannot be given;"
-                " use text, numbers, booleans, lists and tables"
-            )
-    return value
+def _check_settings(value: object) -> object:
+    return check_plain(value, "which a plugin cannot be given")
 
 
 def _table(model: type[stages.Stage]) -> Any:  # noqa: ANN401 - as pydantic's own Field
@@ -74,7 +56,7 @@ class StageTables(Table):
     """
 
     model_config = ConfigDict(extra="allow")
-    __pydantic_extra__: dict[str, Annotated[dict[str, Any], AfterValidator(_check_plain)]]
+    __pydantic_extra__: dict[str, Annotated[dict[str, Any], AfterValidator(_check_settings)]]
 
     level: stages.Level | None = _table(stages.Level)
     sampling: stages.Sampling | None = _table(stages.Sampling)
@@ -127,7 +109,10 @@ class Policy(Table):
         " this says otherwise.",
     )
     budget: Duration = Field(
-        0.1, gt=0, description="The longest that the stage may take for one event."
+        0.1,
+        gt=0,
+        description="The longest that the stage may take for one event; at most half of"
+        " `supervision.heartbeat_timeout`.",
     )
     breaker_failures: int = Field(
         5, ge=1, description="A stage that fails this often in a row is left out for a while ..."

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable
+from math import inf
 
 
 class Breaker:
@@ -27,6 +28,10 @@ class Breaker:
     def is_open(self) -> bool:
         """Whether the plugin is left out, but for a probe."""
         return self._opened_at is not None
+
+    def open_for_good(self) -> None:
+        """Take note that the plugin will never be of use."""
+        self._opened_at = inf
 
     def admit(self, count: int) -> int:
         """Return how many of so many events may go to the plugin now."""

@@ -88,11 +88,13 @@ class Watch:
         return self._task.cancelling() > 0
 
     async def pause(self) -> None:
-        """Give the loop its turn."""
+        """Give the loop its turn. Ends here if somebody wants that, even if a plugin does not."""
         results, self._results = self._results, None
         self.due = False
         try:
             await asyncio.sleep(0)
+            if self._task.cancelling() > self._cancelled:
+                raise asyncio.CancelledError
         finally:
             self._stretch_began = time.monotonic()
             self._at = -1

@@ -10,6 +10,7 @@ import asyncio
 import gc
 import sys
 from collections.abc import Iterator, Sequence
+from io import BytesIO
 from itertools import chain, groupby, repeat
 from typing import Any
 
@@ -72,6 +73,7 @@ class PythonSegment:
         self._runs = [
             (kind, list(run)) for kind, run in groupby(running, lambda stage: stage.spec.kind)
         ]
+        self._report_all()  # over what a predecessor has left there
         # What lives as long as the worker is nothing for the collector to look through.
         gc.collect()
         gc.freeze()
@@ -84,7 +86,7 @@ class PythonSegment:
             try:
                 async with asyncio.timeout(_GIVE_UP_SECONDS):
                     await _optional(stage.plugin, "stop")
-            except Exception as error:  # noqa: BLE001 - the others have to stop all the same
+            except (Exception, SystemExit) as error:  # noqa: BLE001 - the others have to stop
                 _log.warning(
                     "A plugin did not stop.", reason=f"{stage.spec.name}: {describe(error)}"
                 )
@@ -115,34 +117,48 @@ class PythonSegment:
         finally:
             if collects:
                 gc.enable()
-            for stage in self._all:
-                self._report(stage.index, stage.take_counts())
+            self._report_all()
         return Outcome(b"".join(output), bytes(verdicts), bytes(stages))
 
     async def _run(self, chunk: Chunk, origins: Sequence[dict[str, Any]]) -> None:
         for kind, stages in self._runs:
-            match kind:
-                case "filter":
-                    for stage in stages:
-                        await chunk.filter(stage, self._watch)
-                case "enricher":
-                    await chunk.enrich(stages, self._watch, origins)
-                case "redactor":
-                    for stage in stages:
-                        await chunk.redact(stage, self._watch)
-                case "processor":
-                    for stage in stages:
-                        await chunk.process(stage, self._watch)
+            await self._pass(chunk, kind, stages, origins)
+
+    async def _pass(
+        self,
+        chunk: Chunk,
+        kind: StageKind,
+        stages: Sequence[Stage],
+        origins: Sequence[dict[str, Any]],
+    ) -> None:
+        """Let stages of one kind work on a chunk."""
+        match kind:
+            case "filter":
+                for stage in stages:
+                    await chunk.filter(stage, self._watch)
+            case "enricher":
+                await chunk.enrich(stages, self._watch, origins)
+            case "redactor":
+                for stage in stages:
+                    await chunk.redact(stage, self._watch)
+            case "processor":
+                for stage in stages:
+                    await chunk.process(stage, self._watch)
+
+    def _report_all(self) -> None:
+        for stage in self._all:
+            self._report(stage.index, stage.take_counts())
 
     async def _start(self, stage: Stage) -> None:
         try:
             await _optional(stage.plugin, "start")
-        except Exception as error:
+        except (Exception, SystemExit) as error:
             what = f"{stage.spec.name}: {describe(error)}"
             if stage.spec.fail != "open":
                 await self.stop()
                 raise BootError(f"a plugin did not start, {what}") from error
             _log.error("A plugin did not start and is left out.", reason=what)
+            stage.breaker.open_for_good()
         else:
             self._started.append(stage)
 
@@ -152,7 +168,7 @@ class PythonSegment:
         try:
             async with asyncio.timeout(_GIVE_UP_SECONDS):
                 return bool(await _optional(stage.plugin, "health_check", default=True))
-        except Exception:  # noqa: BLE001 - a plugin that cannot tell is not well
+        except (Exception, SystemExit):  # noqa: BLE001 - a plugin that cannot tell is not well
             return False
 
     def _origin_members(self, origins: Sequence[Origin]) -> list[dict[str, Any]]:
@@ -171,9 +187,8 @@ async def _optional(plugin: Plugin, method: str, default: object = None) -> obje
 
 def _parts(lines: bytes) -> Iterator[tuple[memoryview, int]]:
     """Cut a batch between lines; return each part with the number of its lines."""
-    view = memoryview(lines)
+    view, stream = memoryview(lines), BytesIO(lines)
     start = 0
-    while start < len(lines):
-        end = lines.find(b"\n", start + _CHUNK_BYTES) + 1 or len(lines)
-        yield view[start:end], lines.count(b"\n", start, end)
-        start = end
+    while part := stream.readlines(_CHUNK_BYTES):
+        yield view[start : stream.tell()], len(part)
+        start = stream.tell()

@@ -20,7 +20,7 @@ def load(index: int, spec: StageSpec) -> Stage:
     """Return the stage with its plugin; raise BootError where there is none that can be used."""
     try:
         plugin = _make(spec)
-    except Exception as error:
+    except (Exception, SystemExit) as error:
         raise BootError(f"the plugin of the stage '{spec.name}' cannot be used: {error}") from error
     method = METHODS[spec.kind]
     if not isinstance(plugin, Origin) and not callable(getattr(plugin, method, None)):

@@ -40,6 +40,7 @@ Setting = Any
 """As in fapilog's configuration, which its classes check."""
 
 _UNBOUNDED = sys.maxsize
+_CONTAINERS = (dict, list)
 _MAXIMUM_PATHS = 16_384
 _LONGEST_PATH = 512
 """Of the paths of events that are remembered: senders make them up."""
@@ -140,16 +141,17 @@ class RegexMask(RegexMaskRedactor):
         masked = 0
         if isinstance(container, list):
             for item in container:
-                if isinstance(item, (dict, list)):
+                if isinstance(item, _CONTAINERS):
                     masked += self._walk(item, prefix)
             return masked
+        known = self._known
         for key, value in container.items():
             path = prefix + key
-            if self._known[path]:
+            if known[path]:
                 if value != self._mask:
                     container[key] = self._mask
                     masked += 1
-            elif isinstance(value, (dict, list)):
+            elif isinstance(value, _CONTAINERS):
                 masked += self._walk(value, path + ".")
         return masked
 

@@ -1,8 +1,9 @@
-"""Part a pipeline into runs of native and of Python stages."""
+"""Part a pipeline into runs of native and of Python stages, and say what Rust is told of it."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+import re
+from collections.abc import Callable, Iterator
 from itertools import groupby
 from typing import NamedTuple
 
@@ -82,6 +83,22 @@ def built_in_redactors(spec: PipelineSpec) -> tuple[KernelSpec, ...]:
 def redactors_json(spec: PipelineSpec) -> str:
     """Return what Rust is told about the redactors of dead letters."""
     return msgspec.json.encode({"stages": built_in_redactors(spec)}).decode()
+
+
+def full_match(spec: PipelineSpec) -> Callable[[int, str], bool] | None:
+    """Return what decides, with Python's engine, patterns of `regex_mask`; None without any."""
+    patterns = {
+        redactor.index: [re.compile(pattern) for pattern in redactor.config["patterns"]]
+        for redactor in built_in_redactors(spec)
+        if redactor.kernel == "regex_mask"
+    }
+    if not any(patterns.values()):
+        return None
+
+    def matches(stage: int, path: str) -> bool:
+        return any(pattern.fullmatch(path) for pattern in patterns[stage])
+
+    return matches
 
 
 class _Run(NamedTuple):

@@ -13,6 +13,7 @@ from ingest.contract import StageKind, StageSpec
 from ingest.pipeline.breaker import Breaker
 from ingest.pipeline.budget import Watch
 from ingest.pipeline.contracts import (
+    Event,
     Plugin,
     deep_merge,
     drive_enricher,
@@ -55,8 +56,12 @@ class Stage:
         self.breaker = Breaker(spec.breaker_failures, spec.breaker_seconds)
         self.failures = FailureLog(spec.name, spec.plugin)
         self.is_origin = isinstance(plugin, Origin)
-        self.merge = plugin.place if isinstance(plugin, Origin) else deep_merge
-        self.undoes = spec.fail == "open" or (spec.fail != "closed" and spec.kind != "redactor")
+        self.merge: Callable[[Event, Event], Event] = (
+            plugin.place if isinstance(plugin, Origin) else deep_merge
+        )
+        self.undoes = not self.is_origin and (
+            spec.fail == "open" or (spec.fail != "closed" and spec.kind != "redactor")
+        )
         """Whether an event must be as it was before, where the plugin fails at it."""
         call: Any = getattr(plugin, METHODS[spec.kind], None)
         self._call: Callable[..., Awaitable[Any]] = call

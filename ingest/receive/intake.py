@@ -14,6 +14,9 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from ingest._native import Handoff, Shard
 
+_GIVE_UP_SECONDS = 1.0
+"""How long a plugin may take to be cancelled."""
+
 Answer = tuple[bytes, bytes, bytes]
 """What `Shard.accept` takes back: lines, verdicts, stages."""
 Process = Callable[["Handoff"], Awaitable[Answer]]
@@ -50,17 +53,19 @@ class Intake:
         if self._paused:
             self._resume()
 
-    async def stop(self) -> None:
+    async def stop(self, patience_seconds: float) -> None:
         """Stop looking at the sockets; what they hold stays in the kernel.
 
-        A batch that Python has in its hands is waited for.
+        A batch that Python has in its hands is waited for, and given up when that takes too long.
         """
         self._loop.remove_reader(self._sockets)
         self._unwatch_progress()
         self._stopping = True
         self._readable.set()
         if self._pump is not None:
-            await self._pump
+            await asyncio.wait([self._pump], timeout=patience_seconds)
+            if self._pump.cancel():
+                await asyncio.wait([self._pump], timeout=_GIVE_UP_SECONDS)
 
     def _watch_sockets(self) -> None:
         if self._process is None:

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import argparse
+import os
 import sys
+import threading
 
 from ingest import contract, logs
 from ingest.contract import WorkerSpec
@@ -25,4 +27,8 @@ def main() -> ExitStatus:
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    status = main()
+    if threading.active_count() > 1:  # a plugin left a thread, which would keep the process alive
+        logs.close()
+        os._exit(status)
+    sys.exit(status)

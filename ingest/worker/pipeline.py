@@ -6,7 +6,6 @@ Without Python stages nothing here imports a plugin, and no batch is ever handed
 from __future__ import annotations
 
 import asyncio
-import re
 from collections.abc import Callable
 from typing import TYPE_CHECKING, TypedDict
 
@@ -14,7 +13,7 @@ from ingest.contract import PipelineSpec, WorkerSpec
 from ingest.pipeline.exchange import Origin, StageCounts
 from ingest.pipeline.host import PythonSegment
 from ingest.pipeline.segments import (
-    built_in_redactors,
+    full_match,
     native_json,
     redactors_json,
     segments,
@@ -23,6 +22,10 @@ from ingest.pipeline.segments import (
 if TYPE_CHECKING:
     from ingest._native import Handoff, Region
     from ingest.receive import Answer
+
+
+_GIVE_UP_SECONDS = 1.0
+"""How long the tasks of plugins may take to end."""
 
 
 class NativePipeline(TypedDict):
@@ -42,22 +45,6 @@ def native_pipeline(spec: PipelineSpec) -> NativePipeline:
         has_foreign_redactors=spec.has_foreign_redactors,
         full_match=full_match(spec),
     )
-
-
-def full_match(spec: PipelineSpec) -> Callable[[int, str], bool] | None:
-    """Return what decides, with Python's engine, patterns of `regex_mask`; None without any."""
-    patterns = {
-        redactor.index: [re.compile(pattern) for pattern in redactor.config["patterns"]]
-        for redactor in built_in_redactors(spec)
-        if redactor.kernel == "regex_mask"
-    }
-    if not any(patterns.values()):
-        return None
-
-    def matches(stage: int, path: str) -> bool:
-        return any(pattern.fullmatch(path) for pattern in patterns[stage])
-
-    return matches
 
 
 class PythonPipeline:
@@ -82,9 +69,13 @@ class PythonPipeline:
             loop.run_until_complete(segment.start())
 
     def stop(self, loop: asyncio.AbstractEventLoop) -> None:
-        """Stop the plugins, those of the last segment first."""
+        """Stop the plugins, those of the last segment first, and tasks that they have left."""
         for segment in reversed(self._segments):
             loop.run_until_complete(segment.stop())
+        if left := asyncio.all_tasks(loop):
+            for task in left:
+                task.cancel()
+            loop.run_until_complete(asyncio.wait(left, timeout=_GIVE_UP_SECONDS))
 
     async def process(self, batch: Handoff) -> Answer:
         """Run the stages of a segment on a batch."""

@@ -9,6 +9,7 @@ from __future__ import annotations
 import asyncio
 import os
 import signal
+import time
 
 import uvloop
 
@@ -16,8 +17,13 @@ from ingest._native import Handoff, Region, Shard
 from ingest.contract import WorkerSpec, WorkerState
 from ingest.errors import BootError, ExitStatus
 from ingest.logs import get_logger
+from ingest.pipeline.failures import describe
 from ingest.receive import Answer, Intake
+from ingest.worker.faults import is_ours
 from ingest.worker.pipeline import PythonPipeline, native_pipeline
+
+_PYTHON_SHARE_OF_DRAIN = 0.8
+"""What plugins have passed by then is still to be made durable."""
 
 _log = get_logger(__name__)
 
@@ -62,6 +68,8 @@ class Worker:
         process = self._python.process if self._python else None
         self._intake = Intake(loop, self._shard, process)
         self._stall: str | None = None
+        self._heart: asyncio.TimerHandle | None = None
+        self._python_deadline = 0.0
 
     def start(self) -> None:
         """Take part in the service; from here on the state cell says so."""
@@ -88,24 +96,56 @@ class Worker:
             next_sequence=found.events_sequence,
         )
 
+    def serve(self) -> None:
+        """Run until somebody wants the worker to end."""
+        while True:
+            try:
+                self._loop.run_forever()
+            except SystemExit:  # the loop ends for it, and a task of a plugin may raise it
+                _log.warning("A plugin wanted the worker to exit.")
+            else:
+                return
+
     def drain(self) -> ExitStatus:
         """Make everything that was read durable and end."""
+        patience = self._spec.drain_seconds
+        began = time.monotonic()
+        self._python_deadline = began + patience * _PYTHON_SHARE_OF_DRAIN
         self._set_state(WorkerState.DRAINING)
-        self._loop.run_until_complete(self._intake.stop())
-        lost = self._shard.finish(self._spec.drain_seconds, self._process_at_once)
+        self._let_nothing_interrupt()
+        self._loop.run_until_complete(self._intake.stop(patience * _PYTHON_SHARE_OF_DRAIN))
+        left = max(began + patience - time.monotonic(), 0.0)
+        lost = self._shard.finish(left, self._process_at_once)
         self._python.stop(self._loop)
         if lost:
             _log.error("Events could not be made durable in time.", events=lost)
         return ExitStatus.LOST if lost else ExitStatus.CLEAN
 
-    def _process_at_once(self, batch: Handoff) -> Answer:
-        return self._loop.run_until_complete(self._python.process(batch))
+    def _let_nothing_interrupt(self) -> None:
+        """Ignore what would stop the loop, or need the shard, while plugins still work in it."""
+        self._loop.add_signal_handler(signal.SIGTERM, lambda: None)
+        self._loop.remove_reader(self._spec.lifeline)
+        if self._heart is not None:
+            self._heart.cancel()
+
+    def _process_at_once(self, batch: Handoff) -> Answer | None:
+        """Have Python work on a batch of the drain; None: not in time."""
+        left = self._python_deadline - time.monotonic()
+        try:
+            return self._loop.run_until_complete(
+                asyncio.wait_for(self._python.process(batch), max(left, 0.0))
+            )
+        except TimeoutError:
+            return None
+        except Exception as error:  # noqa: BLE001 - the rest has to be made durable all the same
+            _log.critical("The pipeline failed.", reason=describe(error))
+            return None
 
     def _set_state(self, state: WorkerState) -> None:
         self._region.set(self._spec.index, "ingest_worker_state", state)
 
     def _beat(self) -> None:
-        self._loop.call_later(self._spec.heartbeat_seconds, self._beat)
+        self._heart = self._loop.call_later(self._spec.heartbeat_seconds, self._beat)
         self._shard.tick()
         self._intake.tend()
         self._report_stall()
@@ -125,9 +165,15 @@ class Worker:
     def _fail(self, _loop: asyncio.AbstractEventLoop, context: dict[str, object]) -> None:
         """End at once: after a fault in a callback nobody knows what the shard would write.
 
-        The successor finds in the journals what was stored, and counts the rest as lost.
+        The successor finds in the journals what was stored, and counts the rest as lost. What
+        plugins have left to the loop, such as tasks of their own, may fail and change nothing.
         """
-        _log.critical("The worker failed.", reason=repr(context.get("exception") or context))
+        error = context.get("exception")
+        if self._python and not (isinstance(error, BaseException) and is_ours(error)):
+            what = describe(error) if isinstance(error, BaseException) else context["message"]
+            _log.warning("What a plugin left to the event loop failed.", reason=what)
+            return
+        _log.critical("The worker failed.", reason=repr(error or context))
         os._exit(ExitStatus.UNEXPECTED)
 
 
@@ -137,7 +183,7 @@ def run(spec: WorkerSpec) -> ExitStatus:
     try:
         worker = Worker(spec, loop)
         worker.start()
-        loop.run_forever()
+        worker.serve()
         return worker.drain()
     finally:
         loop.close()

@@ -83,6 +83,10 @@ MISTAKES = [
         'policy.runtime_info.fail: "shut" is not a choice; give "open" or "closed" or "dead_',
     ),
     (
+        'enrichers = ["runtime_info"]\n[pipeline.policy.runtime_info]\nbudget = "6s"',
+        "policy.runtime_info.budget: 6s is more than half of supervision.heartbeat_timeout, after ",
+    ),
+    (
         'enrichers = ["runtime_info"]\n[pipeline.policy.runtime_info]\nbudgt = 1',
         'policy.runtime_info.budgt: is not a known key; did you mean "budget"?',
     ),

@@ -120,6 +120,37 @@ class TestBudgets:
         with Hosted(stage(Waiting())) as hosted, pytest.raises(asyncio.CancelledError):
             hosted.run(work())
 
+    def test_a_plugin_that_will_not_be_cancelled_does_not_keep_its_batch(self) -> None:
+        """Whoever ends the task gets it back before the next events, if not at once."""
+        waiting = asyncio.Event()
+        seen = []
+
+        class Stubborn:
+            """Goes on, and has more to do than anybody has time for."""
+
+            name = "stubborn"
+
+            async def enrich(self, event: dict[str, Any]) -> dict[str, Any]:
+                seen.append(event)
+                if not waiting.is_set():
+                    waiting.set()
+                    with contextlib.suppress(asyncio.CancelledError):
+                        await asyncio.Event().wait()
+                time.sleep(0.01)  # noqa: ASYNC251 - as bad plugins do
+                return {}
+
+        async def work() -> None:
+            lines = (msgspec.json.encode(BAD) + b"\n") * 1000
+            task = asyncio.create_task(hosted.segment.process(lines, ()))
+            await waiting.wait()
+            task.cancel()
+            await task
+
+        segment = stage(Stubborn(), budget_seconds=20.0)
+        with Hosted(segment) as hosted, pytest.raises(asyncio.CancelledError):
+            hosted.run(work())
+        assert 0 < len(seen) < 1000
+
 
 class TestBreaker:
     @pytest.mark.parametrize(

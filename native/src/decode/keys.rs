@@ -100,7 +100,8 @@ impl Keys {
     }
 
     /// Adds the key between two positions of the line.
-    #[inline]
+    #[inline(always)]
+    #[allow(clippy::inline_always, reason = "the print stays in registers")]
     pub fn add(&mut self, line: Line, start: usize, end: usize) -> Result<Print, Reject> {
         let print = print(line, start, end);
         self.insert(line, Key::new(print.fingerprint, start, end))?;

@@ -149,7 +149,8 @@ fn make_canonical(
     Ok(edits)
 }
 
-fn trim_blanks(mut line: &[u8]) -> &[u8] {
+/// A line without the blanks around it: of a canonical one, its event.
+pub fn trim_blanks(mut line: &[u8]) -> &[u8] {
     while let [b' ' | b'\t' | b'\n' | b'\r', rest @ ..] = line {
         line = rest;
     }

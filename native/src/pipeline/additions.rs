@@ -28,6 +28,7 @@ pub struct Origin<'a> {
 pub const ORIGIN_KEY: &str = "ingest";
 /// The group that enrichers add to.
 pub const GROUP: &str = "diagnostics";
+const GROUP_MEMBER: &[u8] = b"\"diagnostics\":";
 /// What `rate_limit` marks with.
 pub const MARK_KEY: &str = "rate_limited";
 
@@ -50,7 +51,9 @@ struct Addition {
     key: String,
     /// Its watch, by which an event's own member is found.
     watch: usize,
-    /// What is added, redacted, in [`Additions::texts`].
+    /// What is added, redacted, in [`Additions::texts`]: with its key ...
+    member: Range<usize>,
+    /// ... and without.
     text: Range<usize>,
     /// Where the value lies in [`Additions::unredacted`].
     value: Range<usize>,
@@ -93,7 +96,14 @@ impl Additions {
     pub fn add(&mut self, key: &str, watch: usize, constant: Option<&str>) {
         let constant = constant.map(json_string);
         self.of_origin |= constant.is_none();
-        let addition = Addition { key: key.to_owned(), watch, text: 0..0, value: 0..0, constant };
+        let addition = Addition {
+            key: key.to_owned(),
+            watch,
+            member: 0..0,
+            text: 0..0,
+            value: 0..0,
+            constant,
+        };
         match self.members.iter_mut().find(|member| member.key == key) {
             Some(member) => *member = addition,
             None => self.members.push(addition),
@@ -103,8 +113,9 @@ impl Additions {
     /// Lets a filter mark events.
     pub fn allow_mark(&mut self, watch: usize) {
         let constant = Some("true".to_owned());
-        let (text, value) = (0..0, 0..0);
-        self.mark = Some(Addition { key: MARK_KEY.into(), watch, text, value, constant });
+        let (key, empty) = (MARK_KEY.into(), || 0..0);
+        let (member, text, value) = (empty(), empty(), empty());
+        self.mark = Some(Addition { key, watch, member, text, value, constant });
     }
 
     /// Begins a run: makes the texts, and has them redacted as part of a small event.
@@ -131,9 +142,13 @@ impl Additions {
         }
         self.texts.clear();
         for addition in self.members.iter_mut().chain(&mut self.mark) {
+            let key = self.texts.len();
+            write_string(&addition.key, &mut self.texts);
+            self.texts.push(b':');
             let start = self.texts.len();
             tape.render(&self.line, addition.value.clone(), &mut self.texts);
             addition.text = start..self.texts.len();
+            addition.member = key..self.texts.len();
         }
         let group = tape.watched(self.group).map(|index| tape.entries[index]);
         let masked = group.filter(super::tape::Entry::is_replaced);
@@ -149,8 +164,8 @@ impl Additions {
             write_member(mark, origin, out);
             out.push(b',');
         }
-        write_string(GROUP, out);
-        out.extend_from_slice(b":{");
+        out.extend_from_slice(GROUP_MEMBER);
+        out.push(b'{');
         for (index, member) in self.members.iter_mut().enumerate() {
             if index > 0 {
                 out.push(b',');
@@ -214,8 +229,7 @@ impl Additions {
             if comma {
                 out.push(b',');
             }
-            write_string(GROUP, out);
-            out.push(b':');
+            out.extend_from_slice(GROUP_MEMBER);
             self.write_group(tape, out);
         }
         out.push(b'}');
@@ -244,9 +258,7 @@ impl Additions {
         if comma {
             out.push(b',');
         }
-        write_string(&addition.key, out);
-        out.push(b':');
-        out.extend_from_slice(&self.texts[addition.text.clone()]);
+        out.extend_from_slice(&self.texts[addition.member.clone()]);
     }
 }
 

@@ -30,6 +30,8 @@ mod runner;
 mod scrub;
 mod size_guard;
 mod tape;
+#[cfg(test)]
+mod tests;
 mod tokens;
 mod url;
 

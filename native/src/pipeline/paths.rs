@@ -149,27 +149,41 @@ impl Paths {
         self.nodes[(place & NODE) as usize].watched
     }
 
-    /// The place of a member.
-    #[inline]
+    /// The place of a member of an object that is not barren.
+    #[inline(always)]
+    #[allow(clippy::inline_always, reason = "asked for every key")]
     pub fn member(&mut self, object: u32, key: &[u8], print: Print) -> u32 {
-        if object & BARREN != 0 {
-            return BARREN;
+        if key.len() <= Print::EXACT {
+            let (parent, length) = (object & NODE, key.len() as u32);
+            let slot = &self.slots[self.slot_of(parent, print)];
+            if slot.print == print
+                && slot.parent == parent
+                && slot.length == length
+                && slot.place != 0
+            {
+                return slot.place;
+            }
         }
+        self.search_member(object, key, print)
+    }
+
+    /// The same for a long key, one that is not in the slot where it would be first, or a new one.
+    #[inline(never)]
+    fn search_member(&mut self, object: u32, key: &[u8], print: Print) -> u32 {
         let (parent, length) = (object & NODE, key.len() as u32);
         let print = if key.len() <= Print::EXACT { print } else { self.print_whole(key) };
         let mut at = self.slot_of(parent, print);
         loop {
             let slot = &self.slots[at];
+            if slot.place == 0 {
+                return self.add_member(parent, key, print);
+            }
             if slot.print == print
                 && slot.parent == parent
                 && slot.length == length
-                && slot.place != 0
                 && (key.len() <= Print::EXACT || self.is_key(slot.place, key))
             {
                 return slot.place;
-            }
-            if slot.place == 0 {
-                return self.add_member(parent, key, print);
             }
             at = (at + 1) & (self.slots.len() - 1);
         }

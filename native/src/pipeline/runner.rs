@@ -12,7 +12,7 @@ use super::redact::Redactor;
 use super::size_guard::{SizeGuard, SizeOutcome};
 use super::tape::{StringInterest, Tape};
 use crate::clock;
-use crate::decode::{Blind, Decoder, Edits, Limits};
+use crate::decode::{Blind, Decoder, Edits, Limits, trim_blanks};
 use crate::error::{Error, Result};
 use crate::reject::Reject;
 
@@ -199,7 +199,11 @@ impl Runner {
                 verdict => is_marked = verdict == Verdict::Mark,
             }
         }
-        self.change(start, is_marked, out);
+        // What is canonical already is still there to be copied from.
+        let verbatim = trim_blanks(line);
+        let source =
+            (verbatim.len() == out.len() - start && edits == Edits::default()).then_some(verbatim);
+        self.change(start, is_marked, source, out);
         if let Some(envelope) = &mut self.envelope {
             self.text.clear();
             self.text.extend_from_slice(&out[start..]);
@@ -248,13 +252,25 @@ impl Runner {
     fn filter(&mut self, text: &[u8]) -> Verdict {
         let mut is_marked = false;
         for stage in &mut self.filters {
-            let mut values = [None; WATCHES_MAXIMUM];
-            let count = stage.watches.len();
-            for (value, watch) in values.iter_mut().zip(stage.watches.clone()) {
+            let value = |watch| {
                 let entry = self.tape.watched(watch).map(|index| self.tape.entries[index]);
-                *value = entry.map(|entry| self.tape.current(&entry, text));
-            }
-            match stage.filter.decide(&values[..count], self.now_seconds) {
+                entry.map(|entry| self.tape.current(&entry, text))
+            };
+            let verdict = match stage.watches.clone() {
+                // Nearly always.
+                watches if watches.len() == 1 => {
+                    stage.filter.decide(&[value(watches.start)], self.now_seconds)
+                }
+                watches => {
+                    let mut values = [None; WATCHES_MAXIMUM];
+                    let count = watches.len();
+                    for (place, watch) in values.iter_mut().zip(watches) {
+                        *place = value(watch);
+                    }
+                    stage.filter.decide(&values[..count], self.now_seconds)
+                }
+            };
+            match verdict {
                 Verdict::Pass => {}
                 Verdict::Mark => {
                     is_marked = true;
@@ -269,9 +285,10 @@ impl Runner {
         if is_marked { Verdict::Mark } else { Verdict::Pass }
     }
 
-    /// Enriches and redacts the event that `out` holds from `start` on.
+    /// Enriches and redacts the event that `out` holds from `start` on; `source` is the same
+    /// text in another place, if there is one.
     #[inline]
-    fn change(&mut self, start: usize, is_marked: bool, out: &mut Vec<u8>) {
+    fn change(&mut self, start: usize, is_marked: bool, source: Option<&[u8]>, out: &mut Vec<u8>) {
         let adds = !self.additions.is_empty();
         if adds {
             self.additions.replace(&mut self.tape, &out[start..], is_marked);
@@ -283,13 +300,16 @@ impl Runner {
         if !adds && self.tape.side.is_empty() {
             return;
         }
-        self.text.clear();
-        self.text.extend_from_slice(&out[start..]);
+        let text = source.unwrap_or_else(|| {
+            self.text.clear();
+            self.text.extend_from_slice(&out[start..]);
+            &self.text
+        });
         out.truncate(start);
         if adds {
-            self.additions.render(&self.tape, &self.text, is_marked, out);
+            self.additions.render(&self.tape, text, is_marked, out);
         } else {
-            self.tape.render(&self.text, 0..self.text.len(), out);
+            self.tape.render(text, 0..text.len(), out);
         }
     }
 }

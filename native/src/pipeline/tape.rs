@@ -3,7 +3,7 @@
 
 use std::ops::Range;
 
-use super::paths::{Paths, WANTED};
+use super::paths::{BARREN, Paths, WANTED};
 use super::url;
 use crate::decode::{Line, Observer, Print};
 
@@ -177,7 +177,7 @@ impl Observer for Tape {
 
     #[inline]
     fn member(&mut self, object: u32, key: &[u8], print: Print) -> u32 {
-        self.paths.member(object, key, print)
+        if object & BARREN != 0 { BARREN } else { self.paths.member(object, key, print) }
     }
 
     #[inline]

@@ -15,7 +15,7 @@ mod region;
 mod shard;
 
 pub use journal::{PyBatch, PyJournalReader, PySegmentReport};
-pub use pipeline::{PyHandoff, PySegment};
+pub use pipeline::{PyDeadLetters, PyHandoff, PySegment};
 pub use region::{PyLedger, PyMetric, PyRegion};
 pub use shard::{PyFound, PyShard};
 

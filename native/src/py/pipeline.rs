@@ -1,6 +1,7 @@
-//! The pipeline for Python: segments to try out, batches that Python works on, and Python's own
-//! engine for patterns.
+//! The pipeline for Python: segments and dead letters to try out, batches that Python works on, and
+//! Python's own engine for patterns.
 
+use std::net::SocketAddr;
 use std::sync::{Arc, Mutex, PoisonError};
 
 use pyo3::exceptions::{PyRuntimeError, PyValueError};
@@ -9,9 +10,11 @@ use pyo3::types::PyBytes;
 
 use crate::clock;
 use crate::counters::Region;
+use crate::dead_letter::DeadLetter;
 use crate::decode::Limits;
 use crate::pipeline::config;
-use crate::pipeline::{Origin, Passage, PythonPatterns, Runner};
+use crate::pipeline::{Origin, Passage, PythonPatterns, Runner, Scrubber};
+use crate::reject::Reject;
 use crate::shard::{Handoff, Returned};
 
 /// A callable of Python that decides what the Rust engine cannot.
@@ -51,7 +54,7 @@ impl PySegment {
         Ok(Self(Mutex::new(runner)))
     }
 
-    #[pyo3(signature = (lines, *, listener="test", shard=0, received_ns=None))]
+    #[pyo3(signature = (lines, *, listener="test", shard=0, received_ns=None, peer=None))]
     fn run(
         &self,
         py: Python<'_>,
@@ -59,11 +62,13 @@ impl PySegment {
         listener: &str,
         shard: usize,
         received_ns: Option<u64>,
-    ) -> Vec<(&'static str, Py<PyBytes>)> {
+        peer: Option<&str>,
+    ) -> PyResult<Vec<(&'static str, Py<PyBytes>)>> {
+        let peer = address(peer)?;
         let mut guard = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         let runner = &mut *guard;
         let received_ns = received_ns.unwrap_or_else(clock::now_ns);
-        runner.begin(&Origin { received_ns, peer: None, listener, shard });
+        runner.begin(&Origin { received_ns, peer, listener, shard });
         let mut out = Vec::new();
         let mut results = Vec::with_capacity(lines.len());
         for line in lines {
@@ -77,8 +82,75 @@ impl PySegment {
             };
             results.push((outcome, PyBytes::new(py, &out).unbind()));
         }
-        results
+        Ok(results)
     }
+}
+
+/// The way of lines of one origin into the dead letters, without a journal.
+#[pyclass(name = "DeadLetters", module = "ingest._native", frozen)]
+pub struct PyDeadLetters {
+    scrubber: Mutex<Scrubber>,
+    listener: String,
+    received_ns: u64,
+    peer: Option<SocketAddr>,
+}
+
+#[pymethods]
+impl PyDeadLetters {
+    #[new]
+    #[pyo3(signature = (redactors, *, has_foreign_redactors, listener, received_ns, peer=None, full_match=None))]
+    fn new(
+        redactors: &str,
+        has_foreign_redactors: bool,
+        listener: String,
+        received_ns: u64,
+        peer: Option<&str>,
+        full_match: Option<Py<PyAny>>,
+    ) -> PyResult<Self> {
+        let python = FullMatch::shared(full_match);
+        let scrubber = Scrubber::new(&segment(redactors)?, has_foreign_redactors, python)?;
+        Ok(Self { scrubber: Mutex::new(scrubber), listener, received_ns, peer: address(peer)? })
+    }
+
+    #[pyo3(signature = (line, reason, *, stage=None, length=None))]
+    fn letter(
+        &self,
+        py: Python<'_>,
+        line: Vec<u8>,
+        reason: &str,
+        stage: Option<&str>,
+        length: Option<u64>,
+    ) -> PyResult<Py<PyBytes>> {
+        let known = Reject::ALL.into_iter().find(|reject| reject.name() == reason);
+        let reject = known.ok_or_else(|| PyValueError::new_err(format!("reason: {reason}")))?;
+        let length = length.unwrap_or(line.len() as u64);
+        let mut out = Vec::new();
+        // A pattern may have to be decided by Python, which needs the interpreter.
+        py.detach(|| {
+            let mut scrubber = self.scrubber.lock().unwrap_or_else(PoisonError::into_inner);
+            let raw = scrubber.scrub(&line);
+            let letter = DeadLetter {
+                received_ns: self.received_ns,
+                listener: &self.listener,
+                peer: self.peer,
+                reject,
+                stage,
+                raw,
+                length,
+                is_truncated: length > line.len() as u64,
+                is_redacted: raw != line,
+            };
+            letter.write(&mut out);
+        });
+        Ok(PyBytes::new(py, out.strip_suffix(b"\n").unwrap_or(&out)).unbind())
+    }
+}
+
+fn address(peer: Option<&str>) -> PyResult<Option<SocketAddr>> {
+    let parse = |text: &str| {
+        text.parse().map_err(|error| PyValueError::new_err(format!("{text}: {error}")))
+    };
+    peer.map(parse).transpose()
 }
 
 /// A batch of events for one Python segment.
@@ -123,5 +195,6 @@ pub(super) fn returned((lines, verdicts, stages): Answer<'_>) -> Returned<'_> {
 
 pub(super) fn register(module: &Bound<'_, PyModule>) -> PyResult<()> {
     module.add_class::<PySegment>()?;
+    module.add_class::<PyDeadLetters>()?;
     module.add_class::<PyHandoff>()
 }

@@ -219,11 +219,14 @@ impl PyShard {
                     };
                     let batch = Py::new(py, PyHandoff::new(py, handoff, &self.region))?;
                     let answer = process.call1(py, (batch.clone_ref(py),))?;
+                    let Some(answer) = answer.extract::<Option<Answer>>(py)? else {
+                        return Ok(false);
+                    };
                     let handoff = batch.get().take()?;
-                    let answer: Answer = answer.extract(py)?;
-                    Ok(reply.accept(handoff, &returned(answer))?)
+                    reply.accept(handoff, &returned(answer))?;
+                    Ok(true)
                 });
-                answered.map_err(|error: PyErr| failure = Some(error)).is_ok()
+                answered.map_err(|error: PyErr| failure = Some(error)).unwrap_or(false)
             })
         });
         match failure {

@@ -1,0 +1,1 @@
+"""Run events through a pipeline stage by stage, and say what each stage did."""
