@@ -9,8 +9,7 @@ import orjson
 
 from ingest._native import Segment
 from ingest.config.pipeline import Pipeline
-from ingest.pipeline.segments import native_json, segments
-from ingest.worker.pipeline import full_match
+from ingest.pipeline.segments import full_match, native_json, segments
 from tests.differential import oracle
 from tests.differential.lossless import assert_spelling_kept
 

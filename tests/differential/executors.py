@@ -13,7 +13,7 @@ from ingest.contract import PipelineSpec
 from ingest.pipeline import segments
 from ingest.pipeline.exchange import Origin, StageCounts, Verdict
 from ingest.pipeline.host import PythonSegment
-from ingest.worker.pipeline import full_match
+from ingest.pipeline.segments import full_match
 from tests.differential import oracle
 from tests.differential.comparing import DEPTH, KEYS, is_of_containers
 
