@@ -16,6 +16,8 @@ from tests import stored
 from tests.harness import Server, run_command
 
 LINE_LIMIT = 16 * 1024
+MARK = b"530000"
+"""What secrets begin with."""
 CONFIGURATION = f"""
 [pipeline]
 redactors = ["field_mask", "regex_mask", "url_credentials", "field_blocker", "string_truncate"]
@@ -94,7 +96,7 @@ _number = count()
 def plant(template: str) -> Planted:
     """Return a line with texts that have never been there, and are numbers as well."""
     number = next(_number)
-    secret, neighbour = f"53{number:08}", f"86{number:08}"
+    secret, neighbour = f"{MARK.decode()}{number:06}", f"860000{number:06}"
     line = re.sub("[SN]", lambda at: secret if at[0] == "S" else neighbour, _shielded(template))
     return Planted(_unshielded(line).encode(), secret.encode(), neighbour.encode())
 

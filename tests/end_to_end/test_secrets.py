@@ -18,6 +18,7 @@ from tests.differential.profile import examples
 from tests.end_to_end.secrets import (
     CONFIGURATION,
     LINE_LIMIT,
+    MARK,
     TEMPLATES,
     Planted,
     everything,
@@ -27,17 +28,24 @@ from tests.end_to_end.secrets import (
 from tests.harness import Server
 
 Change = Callable[[bytes], bytes]
-PLANTED = re.compile(rb"530000\d{4}")
+PLANTED = re.compile(MARK + rb"\d{4}")
+
+
+def enveloped(line: bytes) -> bytes:
+    """Put an event into an envelope. Around anything else that is an event of its own."""
+    if not line.strip().startswith(b"{"):
+        return line
+    return b'{"schema_version":"1.1","log":' + line + b"}"
+
 
 HARMLESS: tuple[Change, ...] = (
     lambda line: line,
     lambda line: b" \t" + line + b" ",
     lambda line: line.replace(b'":', b'" :\t '),
-    lambda line: b'{"schema_version":"1.1","log":' + line + b"}",
+    enveloped,
 )
 """The line stays an event."""
 REJECTED: tuple[Change, ...] = (
-    lambda line: line + b"}",
     lambda line: line + b" trailing",
     lambda line: line + line,
     lambda line: line[:-1],
@@ -52,10 +60,11 @@ REJECTED: tuple[Change, ...] = (
     lambda line: b"[" + line + b"," + line + b"]",
     lambda line: b"\xef\xbb\xbf" + line,
     lambda line: b"<13>Nov 22 01:02:03 host app[1]: " + line,
-    lambda line: b'{"schema_version":"1.1","log":' + line + b"},",
+    lambda line: enveloped(line) + b",",
 )
 """It does not, but what belongs to which key is clear up to where the neighbour is."""
 BROKEN: tuple[Change, ...] = (
+    lambda line: line + b"}",
     lambda line: line.replace(b":", b"", 1),
     lambda line: line.replace(b'":"', b'" "', 1),
     lambda line: line.replace(b'"', b"'"),
@@ -63,11 +72,11 @@ BROKEN: tuple[Change, ...] = (
     lambda line: line[line.index(b":") :],
     lambda line: b'"' + line,
     lambda line: b"}" + line,
-    lambda line: b'{"a":"' + line,
+    lambda line: b'{"a":"' * (b'"' in line.replace(b'\\"', b"")) + line,
     lambda line: line.replace(b"{", b"{\n").replace(b",", b",\n").replace(b"}", b"\n}"),
-    lambda line: line.replace(b"53", b"\n53"),
+    lambda line: line.replace(MARK, b"\n" + MARK),
     lambda line: line.replace(b'"', b'\\"'),
-    lambda line: line[: line.index(b"53") + 10],
+    lambda line: line[: line.index(MARK) + 12],
 )
 """Nobody knows what belongs to which key."""
 
@@ -108,7 +117,7 @@ def deliver(server: Server, planted: list[Planted]) -> bytes:
 def assert_hidden(found: bytes, planted: list[Planted]) -> None:
     """Fail where a secret is found."""
     for one in planted:
-        assert one.secret not in found, one.line
+        assert one.secret[:10] not in found, one.line
 
 
 def assert_neighbours(found: bytes, planted: list[Planted]) -> None:
@@ -166,7 +175,7 @@ class TestSecrets:
             template = data.draw(st.sampled_from(TEMPLATES))
             one = plant(template)
             for change in data.draw(changes):
-                one = changed(one, change) if b":" in one.line and b"53" in one.line else one
+                one = changed(one, change) if b":" in one.line and MARK in one.line else one
             cut = data.draw(st.none() | st.integers(0, len(one.line)))
             planted.append(one._replace(line=one.line[:cut]))
         assert_hidden(deliver(server, planted), planted)
@@ -183,7 +192,7 @@ class TestSecrets:
         """In front of the limit of a line, across it, and far beyond."""
         templates = ('{"token":"S"}', '{"u":"https://u:S@h"}', '{"token":["S"],"n":"N"}')
         planted = [
-            one._replace(line=one.line.replace(one.secret, one.secret * (size // 10)))
+            one._replace(line=one.line.replace(one.secret, one.secret * (size // 12)))
             for one in map(plant, templates)
         ]
         assert_hidden(deliver(server, planted), planted)
@@ -201,7 +210,7 @@ class TestSecrets:
         """The last piece is a line of its own."""
         for template in TEMPLATES:
             one = plant(template)
-            server.deliver(one.line[: one.line.index(one.secret) + 10], 1)
+            server.deliver(one.line[: one.line.index(one.secret) + 12], 1)
 
     def test_no_secret_is_anywhere(self, server: Server) -> None:
         """In files as they are, in answers of the server and of commands, and in the log."""

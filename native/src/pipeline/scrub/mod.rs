@@ -5,11 +5,14 @@
 //! Rules are about canonical events. So a value is also looked up where it would stand in one:
 //! out of its envelope, or within the group that would be made of it.
 
+mod lengths;
 mod prose;
 #[cfg(test)]
 mod tests;
 
 use std::sync::Arc;
+
+use lengths::{is_closed, length_of_container, length_of_string};
 
 use super::config::{Kernel, Segment};
 use super::paths::{BARREN, Paths, Rules, WANTED};
@@ -90,6 +93,8 @@ pub struct Scrubber {
     open: Vec<Container>,
     /// From here on no value has a place that is known.
     is_lost: bool,
+    /// What came first was within another object, whose rest has come now.
+    is_piece: bool,
     key: Vec<u8>,
     out: Vec<u8>,
 }
@@ -135,6 +140,7 @@ impl Scrubber {
             root: BARREN,
             open: Vec::new(),
             is_lost: false,
+            is_piece: false,
             key: Vec::new(),
             out: Vec::new(),
         })
@@ -158,14 +164,26 @@ impl Scrubber {
         };
         self.out.extend_from_slice(if is_kept { text } else { MASK.as_bytes() });
         self.is_lost |= !is_kept;
-        let mut at = 0;
-        while at < json.len() {
-            at += self.token(&json[at..]);
+        self.is_piece = false;
+        let head = self.out.len();
+        self.json(json);
+        // What turns out to be no whole event, or has its end behind it, may be a piece of one.
+        if self.is_lost && is_kept && (self.is_piece || !prose::is_empty(text)) {
+            self.out.truncate(head);
+            self.open.clear();
+            self.json(json);
         }
         if self.by_url {
             prose::strip_credentials(&mut self.out);
         }
         &self.out
+    }
+
+    fn json(&mut self, json: &[u8]) {
+        let mut at = 0;
+        while at < json.len() {
+            at += self.token(&json[at..]);
+        }
     }
 
     /// Handles the token at the beginning of the rest; its length.
@@ -186,7 +204,7 @@ impl Scrubber {
             _ => {
                 let is_end = |byte: &u8| b"{}[],:\" \t\r\n".contains(byte);
                 let length = rest.iter().position(is_end).unwrap_or(rest.len());
-                self.scalar(&rest[..length]);
+                self.scalar(&rest[..length], false);
                 length
             }
         }
@@ -293,6 +311,7 @@ impl Scrubber {
     fn end(&mut self, rest: &[u8]) -> usize {
         let is_object = rest[0] == b'}';
         let is_outside = self.open.is_empty() && !is_object;
+        self.is_piece |= self.open.is_empty() && is_object;
         match self.open.pop() {
             Some(container) if container.is_object == is_object => {}
             _ => self.is_lost |= !is_outside,
@@ -320,26 +339,29 @@ impl Scrubber {
                     };
                     object.next = Next::Colon;
                 }
-                _ => self.is_lost = true,
+                above => {
+                    self.is_piece |= above.is_none();
+                    self.is_lost = true;
+                }
             }
             return self.keep(string);
         }
-        self.scalar(string);
+        self.scalar(string, !matches!(behind, Some(b',' | b'}' | b']')));
         length
     }
 
-    fn scalar(&mut self, token: &[u8]) {
+    /// `is_torn`: its end, if it has one, may be the beginning of another string.
+    fn scalar(&mut self, token: &[u8], is_torn: bool) {
         let place = self.place(false);
         let mut made = Vec::new();
         match self.mask(place) {
             Some(mask) => write_string(&mask, &mut made),
             None if self.by_url && token[0] == b'"' => {
-                let is_whole = is_closed(token);
                 // Without its end, a string is what there is of it ...
-                let end: &[u8] = if is_whole { b"" } else { b"\"" };
+                let end: &[u8] = if is_closed(token) { b"" } else { b"\"" };
                 strip_url(&[token, end].concat(), &mut made);
                 // ... which may be a password up to the middle, so that nothing shows that it is.
-                if !is_whole && made.is_empty() && prose::may_be_url(token) {
+                if is_torn && made.is_empty() && prose::may_be_url(token) {
                     write_string(MASK, &mut made);
                 }
             }
@@ -347,42 +369,4 @@ impl Scrubber {
         }
         self.out.extend_from_slice(if made.is_empty() { token } else { &made });
     }
-}
-
-/// With its quotes; up to the end where the closing one is missing.
-fn length_of_string(rest: &[u8]) -> usize {
-    let mut at = 1;
-    while let Some(byte) = rest.get(at) {
-        at += match byte {
-            b'"' => return at + 1,
-            b'\\' => 2,
-            _ => 1,
-        };
-    }
-    rest.len()
-}
-
-fn is_closed(string: &[u8]) -> bool {
-    length_of_string(&[string, b"x"].concat()) == string.len()
-}
-
-/// With its brackets, whatever their kinds; up to the end where one is missing.
-fn length_of_container(rest: &[u8]) -> usize {
-    let (mut at, mut depth) = (0, 0_usize);
-    while let Some(byte) = rest.get(at) {
-        match byte {
-            b'"' => {
-                at += length_of_string(&rest[at..]);
-                continue;
-            }
-            b'{' | b'[' => depth += 1,
-            b'}' | b']' => depth -= 1,
-            _ => {}
-        }
-        at += 1;
-        if depth == 0 {
-            return at;
-        }
-    }
-    rest.len()
 }

@@ -100,9 +100,12 @@ fn values_behind_a_mistake_are_masked() {
         (r#"{"a":1 "password":"s"}"#, r#"{"a":1 "password":"***"}"#),
         (r#"{"data":{"password" "s"}}"#, r#"{"data":{"***" "***"}}"#),
         (r#"{"data":{"password: "s"}}"#, r#"{"data":{"***""***""***""#),
-        (r#"{"a":1}}, {"b":"s"}"#, r#"{"a":1}}, {"b":"***"}"#),
+        (r#"{"a":1}}, {"b":"s"}"#, r#"{"a":"***"}}, {"b":"***"}"#),
+        (r#"{"a":"s"}],"b":"s"}"#, r#"{"a":"***"}],"b":"***"}"#),
+        (r#"{"a":"k"} text"#, r#"{"a":"k"} "***""#),
         (r"{'password':'s'}", r#"{"***":"***"}"#),
         (r#""s""#, r#""***""#),
+        (r#"<13>app: {"a":"s"},"b":"s"}"#, r#"<13>app: {"a":"***"},"b":"***"}"#),
         (r#":{"a":"s"}}"#, r#"***{"a":"***"}}"#),
     ] {
         assert_eq!(scrub(RULES, raw), expected, "{raw}");
@@ -117,6 +120,7 @@ fn urls_alone_need_no_structure() {
         (r#"{"u":"https://u:s@h/"#, r#"{"u":"https://h/""#),
         ("https://u:s@h/x", "https://h/x"),
         (r#"{"a":"k","u":"https://u:s"#, r#"{"a":"k","u":"***""#),
+        (r#"{"u":"https://u:s,"a":"k"}"#, r#"{"u":"***"a":"k"}"#),
         (r#"{"a":"k"#, r#"{"a":"k"#),
         ("{'u':'https://u:s@h/'}", "{'u':'https://h/'}"),
         ("see //u:s@s@h/x@y", "see //h/x@y"),
