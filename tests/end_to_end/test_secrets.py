@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 from ingest.contract import DEAD_DIRECTORY, JOURNAL_DIRECTORY
 from tests import stored
 from tests.differential.profile import examples
-from tests.end_to_end.secrets import (
+from tests.end_to_end.planting import (
     CONFIGURATION,
     LINE_LIMIT,
     MARK,
