@@ -12,7 +12,8 @@
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use super::region::Region;
-use super::schema::{Cell, DROP_REASONS, cells};
+use super::schema::{Cell, cells};
+use super::table::DROP_REASONS;
 
 /// The journals of a shard, by the index of their label value.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

@@ -6,9 +6,11 @@ mod mapping;
 mod names;
 mod region;
 mod schema;
+mod table;
 
 pub(crate) use ledger::commit;
 pub use ledger::{Journal, Ledger, counted_sequence, settle};
 pub use names::Sample;
 pub use region::{Region, add, observe};
-pub use schema::{Cell, DROP_REASONS, Kind, LOST_REASONS, METRICS, Metric, Scope, cells};
+pub use schema::{Cell, Kind, Metric, Scope, cells};
+pub use table::{DROP_REASONS, LOST_REASONS, METRICS};

@@ -3,7 +3,8 @@
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use super::region::Region;
-use super::schema::{self, METRICS, Metric, Scope};
+use super::schema::{self, Metric, Scope};
+use super::table::METRICS;
 use crate::error::{Error, Result};
 
 /// One value of one row, as read at one moment.

@@ -16,7 +16,8 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use super::mapping::Mapping;
-use super::schema::{self, Cell, LISTENER_CELLS, METRICS, STAGE_CELLS, Scope, WORKER_CELLS};
+use super::schema::{self, Cell, LISTENER_CELLS, STAGE_CELLS, Scope, WORKER_CELLS};
+use super::table::METRICS;
 use crate::clock;
 use crate::error::{Error, Result};
 

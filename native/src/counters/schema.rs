@@ -1,7 +1,7 @@
-//! The metric table. The Prometheus collector, `status` and the metrics reference are
-//! generated from it, and the offsets of the shared cells follow from its order.
+//! What a row of the metric table says, and where its cells lie: their offsets follow from the
+//! order of the table.
 
-use crate::reject::Reject;
+use super::table::METRICS;
 
 /// How a value behaves over time.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -58,217 +58,6 @@ pub struct Metric {
     /// One sentence for people.
     pub help: &'static str,
 }
-
-const fn metric(
-    name: &'static str,
-    kind: Kind,
-    scope: Scope,
-    label: &'static str,
-    values: &'static [&'static str],
-    help: &'static str,
-) -> Metric {
-    Metric { name, kind, scope, unit: "", scale: 1, label, values, public: true, help }
-}
-
-const fn counter(scope: Scope, name: &'static str, help: &'static str) -> Metric {
-    metric(name, Kind::Counter, scope, "", &[], help)
-}
-
-const fn gauge(scope: Scope, name: &'static str, help: &'static str) -> Metric {
-    metric(name, Kind::Gauge, scope, "", &[], help)
-}
-
-const fn labelled(
-    scope: Scope,
-    name: &'static str,
-    label: &'static str,
-    values: &'static [&'static str],
-    help: &'static str,
-) -> Metric {
-    metric(name, Kind::Counter, scope, label, values, help)
-}
-
-const fn private(scope: Scope, name: &'static str, help: &'static str) -> Metric {
-    let mut row = gauge(scope, name, help);
-    row.public = false;
-    row
-}
-
-const fn private_pair(scope: Scope, name: &'static str, help: &'static str) -> Metric {
-    let mut row = metric(name, Kind::Gauge, scope, "journal", JOURNALS, help);
-    row.public = false;
-    row
-}
-
-const fn bytes(mut row: Metric) -> Metric {
-    row.unit = "bytes";
-    row
-}
-
-/// The two journals of a shard.
-const JOURNALS: &[&str] = &["events", "dead"];
-/// Why events that were received never became durable.
-pub const LOST_REASONS: &[&str] = &["worker_died", "drain_deadline"];
-/// Why events were discarded by policy: a plugin whose stage is fail-closed did not do its work.
-pub const DROP_REASONS: &[&str] = &["stage_error", "stage_timeout", "stage_breaker_open"];
-const EDITS: &[&str] = &["control_field_removed", "group_wrapped", "envelope_unwrapped"];
-/// Upper bounds in seconds; `+Inf` and `sum` close a histogram.
-const SYNC_BOUNDS: &[&str] = &[
-    "0.001", "0.0025", "0.005", "0.01", "0.025", "0.05", "0.1", "0.25", "0.5", "1", "2.5", "10",
-    "+Inf", "sum",
-];
-
-use Scope::{Listener, Stage, Worker};
-
-/// Every metric and protocol cell.
-pub const METRICS: &[Metric] = &[
-    private(Worker, "ingest_worker_state", "0 gone, 1 starting, 2 ready, 3 draining."),
-    private(Worker, "ingest_worker_heartbeat_ns", "CLOCK_MONOTONIC of the last loop timer."),
-    private_pair(Worker, "ingest_journal_checkpoint", "(Next durable sequence + 1) * 2 + row."),
-    private_pair(Worker, "ingest_journal_stall", "0 none, 1 no space, 2 disk error."),
-    gauge(Worker, "ingest_worker_pid", "Process id of the worker, 0 while there is none."),
-    gauge(Worker, "ingest_worker_generation", "How many processes this slot has had."),
-    counter(Worker, "ingest_worker_restarts_total", "Times the supervisor replaced the worker."),
-    gauge(Worker, "ingest_worker_breaker_open", "1 while respawning is held back, else 0."),
-    gauge(Worker, "ingest_connections", "TCP connections open now."),
-    gauge(
-        Worker,
-        "ingest_intake_paused",
-        "Why reading is stopped: 0 it is not, 1 the journal queue is full, 2 no space left, \
-         3 disk error.",
-    ),
-    counter(Worker, "ingest_intake_pauses_total", "Times reading stopped for the journal."),
-    counter(Worker, "ingest_accept_errors_total", "accept() calls that failed."),
-    bytes(gauge(Worker, "ingest_arena_bytes", "Bytes read that are not yet durable.")),
-    labelled(
-        Worker,
-        "ingest_edits_total",
-        "edit",
-        EDITS,
-        "Changes made while bringing events to their canonical form.",
-    ),
-    metric(
-        "ingest_journal_durable_sequence",
-        Kind::Gauge,
-        Worker,
-        "journal",
-        JOURNALS,
-        "Every event below this sequence number of the shard is on stable storage.",
-    ),
-    bytes(labelled(
-        Worker,
-        "ingest_journal_written_bytes_total",
-        "journal",
-        JOURNALS,
-        "Bytes made durable, metadata included.",
-    )),
-    labelled(Worker, "ingest_journal_batches_total", "journal", JOURNALS, "Batches made durable."),
-    labelled(Worker, "ingest_journal_segments_total", "journal", JOURNALS, "Segments begun."),
-    labelled(
-        Worker,
-        "ingest_journal_stalls_total",
-        "journal",
-        JOURNALS,
-        "Times that writing to the disk failed and was held back until it worked.",
-    ),
-    Metric {
-        name: "ingest_journal_sync_seconds",
-        kind: Kind::Histogram,
-        scope: Worker,
-        unit: "seconds",
-        scale: 1_000_000_000,
-        label: "le",
-        values: SYNC_BOUNDS,
-        public: true,
-        help: "Duration of the group commits of the event journal.",
-    },
-    private(Listener, "ingest_events_decoding", "Events of the read in work."),
-    private(Listener, "ingest_events_accepted", "Events handed to a journal, durable or not."),
-    private_pair(Listener, "ingest_checkpoint_even", "Durable events, row 0 of the checkpoint."),
-    private_pair(Listener, "ingest_checkpoint_odd", "Durable events, row 1 of the checkpoint."),
-    counter(Listener, "ingest_events_received_total", "Complete frames read."),
-    counter(Listener, "ingest_events_journaled_total", "Events durable in the journal."),
-    counter(Listener, "ingest_events_filtered_total", "Events dropped on purpose by a filter."),
-    counter(
-        Listener,
-        "ingest_events_dead_lettered_total",
-        "Lines durable in the dead-letter journal.",
-    ),
-    labelled(
-        Listener,
-        "ingest_events_dropped_total",
-        "reason",
-        DROP_REASONS,
-        "Events discarded because a plugin failed whose policy is to let nothing through.",
-    ),
-    labelled(
-        Listener,
-        "ingest_events_lost_total",
-        "reason",
-        LOST_REASONS,
-        "Events that were received and never became durable.",
-    ),
-    labelled(
-        Listener,
-        "ingest_events_rejected_total",
-        "reason",
-        &Reject::NAMES,
-        "Lines that are no event and were handed to the dead-letter journal.",
-    ),
-    bytes(counter(Listener, "ingest_received_bytes_total", "Bytes read from sockets.")),
-    counter(Listener, "ingest_reads_total", "System calls that read data."),
-    counter(Listener, "ingest_connections_opened_total", "TCP connections accepted."),
-    counter(Listener, "ingest_connections_closed_total", "TCP connections closed."),
-    counter(Listener, "ingest_datagrams_received_total", "UDP datagrams read."),
-    counter(
-        Listener,
-        "ingest_kernel_dropped_total",
-        "UDP datagrams the kernel dropped before they could be read.",
-    ),
-    counter(Stage, "ingest_stage_filtered_total", "Events that the stage dropped on purpose."),
-    counter(
-        Stage,
-        "ingest_stage_changed_total",
-        "Values that the stage masked, stripped or shortened, and events that it marked or cut.",
-    ),
-    counter(Stage, "ingest_stage_events_total", "Events that a Python plugin was given."),
-    Metric {
-        name: "ingest_stage_seconds_total",
-        kind: Kind::Counter,
-        scope: Stage,
-        unit: "seconds",
-        scale: 1_000_000_000,
-        label: "",
-        values: &[],
-        public: true,
-        help: "Time spent in a Python plugin.",
-    },
-    counter(
-        Stage,
-        "ingest_stage_errors_total",
-        "Events for which a Python plugin raised or returned what it must not.",
-    ),
-    counter(
-        Stage,
-        "ingest_stage_timeouts_total",
-        "Events for which a Python plugin took longer than its budget.",
-    ),
-    counter(
-        Stage,
-        "ingest_stage_skipped_total",
-        "Events that a Python plugin was not given because its breaker was open.",
-    ),
-    Metric {
-        scale: 1_000_000,
-        ..gauge(
-            Stage,
-            "ingest_stage_sample_rate",
-            "Share of events that a sampling filter lets through.",
-        )
-    },
-    gauge(Stage, "ingest_stage_keys", "Keys that a filter remembers."),
-    gauge(Stage, "ingest_stage_breaker_open", "1 while a Python plugin is left out, else 0."),
-];
 
 impl Metric {
     /// How many cells the row has.
@@ -391,11 +180,11 @@ pub(super) fn place(wanted: &Metric) -> Cell {
 }
 
 /// Cells that are kept per worker.
-pub(super) const WORKER_CELLS: usize = width(Worker);
+pub(super) const WORKER_CELLS: usize = width(Scope::Worker);
 /// Cells that are kept per worker and listener.
-pub(super) const LISTENER_CELLS: usize = width(Listener);
+pub(super) const LISTENER_CELLS: usize = width(Scope::Listener);
 /// Cells that are kept per worker and stage.
-pub(super) const STAGE_CELLS: usize = width(Stage);
+pub(super) const STAGE_CELLS: usize = width(Scope::Stage);
 
 const fn width(scope: Scope) -> usize {
     let mut cells = 0;
