@@ -9,7 +9,14 @@ from __future__ import annotations
 import os
 from typing import Annotated, Any, ClassVar, Literal
 
-from pydantic import AfterValidator, BeforeValidator, ConfigDict, Field, model_validator
+from pydantic import (
+    AfterValidator,
+    BeforeValidator,
+    ConfigDict,
+    Field,
+    field_validator,
+    model_validator,
+)
 
 from ingest.config.quantities import Size, shown
 from ingest.config.tables import ConflictError, Table
@@ -18,6 +25,7 @@ from ingest.pipeline.catalogue import LEVELS
 from ingest.pipeline.kubernetes import pod_members
 
 _LARGEST = (1 << 63) - 1
+_MOST_KEY_FIELDS = 32  # a native segment looks at no more than 64 keys
 _NO_EFFECT = (
     "Taken as fapilog's key, but without effect: every event is covered whole, its size being"
     " bounded by `[limits]`."
@@ -169,6 +177,13 @@ class FirstOccurrence(Stage):
     )
     max_keys: int = Field(10000, ge=1, description="How many are remembered at most.")
     subsequent_sample_rate: Share = Field(0.0, description="The share of later ones that passes.")
+
+    @field_validator("key_fields")
+    @classmethod
+    def _bound_key_fields(cls, names: tuple[str, ...]) -> tuple[str, ...]:
+        if len(names) > _MOST_KEY_FIELDS:
+            raise ValueError(f"names {len(names)} keys; give at most {_MOST_KEY_FIELDS}")
+        return names
 
     def kernel(self) -> dict[str, Any]:
         """Return a number of keys that fits into a machine word."""

@@ -36,6 +36,13 @@ def file(tmp_path: Path) -> Path:
 
 MISTAKES = [
     (
+        (
+            'filters = ["first_occurrence"]\n[pipeline.config.first_occurrence]\n'
+            f"key_fields = {[str(number) for number in range(33)]}"
+        ),
+        "config.first_occurrence.key_fields: names 33 keys; give at most 32",
+    ),
+    (
         'filters = ["leevl"]',
         'filters[0]: "leevl" is no filter; did you mean "level"? known are adaptive_sampling, ',
     ),

@@ -77,7 +77,7 @@ const OTHER: u32 = u32::MAX;
 
 /// What is longer is no path anybody meant, and all patterns match it: writing and matching the
 /// paths of many members below a huge key would take time that grows with the square of the line.
-const LONGEST_PATH: usize = 4096;
+const LONGEST_PATH: usize = 1024;
 
 /// The places seen so far.
 pub struct Paths {

@@ -30,7 +30,10 @@ impl PythonPatterns for FullMatch {
     fn full_match(&self, stage: usize, path: &str) -> bool {
         Python::attach(|py| {
             let matches = self.0.call1(py, (stage, path)).and_then(|found| found.is_truthy(py));
-            matches.unwrap_or(true)
+            matches.unwrap_or_else(|error| {
+                error.write_unraisable(py, None);
+                true
+            })
         })
     }
 }

@@ -20,7 +20,7 @@ use super::patterns::PythonPatterns;
 use super::redact::strip_url;
 use super::runner::add_rules;
 use crate::decode::Print;
-use crate::error::Result;
+use crate::error::{Error, Result};
 use crate::text::{unescape, write_string};
 
 /// What stands for a value of which nobody knows where it belongs.
@@ -128,7 +128,8 @@ impl Scrubber {
                     continue;
                 }
             };
-            let bit = 1_u32.checked_shl(masks.len() as u32).unwrap_or_default();
+            let bit = 1_u32.checked_shl(masks.len() as u32);
+            let bit = bit.ok_or_else(|| Error::Invalid("too many redactors".into()))?;
             masks.push(mask.clone());
             add_rules(&mut rules, stage.index, bit, &stage.kernel)?;
         }
