@@ -8,9 +8,10 @@ from typing import Any
 
 from ingest.contract import StageSpec
 from ingest.errors import BootError
+from ingest.pipeline.catalogue import METHODS
 from ingest.pipeline.contracts import Plugin
 from ingest.pipeline.origin import Origin
-from ingest.pipeline.stage import METHODS, Stage
+from ingest.pipeline.stage import Stage
 
 _CARELESS = frozenset({"fapilog.plugins.enrichers.context_vars"})
 """fapilog's own modules whose results share parts with the event."""

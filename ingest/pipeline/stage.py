@@ -9,9 +9,10 @@ from collections.abc import Awaitable, Callable, Iterable, Sequence
 from itertools import islice
 from typing import Any, NamedTuple
 
-from ingest.contract import StageKind, StageSpec
+from ingest.contract import StageSpec
 from ingest.pipeline.breaker import Breaker
 from ingest.pipeline.budget import Watch
+from ingest.pipeline.catalogue import METHODS
 from ingest.pipeline.contracts import (
     Event,
     Plugin,
@@ -24,14 +25,6 @@ from ingest.pipeline.contracts import (
 from ingest.pipeline.exchange import StageCounts, Verdict
 from ingest.pipeline.failures import FailureLog, describe
 from ingest.pipeline.origin import Origin
-
-METHODS: dict[StageKind, str] = {
-    "filter": "filter",
-    "enricher": "enrich",
-    "redactor": "redact",
-    "processor": "process",
-}
-"""The method by which a plugin of each kind is called."""
 
 
 class Run(NamedTuple):
