@@ -114,14 +114,14 @@ class Stage:
         raised = ""
         try:
             await self._drive(inputs, results, watch)
-        except (GeneratorExit, KeyboardInterrupt):
+        except GeneratorExit:  # the coroutine is closed, and has to end
             raise
         except asyncio.CancelledError as error:
             watch.end()
             if watch.is_cancelled():
                 raise
             raised = describe(error)
-        except BaseException as error:  # noqa: BLE001 - not even SystemExit may end the worker
+        except BaseException as error:  # noqa: BLE001 - not even KeyboardInterrupt may end the worker
             raised = describe(error)
         finally:
             watch.end()

@@ -101,7 +101,8 @@ class Worker:
         while True:
             try:
                 self._loop.run_forever()
-            except SystemExit:  # the loop ends for it, and a task of a plugin may raise it
+            # The loop ends for these, and a task of a plugin may raise them.
+            except (SystemExit, KeyboardInterrupt):
                 _log.warning("A plugin wanted the worker to exit.")
             else:
                 return

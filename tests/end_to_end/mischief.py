@@ -29,6 +29,10 @@ async def _exit(event: Event) -> object:
     sys.exit(f"a plugin that knows {event}")
 
 
+async def _interrupt(_event: Event) -> object:
+    raise KeyboardInterrupt
+
+
 async def _loop(_event: Event) -> object:
     while True:
         pass
@@ -86,6 +90,7 @@ async def _unwritable(_event: Event) -> object:
 DEEDS: dict[str, Callable[[Event], Awaitable[object]]] = {
     "raise": _raise,
     "exit": _exit,
+    "interrupt": _interrupt,
     "loop": _loop,
     "wait": _wait,
     "stubborn": _stubborn,
@@ -214,6 +219,8 @@ class Careless(Filter):
                 loop.call_soon(_fail_at_once, event)
             case "exit":
                 self._tasks.append(loop.create_task(_exit(event)))
+            case "interrupt":
+                self._tasks.append(loop.create_task(_interrupt(event)))
         await asyncio.sleep(0)
         return event
 
