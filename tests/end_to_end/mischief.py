@@ -220,12 +220,25 @@ class Careless(Filter):
             case "exit":
                 self._tasks.append(loop.create_task(_exit(event)))
             case "interrupt":
-                self._tasks.append(loop.create_task(_interrupt(event)))
+                loop.create_task(_interrupt(event))  # noqa: RUF006 - likewise
         await asyncio.sleep(0)
         return event
 
     async def stop(self) -> None:
         raise RuntimeError("cannot stop")
+
+
+class Quitter(Filter):
+    """Lets a task end the process once a gate is open, and waits for that."""
+
+    async def filter(self, event: Event) -> Event | None:
+        if "gate" in event.get("data", {}):
+            await asyncio.wait([asyncio.create_task(self._quit(event))])
+        return event
+
+    async def _quit(self, event: Event) -> None:
+        await _gate(event)
+        sys.exit("a plugin has had enough")
 
 
 def _fail_at_once(event: Event) -> None:

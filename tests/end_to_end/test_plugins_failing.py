@@ -164,7 +164,7 @@ def test_what_plugins_leave_behind_ends_no_worker(tmp_path: Path) -> None:
         for what in ("task", "callback", "exit", "interrupt", "nothing"):
             server.deliver(line(0, leave=what) + b"\n", 1)
         server.deliver(b"\n".join([line(1)] * 100), 100)
-        wait_until(lambda: server.log().count("left to the event loop failed") == 2)
+        wait_until(lambda: server.log().count("left to the event loop failed") == 3)
         assert server.stop() == ExitStatus.CLEAN
         assert server.status().ledger.journaled == 105
     assert "A plugin did not stop." in server.log()
