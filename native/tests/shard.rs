@@ -13,8 +13,9 @@ use std::time::{Duration, Instant};
 use _native::counters::{Ledger, Region, cells};
 use _native::decode;
 use _native::journal::{Compression, Cursor, Start};
+use _native::pipeline::config::Segment;
 use _native::receive::{Source, SourceKind};
-use _native::shard::{Keeping, Limits, Pipeline, Shard};
+use _native::shard::{Handoff, Keeping, Limits, Pipeline, Returned, Shard};
 
 /// Only a broken shard takes this long.
 const PATIENCE: Duration = Duration::from_secs(20);
@@ -29,6 +30,16 @@ struct Bench {
 
 impl Bench {
     fn new(name: &str, connections: usize, line_bytes: usize) -> Self {
+        Self::with_pipeline(name, connections, line_bytes, &Pipeline::default())
+    }
+
+    /// The pipeline may have two stages.
+    fn with_pipeline(
+        name: &str,
+        connections: usize,
+        line_bytes: usize,
+        pipeline: &Pipeline,
+    ) -> Self {
         let directory =
             std::env::temp_dir().join(format!("ingest-shard-{name}-{}", std::process::id()));
         std::fs::remove_dir_all(&directory).ok();
@@ -40,7 +51,8 @@ impl Bench {
             Source { kind: SourceKind::Udp, socket: OwnedFd::from(datagrams) },
         ];
         let names = ["tcp".to_owned(), "udp".to_owned()];
-        let region = Arc::new(Region::create(1, &names, &[], b"").unwrap());
+        let stages = ["first".to_owned(), "second".to_owned()];
+        let region = Arc::new(Region::create(1, &names, &stages, b"").unwrap());
         let keeping = Keeping {
             compression: Compression::None,
             sync_interval: Duration::from_millis(1),
@@ -52,16 +64,9 @@ impl Bench {
         };
         let event = decode::Limits { depth: 64, keys: 1024 };
         let limits = Limits { line_bytes, event, connections, arena_bytes: 0 };
-        let (mut shard, _) = Shard::open(
-            Arc::clone(&region),
-            0,
-            &directory,
-            sources,
-            &keeping,
-            limits,
-            &Pipeline::default(),
-        )
-        .unwrap();
+        let (mut shard, _) =
+            Shard::open(Arc::clone(&region), 0, &directory, sources, &keeping, limits, pipeline)
+                .unwrap();
         shard.listen().unwrap();
         Self { directory, region, shard, tcp, udp }
     }
@@ -298,4 +303,167 @@ fn a_journal_has_one_writer() {
     let error = _native::shard::recover(&bench.region, 0, &bench.directory).unwrap_err();
     assert!(error.to_string().contains("shard-0000"), "{error}");
     bench.stored();
+}
+
+/// A pipeline with two segments in Python.
+fn with_python() -> Pipeline {
+    let later = Segment { is_later: true, ..Segment::default() };
+    let segments = vec![Segment::default(), later.clone(), later];
+    Pipeline { segments, ..Pipeline::default() }
+}
+
+/// What Python answers: it judges each event by the digit that stands at the segment's place in
+/// its message, and lines of its own making go on.
+fn judge(handoff: &Handoff) -> (Vec<u8>, Vec<u8>, Vec<u8>) {
+    let (mut lines, mut verdicts) = (Vec::new(), Vec::new());
+    for line in handoff.lines.split_inclusive(|byte| *byte == b'\n') {
+        let event: serde_json::Value = serde_json::from_slice(line).unwrap();
+        let verdict = event["message"].as_str().unwrap().as_bytes()[handoff.segment] - b'0';
+        verdicts.push(verdict);
+        match verdict {
+            0 | 2 => lines.extend_from_slice(line),
+            // What the next native segment refuses.
+            9 => lines.extend_from_slice(b"[]\n"),
+            _ => {}
+        }
+    }
+    let stages = vec![1; verdicts.len()];
+    (lines, verdicts.into_iter().map(|verdict| verdict % 9).collect(), stages)
+}
+
+/// Through Python and back, over several runs of several senders, each event is in one place of
+/// the sum at every step.
+#[test]
+fn the_ledger_is_closed_at_every_step_through_python() {
+    let mut bench = Bench::with_pipeline("python", 10, 1 << 16, &with_python());
+    let mut senders = [bench.connect(), bench.connect()];
+    let datagrams = UdpSocket::bind("127.0.0.1:0").unwrap();
+    let other = UdpSocket::bind("127.0.0.1:0").unwrap();
+    let (mut sent, mut expected) = ([0, 0], [[0_u64; 4]; 2]);
+    let digits = "012345900";
+    for (number, (first, second)) in (0..3)
+        .flat_map(|_| {
+            digits.chars().flat_map(|first| digits.chars().map(move |next| (first, next)))
+        })
+        .enumerate()
+    {
+        let line = match number % 10 {
+            7 => "{\n".to_owned(),
+            _ => format!("{{\"message\":\"{first}{second}\"}}\n"),
+        };
+        let listener = usize::from(number % 4 > 1);
+        match number % 4 {
+            place @ 0..2 => senders[place].write_all(line.as_bytes()).unwrap(),
+            place => {
+                let socket = if place == 2 { &datagrams } else { &other };
+                socket.send_to(line.as_bytes(), bench.udp).unwrap();
+            }
+        }
+        sent[listener] += 1;
+        let fate = if first == '0' { second } else { first };
+        let place = match fate {
+            _ if number % 10 == 7 => 2,
+            '9' => 2,
+            fate => fate.to_digit(10).unwrap() as usize,
+        };
+        expected[listener][place.min(3)] += 1;
+    }
+    let check = |bench: &Bench| {
+        for listener in 0..2 {
+            let ledger = bench.ledger(listener);
+            assert!(ledger.closed, "{ledger:?}");
+        }
+    };
+    let deadline = Instant::now() + PATIENCE;
+    let mut handoffs = 0;
+    while (0..2).any(|listener| {
+        let ledger = bench.ledger(listener);
+        ledger.received < sent[listener] || ledger.in_flight > 0
+    }) {
+        assert!(Instant::now() < deadline, "{:?} {:?}", bench.ledger(0), bench.ledger(1));
+        bench.shard.drain();
+        check(&bench);
+        while let Some(handoff) = bench.shard.take_handoff() {
+            handoffs += 1;
+            check(&bench);
+            let (lines, verdicts, stages) = judge(&handoff);
+            let returned = Returned { lines: &lines, verdicts: &verdicts, stages: &stages };
+            bench.shard.accept(handoff, &returned).unwrap();
+            check(&bench);
+        }
+        bench.shard.tick().unwrap();
+    }
+    assert!(handoffs > 1);
+    for (listener, expected) in expected.iter().enumerate() {
+        let ledger = bench.ledger(listener);
+        let dropped = ledger.dropped.iter().sum();
+        let found = [ledger.journaled, ledger.filtered, ledger.dead_lettered, dropped];
+        assert_eq!(found, *expected, "{ledger:?}");
+    }
+    let (stored, dead) = bench.stored();
+    assert_eq!(stored.len() as u64, expected[0][0] + expected[1][0]);
+    assert_eq!(dead.len() as u64, expected[0][2] + expected[1][2]);
+}
+
+/// What Python does not give back in time is lost, and is counted as that.
+#[test]
+fn what_python_keeps_is_lost() {
+    let mut bench = Bench::with_pipeline("kept", 10, 1 << 16, &with_python());
+    let mut sender = bench.connect();
+    sender.write_all(b"{\"message\":\"00\"}\n{\"message\":\"1\"}\n").unwrap();
+    let handoff = loop {
+        bench.shard.drain();
+        if let Some(handoff) = bench.shard.take_handoff() {
+            break handoff;
+        }
+    };
+    let (lines, verdicts, stages) = judge(&handoff);
+    let returned = Returned { lines: &lines, verdicts: &verdicts, stages: &stages };
+    bench.shard.accept(handoff, &returned).unwrap();
+    sender.write_all(b"{\"message\":\"00\"}\n").unwrap();
+    drop(sender);
+    let Bench { directory, region, shard, .. } = bench;
+    let mut segments = Vec::new();
+    let lost = shard.finish(PATIENCE, |handoff, reply| {
+        segments.push(handoff.segment);
+        let (lines, verdicts, stages) = judge(&handoff);
+        let returned = Returned { lines: &lines, verdicts: &verdicts, stages: &stages };
+        segments.len() == 1 && reply.accept(handoff, &returned).is_ok()
+    });
+    let ledger = Ledger::read(&region, 0, 0);
+    // What came last was not mixed with what the first segment had passed on.
+    assert_eq!((segments, lost), (vec![1, 0], 1), "{ledger:?}");
+    let left = (ledger.received, ledger.journaled, ledger.filtered, ledger.lost);
+    assert_eq!(left, (3, 1, 1, [0, 1]));
+    assert_eq!((ledger.in_flight, ledger.closed), (0, true));
+    std::fs::remove_dir_all(&directory).unwrap();
+}
+
+/// An answer that does not fit is refused, not guessed at.
+#[test]
+fn answers_that_do_not_fit_are_refused() {
+    let mut bench = Bench::with_pipeline("answers", 10, 1 << 16, &with_python());
+    let mut sender = bench.connect();
+    for (lines, verdicts, stages) in [
+        (&b"{}\n"[..], &[][..], &[][..]),
+        (b"{}\n", &[0, 0], &[0, 0]),
+        (b"", &[0], &[0]),
+        (b"{}", &[0], &[0]),
+        (b"{}\n{}\n", &[0], &[0]),
+        (b"{}\n", &[1], &[0]),
+        (b"", &[6], &[0]),
+        (b"", &[1], &[2]),
+    ] {
+        sender.write_all(b"{}\n").unwrap();
+        let handoff = loop {
+            bench.shard.drain();
+            if let Some(handoff) = bench.shard.take_handoff() {
+                break handoff;
+            }
+        };
+        let returned = Returned { lines, verdicts, stages };
+        assert!(bench.shard.accept(handoff, &returned).is_err(), "{verdicts:?} {stages:?}");
+    }
+    assert_eq!(bench.shard.finish(PATIENCE, |_, _| false), 8);
+    std::fs::remove_dir_all(&bench.directory).unwrap();
 }

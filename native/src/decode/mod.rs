@@ -35,6 +35,9 @@ pub struct Limits {
     pub keys: u32,
 }
 
+/// How much deeper an event may be than its sender's: `diagnostics.ingest`, and an envelope.
+const ADDED_DEPTH: u32 = 2;
+
 /// Decodes lines, one after the other, in memory that it uses again.
 pub struct Decoder {
     limits: Limits,
@@ -51,9 +54,11 @@ impl Decoder {
     }
 
     /// A decoder of events that were canonical when the pipeline got them, one to a line without
-    /// breaks. What stages have made of a group since, such as a mask, stays.
+    /// breaks. What stages have made of a group since, such as a mask, stays. Limits are
+    /// for senders: what was added to an event does not break them, unless it is nested deeply.
     pub fn of_events(limits: Limits) -> Self {
-        Self { only_checks: true, ..Self::new(limits) }
+        let depth = limits.depth.max(2) + ADDED_DEPTH;
+        Self { only_checks: true, ..Self::new(Limits { depth, keys: u32::MAX }) }
     }
 
     /// Appends the canonical event, a single line without its newline, to `out`. What the

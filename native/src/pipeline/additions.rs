@@ -8,7 +8,7 @@ use std::ops::Range;
 use super::redact::Redactor;
 use super::tape::Tape;
 use crate::clock;
-use crate::decode::Decoder;
+use crate::decode::{Decoder, Limits};
 use crate::text::write_string;
 
 /// Where the events of a run come from.
@@ -61,8 +61,10 @@ struct Addition {
     constant: Option<String>,
 }
 
+/// Of the small event that all that is added makes: it is no sender's, so none of its own apply.
+const LIMITS: Limits = Limits { depth: 3, keys: u32::MAX };
+
 /// Everything that is added.
-#[derive(Default)]
 pub struct Additions {
     /// Members of `diagnostics`.
     members: Vec<Addition>,
@@ -75,6 +77,7 @@ pub struct Additions {
     texts: Vec<u8>,
     unredacted: Vec<u8>,
     line: Vec<u8>,
+    decoder: Decoder,
     /// Whether the texts depend on the origin.
     of_origin: bool,
     prepared: bool,
@@ -83,7 +86,18 @@ pub struct Additions {
 impl Additions {
     /// With nothing in it; `group` is the watch of `diagnostics`.
     pub fn new(group: usize) -> Self {
-        Self { group, ..Self::default() }
+        Self {
+            members: Vec::new(),
+            mark: None,
+            group,
+            group_mask: None,
+            texts: Vec::new(),
+            unredacted: Vec::new(),
+            line: Vec::new(),
+            decoder: Decoder::of_events(LIMITS),
+            of_origin: false,
+            prepared: false,
+        }
     }
 
     /// Whether nothing is ever added.
@@ -119,21 +133,15 @@ impl Additions {
     }
 
     /// Begins a run: makes the texts, and has them redacted as part of a small event.
-    pub fn prepare(
-        &mut self,
-        origin: &Origin<'_>,
-        decoder: &mut Decoder,
-        tape: &mut Tape,
-        redactors: &mut [Redactor],
-    ) {
+    pub fn prepare(&mut self, origin: &Origin<'_>, tape: &mut Tape, redactors: &mut [Redactor]) {
         if self.is_empty() || (self.prepared && !self.of_origin) {
             return;
         }
         self.prepared = true;
         self.write_unredacted(origin);
         self.line.clear();
-        if decoder.decode(&self.unredacted, true, tape, &mut self.line).is_err() {
-            return; // unreachable: it is a valid event within any limits
+        if self.decoder.decode(&self.unredacted, true, tape, &mut self.line).is_err() {
+            return; // unreachable: it is a valid event within these limits
         }
         for redactor in redactors.iter_mut() {
             let changed = redactor.changed;

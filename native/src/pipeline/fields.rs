@@ -103,7 +103,15 @@ impl FieldPaths {
         masks
     }
 
-    /// Whether the elements of an array are told apart.
+    /// Whether a path names the element of an array by its position.
+    pub fn names_element(&self, at: &[State], position: u32) -> bool {
+        at.iter().any(|state| {
+            let segments = &self.paths[state.path as usize].1;
+            segments.get(state.next as usize) == Some(&Segment::Index(Some(position)))
+        })
+    }
+
+    /// Whether a path names any, so that the elements of an array are told apart.
     pub fn is_indexed(&self, at: &[State]) -> bool {
         at.iter().any(|state| {
             let segments = &self.paths[state.path as usize].1;

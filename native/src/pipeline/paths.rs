@@ -72,6 +72,12 @@ const EMPTY: Slot =
     Slot { print: Print { fingerprint: 0, head: 0 }, parent: 0, length: 0, place: 0 };
 /// The length that stands for an element of an array, whose position is in the print.
 const ELEMENT: u32 = u32::MAX;
+/// The position that stands for all those of an array that no path names. No line has so many.
+const OTHER: u32 = u32::MAX;
+
+/// What is longer is no path anybody meant, and all patterns match it: writing and matching the
+/// paths of many members below a huge key would take time that grows with the square of the line.
+const LONGEST_PATH: usize = 4096;
 
 /// The places seen so far.
 pub struct Paths {
@@ -236,7 +242,10 @@ impl Paths {
             self.nodes[parent as usize].element = Some(place);
             return place;
         }
-        let print = Print { fingerprint: u64::from(position), head: u64::from(position) };
+        let states = &self.states[node.states.clone()];
+        let is_named = self.rules.fields.names_element(states, position);
+        let number = u64::from(if is_named { position } else { OTHER });
+        let print = Print { fingerprint: number, head: number };
         let mut at = self.slot_of(parent, print);
         loop {
             let slot = &self.slots[at];
@@ -299,10 +308,10 @@ impl Paths {
             }
         }
         if !self.rules.patterns.is_empty() {
-            self.write_path(parent, name);
+            let is_path = self.write_path(parent, name);
             let python = self.rules.python.as_deref();
             for (bits, patterns) in &self.rules.patterns {
-                if patterns.is_match(&self.text, python) {
+                if !is_path || patterns.is_match(&self.text, python) {
                     masks |= bits;
                 }
             }
@@ -310,16 +319,24 @@ impl Paths {
         masks
     }
 
-    /// The keys from the event on, joined by dots. Elements of arrays add nothing.
-    fn write_path(&mut self, parent: u32, name: &str) {
+    /// The keys from the event on, joined by dots; false for more than [`LONGEST_PATH`] bytes.
+    /// Elements of arrays add nothing.
+    fn write_path(&mut self, parent: u32, name: &str) -> bool {
         let mut parts = vec![name];
+        let mut length = name.len();
         let mut at = parent;
-        while at != 0 {
+        while at != 0 && length <= LONGEST_PATH {
             let node = &self.nodes[at as usize];
             if let Some(key) = node.key.clone() {
-                parts.push(std::str::from_utf8(&self.keys[key]).unwrap_or_default());
+                length += 1 + key.len();
+                if length <= LONGEST_PATH {
+                    parts.push(std::str::from_utf8(&self.keys[key]).unwrap_or_default());
+                }
             }
             at = node.parent;
+        }
+        if length > LONGEST_PATH {
+            return false;
         }
         self.text.clear();
         for (index, part) in parts.iter().rev().enumerate() {
@@ -328,6 +345,7 @@ impl Paths {
             }
             self.text.push_str(part);
         }
+        true
     }
 
     fn add_node(
@@ -384,4 +402,54 @@ impl Paths {
 fn fold(left: u64, right: u64) -> u64 {
     let product = u128::from(left) * u128::from(right);
     product as u64 ^ (product >> 64) as u64
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::pipeline::config::RegexMask;
+
+    const KEY: Print = Print { fingerprint: 1, head: 1 };
+
+    /// A sender chooses how many elements an array has; of those that no path names, one is noted.
+    #[test]
+    fn elements_that_no_path_names_are_one_place() {
+        let mut fields = FieldPaths::default();
+        fields.add(1, "a.7.b");
+        fields.add(2, "a.9.b");
+        let mut paths = Paths::new(Rules { fields, ..Rules::default() });
+        let root = paths.begin();
+        let array = paths.member(root, b"a", KEY);
+        let masks: Vec<u32> = (0..10_000)
+            .map(|position| {
+                let element = paths.element(array, position);
+                let value = paths.search_member(element, b"b", KEY);
+                if value & WANTED == 0 { 0 } else { paths.masks(value) }
+            })
+            .collect();
+        assert_eq!((masks[7], masks[9], masks.iter().sum::<u32>()), (1, 2, 3));
+        assert!(paths.nodes.len() < 10, "{}", paths.nodes.len());
+    }
+
+    /// Too long to be looked at is masked, and so is all below it.
+    #[test]
+    fn a_path_that_is_too_long_is_masked() {
+        let config = RegexMask {
+            patterns: vec!["nothing".to_owned()],
+            python_patterns: Vec::new(),
+            mask_string: String::new(),
+        };
+        let patterns = vec![(1, Patterns::new(0, &config).unwrap())];
+        let mut paths = Paths::new(Rules { patterns, ..Rules::default() });
+        let root = paths.begin();
+        let mut masks_below = |length| {
+            let key = vec![b'k'; length];
+            let parent = paths.member(root, &key, Print::of(&key));
+            let child = paths.member(parent, b"b", Print::of(b"b"));
+            [parent, child].map(|place| if place & WANTED == 0 { 0 } else { paths.masks(place) })
+        };
+        assert_eq!(masks_below(LONGEST_PATH - 2), [0, 0]);
+        assert_eq!(masks_below(LONGEST_PATH - 1), [0, 1]);
+        assert_eq!(masks_below(LONGEST_PATH + 1), [1, 1]);
+    }
 }

@@ -14,10 +14,6 @@ pub trait PythonPatterns: Send + Sync {
     fn full_match(&self, stage: usize, path: &str) -> bool;
 }
 
-/// What is longer is no path anybody meant, and is masked: matching the paths of many members
-/// below a huge key would take time that grows with the square of the line.
-const LONGEST_PATH: usize = 4096;
-
 /// Of the compiled set; the default would refuse a few hundred patterns with Unicode classes.
 const SIZE_LIMIT: usize = 64 * 1024 * 1024;
 
@@ -44,9 +40,6 @@ impl Patterns {
 
     /// Whether the value at a path is masked.
     pub fn is_match(&self, path: &str, python: Option<&dyn PythonPatterns>) -> bool {
-        if path.len() > LONGEST_PATH {
-            return true;
-        }
         // Letters beyond ASCII and line breaks are where the engines differ.
         let is_plain = path.bytes().all(|byte| byte.is_ascii() && byte >= b' ');
         match python {

@@ -165,7 +165,7 @@ impl Runner {
         }
         self.received_ns = origin.received_ns;
         self.now_seconds = now_seconds();
-        self.additions.prepare(origin, &mut self.decoder, &mut self.tape, &mut self.redactors);
+        self.additions.prepare(origin, &mut self.tape, &mut self.redactors);
     }
 
     /// Appends what becomes of a line, without a newline, to `out`; nothing where it is dropped

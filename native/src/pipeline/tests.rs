@@ -15,13 +15,17 @@ const ORIGIN: &str = concat!(
 fn runner(stages: &str) -> Runner {
     let segment: Segment = serde_json::from_str(&format!(r#"{{"stages":[{stages}]}}"#)).unwrap();
     let mut runner = Runner::new(&segment, LIMITS, None).unwrap();
+    begin(&mut runner);
+    runner
+}
+
+fn begin(runner: &mut Runner) {
     runner.begin(&Origin {
         received_ns: 1_500_000_000,
         peer: Some(([127, 0, 0, 1], 9).into()),
         listener: "tcp",
         shard: 3,
     });
-    runner
 }
 
 fn pass(runner: &mut Runner, line: &str) -> Result<Option<String>, Reject> {
@@ -90,6 +94,28 @@ fn what_is_added_is_redacted() {
         let expected = r#"{"diagnostics":"***"}"#;
         assert_eq!(kept(&stages(r#"["diagnostics"]"#), line), expected, "{line}");
     }
+}
+
+/// Limits are for senders: what is added breaks none, neither here nor in a later segment.
+#[test]
+fn limits_are_only_for_what_was_sent() {
+    let limits = Limits { depth: 2, keys: 8 };
+    let constants = r#"{"index":1,"kernel":"constants","config":{"diagnostics":[["a","1"],["b","2"],["c","3"]]}}"#;
+    let mut line = r#"{"diagnostics":{"host":"h","k":1},"data":{"x":1,"y":2,"z":3}}"#.to_owned();
+    for segment in [
+        format!(r#"{{"stages":[{ADD_ORIGIN},{constants}]}}"#),
+        r#"{"stages":[],"is_later":true,"output":"envelope"}"#.to_owned(),
+        r#"{"stages":[],"is_later":true,"output":"envelope","is_formed":true}"#.to_owned(),
+    ] {
+        let segment: Segment = serde_json::from_str(&segment).unwrap();
+        let mut runner = Runner::new(&segment, limits, None).unwrap();
+        begin(&mut runner);
+        line = pass(&mut runner, &line).unwrap().unwrap();
+    }
+    let event: serde_json::Value = serde_json::from_str(&line).unwrap();
+    let diagnostics = &event["log"]["diagnostics"];
+    assert_eq!((&diagnostics["host"], &diagnostics["c"]), (&"h".into(), &"3".into()), "{line}");
+    assert_eq!(diagnostics["ingest"]["listener"], "tcp", "{line}");
 }
 
 /// A constant replaces the value of a member that is there, and keeps its place.

@@ -86,8 +86,13 @@ pub(super) struct Judged<'a> {
 }
 
 impl<'a> Returned<'a> {
-    /// The events, after it was checked that there are as many as were handed over.
-    pub(super) fn events(&self, count: usize) -> Result<impl Iterator<Item = Judged<'a>>> {
+    /// The events, after it was checked that there are as many as were handed over, and that each
+    /// was decided by one of the pipeline's stages.
+    pub(super) fn events(
+        &self,
+        count: usize,
+        stages: usize,
+    ) -> Result<impl Iterator<Item = Judged<'a>>> {
         let verdicts: Option<Vec<Verdict>> =
             self.verdicts.iter().map(|byte| Verdict::read(*byte)).collect();
         let verdicts = verdicts.unwrap_or_default();
@@ -99,6 +104,9 @@ impl<'a> Returned<'a> {
             return Err(Error::Invalid(format!(
                 "{count} events came back as {verdicts} verdicts, {expected} with one of {lines} lines"
             )));
+        }
+        if let Some(stage) = self.stages.iter().find(|stage| usize::from(**stage) >= stages) {
+            return Err(Error::Invalid(format!("{stage} of {stages} stages decided")));
         }
         let mut rest = self.lines;
         let stages = self.stages.iter().map(|stage| usize::from(*stage));

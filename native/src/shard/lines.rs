@@ -101,7 +101,7 @@ impl Lines {
     /// When it is not one verdict for each event, or not a line for each that needs one.
     pub(super) fn accept(&mut self, handoff: Handoff, returned: &Returned<'_>) -> Result<()> {
         let count = handoff.runs.iter().map(|run| run.count as usize).sum();
-        let mut judged = returned.events(count)?;
+        let mut judged = returned.events(count, self.region.stages().len())?;
         let segment = handoff.segment + 1;
         self.handoff.segment = segment;
         for run in &handoff.runs {
@@ -205,6 +205,8 @@ impl Intake for Lines {
         self.events.has_room()
             && self.dead.journal.has_room()
             && self.handoff.lines.len() < HANDOFF_BYTES
+            // What is read now has yet to go through the segments before.
+            && self.handoff.segment == 0
     }
 
     fn durable_mark(&self, consumed: u64) -> u64 {

@@ -27,6 +27,9 @@ use crate::text::{unescape, write_string};
 const MASK: &str = "***";
 /// Deeper down, no structure is clear.
 const DEPTH_MAXIMUM: usize = 1024;
+/// Behind so many keys no value has a place that is known: what is rejected was held to no limit,
+/// and each new path has to be matched with every pattern.
+const KEYS_MAXIMUM: usize = 4096;
 
 /// The key that a group gets when it is no object (`decode::edits`).
 const WRAPPED: &[u8] = b"value";
@@ -95,6 +98,8 @@ pub struct Scrubber {
     is_lost: bool,
     /// What came first was within another object, whose rest has come now.
     is_piece: bool,
+    /// How many keys have come.
+    keys: usize,
     key: Vec<u8>,
     out: Vec<u8>,
 }
@@ -141,6 +146,7 @@ impl Scrubber {
             open: Vec::new(),
             is_lost: false,
             is_piece: false,
+            keys: 0,
             key: Vec::new(),
             out: Vec::new(),
         })
@@ -165,6 +171,7 @@ impl Scrubber {
         self.out.extend_from_slice(if is_kept { text } else { MASK.as_bytes() });
         self.is_lost |= !is_kept;
         self.is_piece = false;
+        self.keys = 0;
         let head = self.out.len();
         self.json(json);
         // What turns out to be no whole event, or has its end behind it, may be a piece of one.
@@ -324,12 +331,16 @@ impl Scrubber {
         let string = &rest[..length];
         let behind = rest[length..].iter().find(|byte| !byte.is_ascii_whitespace());
         if behind == Some(&b':') {
+            self.keys += 1;
+            self.is_lost |= self.keys > KEYS_MAXIMUM;
             match self.open.last_mut() {
-                Some(object) if object.is_object && object.next == Next::Key => {
+                Some(object) if object.is_object && object.next == Next::Key && !self.is_lost => {
                     self.key.clear();
                     unescape(string, &mut self.key);
-                    let mut member =
-                        |place| self.paths.member(place, &self.key, Print::of(&self.key));
+                    let mut member = |place| match place & BARREN {
+                        0 => self.paths.member(place, &self.key, Print::of(&self.key)),
+                        _ => BARREN,
+                    };
                     let Place { raw, canonical } = object.place;
                     object.child = Place { raw: member(raw), canonical: member(canonical) };
                     object.role = match self.key.as_slice() {

@@ -112,6 +112,27 @@ fn values_behind_a_mistake_are_masked() {
     }
 }
 
+/// Below what is of no interest nothing is, not even what looks like an event.
+#[test]
+fn an_event_in_an_array_is_no_event() {
+    let rules = r#"{"stages":[{"index":0,"kernel":"field_mask","config":{"mask_string":"***",
+        "fields_to_mask":["data.password"]}}]}"#;
+    let raw = r#"{"x":[{"data":{"password":"k"}}],"data":{"password":"s"},}"#;
+    let expected = r#"{"x":[{"data":{"password":"k"}}],"data":{"password":"***"},}"#;
+    assert_eq!(scrub(rules, raw), expected);
+}
+
+/// A sender does not choose how many paths are matched with every pattern.
+#[test]
+fn values_behind_too_many_keys_are_masked() {
+    let member = |key: usize| format!(r#""k{key}":"v{key}""#);
+    let line = |keys| format!("{{{},}}", (0..keys).map(member).collect::<Vec<_>>().join(","));
+    assert_eq!(scrub(RULES, &line(KEYS_MAXIMUM)), line(KEYS_MAXIMUM));
+    let scrubbed = scrub(RULES, &line(KEYS_MAXIMUM + 2));
+    assert!(scrubbed.contains("v4095") && scrubbed.contains(r#""k4096":"***","k4097":"***""#));
+    assert_eq!(scrub(URLS, &line(KEYS_MAXIMUM + 2)), line(KEYS_MAXIMUM + 2));
+}
+
 /// Rules that are not about paths do not care for structure.
 #[test]
 fn urls_alone_need_no_structure() {
