@@ -11,9 +11,9 @@ import msgspec
 import uvloop
 
 from ingest.contract import FailurePolicy, StageKind, StageSpec
+from ingest.pipeline.catalogue import METHODS
 from ingest.pipeline.exchange import Origin, Outcome, StageCounts, Verdict
 from ingest.pipeline.host import PythonSegment
-from ingest.pipeline.stage import METHODS
 
 _MADE: dict[str, object] = {}
 

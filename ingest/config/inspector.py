@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
+import os
 import subprocess
-import tempfile
 from collections.abc import Sequence
 
 import msgspec
@@ -33,7 +33,9 @@ def ask(tasks: Sequence[Task], *, deadline_seconds: float = DEADLINE_SECONDS) ->
 def _run(tasks: Sequence[Task], deadline_seconds: float) -> tuple[list[Answer], str]:
     """Return the answers that came, and how the process ended."""
     request = b"".join(msgspec.json.encode(task) + b"\n" for task in tasks)
-    with tempfile.TemporaryFile() as errors:
+    # Not a pipe, whose end a process that a plugin leaves behind would hold open; and not a file,
+    # as there may be no directory to write to.
+    with os.fdopen(os.memfd_create("errors"), "w+b") as errors:
         try:
             done = subprocess.run(
                 children.command(_MODULE),

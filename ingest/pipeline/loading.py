@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 import importlib
-from collections.abc import Callable
-from typing import Any
 
 from ingest.contract import StageSpec
 from ingest.errors import BootError
+from ingest.pipeline.catalogue import METHODS
 from ingest.pipeline.contracts import Plugin
 from ingest.pipeline.origin import Origin
-from ingest.pipeline.stage import METHODS, Stage
+from ingest.pipeline.stage import Stage
 
 _CARELESS = frozenset({"fapilog.plugins.enrichers.context_vars"})
 """fapilog's own modules whose results share parts with the event."""
@@ -41,23 +40,10 @@ def _make(spec: StageSpec) -> Plugin:
     configure_diagnostics(enabled=False)
     module, _, name = spec.plugin.rpartition(":")
     if module:
-        return _call(getattr(importlib.import_module(module), name), spec.config)
+        return getattr(importlib.import_module(module), name)(**spec.config)
     override = OVERRIDES.get((spec.kind, spec.plugin.replace("-", "_").lower()))
     if override is not None:
-        return _call(override, spec.config)
+        return override(**spec.config)
     group = f"fapilog.{spec.kind}s"
     importlib.import_module(f"fapilog.plugins.{spec.kind}s")  # registers the built-ins
-    return _call(lambda **config: loader.load_plugin(group, spec.plugin, config), spec.config)
-
-
-def _call(make: Callable[..., Plugin], config: dict[str, Any]) -> Plugin:
-    """Make a plugin of its configuration, given as keywords or, to some, as `config`."""
-    try:
-        return make(**config)
-    except Exception as error:
-        if not config or not isinstance(error.__cause__ or error, TypeError):
-            raise
-        try:
-            return make(config=config)
-        except Exception:  # noqa: BLE001 - the first refusal is the one to tell
-            raise error from None
+    return loader.load_plugin(group, spec.plugin, spec.config)

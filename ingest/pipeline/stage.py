@@ -9,9 +9,10 @@ from collections.abc import Awaitable, Callable, Iterable, Sequence
 from itertools import islice
 from typing import Any, NamedTuple
 
-from ingest.contract import StageKind, StageSpec
+from ingest.contract import StageSpec
 from ingest.pipeline.breaker import Breaker
 from ingest.pipeline.budget import Watch
+from ingest.pipeline.catalogue import METHODS
 from ingest.pipeline.contracts import (
     Event,
     Plugin,
@@ -24,14 +25,6 @@ from ingest.pipeline.contracts import (
 from ingest.pipeline.exchange import StageCounts, Verdict
 from ingest.pipeline.failures import FailureLog, describe
 from ingest.pipeline.origin import Origin
-
-METHODS: dict[StageKind, str] = {
-    "filter": "filter",
-    "enricher": "enrich",
-    "redactor": "redact",
-    "processor": "process",
-}
-"""The method by which a plugin of each kind is called."""
 
 
 class Run(NamedTuple):
@@ -121,14 +114,14 @@ class Stage:
         raised = ""
         try:
             await self._drive(inputs, results, watch)
-        except (GeneratorExit, KeyboardInterrupt):
+        except GeneratorExit:  # the coroutine is closed, and has to end
             raise
         except asyncio.CancelledError as error:
             watch.end()
             if watch.is_cancelled():
                 raise
             raised = describe(error)
-        except BaseException as error:  # noqa: BLE001 - not even SystemExit may end the worker
+        except BaseException as error:  # noqa: BLE001 - not even KeyboardInterrupt may end the worker
             raised = describe(error)
         finally:
             watch.end()

@@ -18,6 +18,7 @@ from ingest.pipeline.segments import (
     redactors_json,
     segments,
 )
+from ingest.worker.faults import complete
 
 if TYPE_CHECKING:
     from ingest._native import Handoff, Region
@@ -71,11 +72,11 @@ class PythonPipeline:
     def stop(self, loop: asyncio.AbstractEventLoop) -> None:
         """Stop the plugins, those of the last segment first, and tasks that they have left."""
         for segment in reversed(self._segments):
-            loop.run_until_complete(segment.stop())
+            complete(loop, segment.stop())
         if left := asyncio.all_tasks(loop):
             for task in left:
                 task.cancel()
-            loop.run_until_complete(asyncio.wait(left, timeout=_GIVE_UP_SECONDS))
+            complete(loop, asyncio.wait(left, timeout=_GIVE_UP_SECONDS))
 
     async def process(self, batch: Handoff) -> Answer:
         """Run the stages of a segment on a batch."""

@@ -19,7 +19,7 @@ from ingest.errors import BootError, ExitStatus
 from ingest.logs import get_logger
 from ingest.pipeline.failures import describe
 from ingest.receive import Answer, Intake
-from ingest.worker.faults import is_ours
+from ingest.worker.faults import complete, is_ours, note_exit
 from ingest.worker.pipeline import PythonPipeline, native_pipeline
 
 _PYTHON_SHARE_OF_DRAIN = 0.8
@@ -101,8 +101,9 @@ class Worker:
         while True:
             try:
                 self._loop.run_forever()
-            except SystemExit:  # the loop ends for it, and a task of a plugin may raise it
-                _log.warning("A plugin wanted the worker to exit.")
+            # The loop ends for these, and a task of a plugin may raise them.
+            except (SystemExit, KeyboardInterrupt):
+                note_exit()
             else:
                 return
 
@@ -113,7 +114,7 @@ class Worker:
         self._python_deadline = began + patience * _PYTHON_SHARE_OF_DRAIN
         self._set_state(WorkerState.DRAINING)
         self._let_nothing_interrupt()
-        self._loop.run_until_complete(self._intake.stop(patience * _PYTHON_SHARE_OF_DRAIN))
+        complete(self._loop, self._intake.stop(patience * _PYTHON_SHARE_OF_DRAIN))
         left = max(began + patience - time.monotonic(), 0.0)
         lost = self._shard.finish(left, self._process_at_once)
         self._python.stop(self._loop)
@@ -132,8 +133,8 @@ class Worker:
         """Have Python work on a batch of the drain; None: not in time."""
         left = self._python_deadline - time.monotonic()
         try:
-            return self._loop.run_until_complete(
-                asyncio.wait_for(self._python.process(batch), max(left, 0.0))
+            return complete(
+                self._loop, asyncio.wait_for(self._python.process(batch), max(left, 0.0))
             )
         except TimeoutError:
             return None

@@ -29,6 +29,10 @@ async def _exit(event: Event) -> object:
     sys.exit(f"a plugin that knows {event}")
 
 
+async def _interrupt(_event: Event) -> object:
+    raise KeyboardInterrupt
+
+
 async def _loop(_event: Event) -> object:
     while True:
         pass
@@ -86,6 +90,7 @@ async def _unwritable(_event: Event) -> object:
 DEEDS: dict[str, Callable[[Event], Awaitable[object]]] = {
     "raise": _raise,
     "exit": _exit,
+    "interrupt": _interrupt,
     "loop": _loop,
     "wait": _wait,
     "stubborn": _stubborn,
@@ -214,11 +219,26 @@ class Careless(Filter):
                 loop.call_soon(_fail_at_once, event)
             case "exit":
                 self._tasks.append(loop.create_task(_exit(event)))
+            case "interrupt":
+                loop.create_task(_interrupt(event))  # noqa: RUF006 - likewise
         await asyncio.sleep(0)
         return event
 
     async def stop(self) -> None:
         raise RuntimeError("cannot stop")
+
+
+class Quitter(Filter):
+    """Lets a task end the process once a gate is open, and waits for that."""
+
+    async def filter(self, event: Event) -> Event | None:
+        if "gate" in event.get("data", {}):
+            await asyncio.wait([asyncio.create_task(self._quit(event))])
+        return event
+
+    async def _quit(self, event: Event) -> None:
+        await _gate(event)
+        sys.exit("a plugin has had enough")
 
 
 def _fail_at_once(event: Event) -> None:

@@ -76,6 +76,21 @@ def test_what_a_plugin_has_in_its_hands_is_stored_before_the_exit(
         assert numbers(server) == list(range(2 * COUNT + 1))
 
 
+def test_a_plugin_that_exits_in_the_drain_keeps_nothing_from_being_stored(
+    gate: Gate, tmp_path: Path
+) -> None:
+    """Neither the batch that it has in its hands nor those that the kernel holds."""
+    pipeline = table(filters=["mischief:Quitter"], policy=POLICY)
+    with plugin_server(tmp_path / "data", pipeline) as server:
+        hold(server, held_lines(tmp_path), gate)
+        server.signal(signal.SIGTERM)
+        wait_until(lambda: server.status().workers[0].state == "draining")
+        gate.open()
+        assert server.wait() == ExitStatus.CLEAN
+        assert numbers(server) == list(range(COUNT))
+        assert "A plugin wanted the worker to exit." in server.log()
+
+
 def test_plugins_work_on_what_is_read_in_the_drain_for_as_long_as_they_may(
     gate: Gate, tmp_path: Path
 ) -> None:

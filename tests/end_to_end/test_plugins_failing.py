@@ -23,7 +23,7 @@ from tests.end_to_end.plugin_servers import (
 )
 from tests.harness import Server, run_command, wait_until
 
-ERRORS = ("raise", "exit", "junk", "unwritable")
+ERRORS = ("raise", "exit", "interrupt", "junk", "unwritable")
 TIMEOUTS = ("loop", "wait", "stubborn")
 MISDEEDS = list(itertools.product(KINDS, (*ERRORS, *TIMEOUTS)))
 LETTERS = {"filter": "f", "enricher": "e", "redactor": "r", "processor": "p"}
@@ -161,12 +161,12 @@ def test_what_plugins_leave_behind_ends_no_worker(tmp_path: Path) -> None:
     """Tasks and callbacks that fail or want to exit, threads that stay, a stop that fails."""
     pipeline = table(filters=["mischief:Careless"])
     with plugin_server(tmp_path / "data", pipeline) as server:
-        for what in ("task", "callback", "exit", "nothing"):
+        for what in ("task", "callback", "exit", "interrupt", "nothing"):
             server.deliver(line(0, leave=what) + b"\n", 1)
         server.deliver(b"\n".join([line(1)] * 100), 100)
-        wait_until(lambda: server.log().count("left to the event loop failed") == 2)
+        wait_until(lambda: server.log().count("left to the event loop failed") == 3)
         assert server.stop() == ExitStatus.CLEAN
-        assert server.status().ledger.journaled == 104
+        assert server.status().ledger.journaled == 105
     assert "A plugin did not stop." in server.log()
     assert "an exception that quotes" not in server.log()
 

@@ -192,7 +192,6 @@ class TestLoading:
     @pytest.mark.parametrize(
         ("name", "kind", "config"),
         [
-            ("size_guard", "processor", {"max_bytes": 100}),
             ("size_guard", "processor", {"config": {"max_bytes": 100}}),
             ("zero-copy", "processor", {}),
             ("k8s", "enricher", {"prefix": "pod_"}),

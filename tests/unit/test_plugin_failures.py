@@ -36,6 +36,10 @@ def raise_cancelled(_: object) -> None:
     raise asyncio.CancelledError
 
 
+def raise_interrupted(_: object) -> None:
+    raise KeyboardInterrupt
+
+
 def recurse(event: object) -> object:
     return recurse(event)
 
@@ -44,6 +48,7 @@ FAILURES: dict[str, Callable[[Any], Any]] = {
     "raises": raise_secret,
     "exits": lambda _: sys.exit(3),
     "is cancelled": raise_cancelled,
+    "is interrupted": raise_interrupted,
     "recurses": recurse,
     "returns a number": lambda _: 5,
     "returns a list": lambda _: [1],

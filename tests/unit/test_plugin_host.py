@@ -13,8 +13,8 @@ from fapilog.plugins.enrichers.runtime_info import RuntimeInfoEnricher
 from fapilog.plugins.filters.level import LevelFilter
 
 from ingest.errors import BootError
+from ingest.pipeline.catalogue import METHODS
 from ingest.pipeline.exchange import Verdict
-from ingest.pipeline.stage import METHODS
 from tests.segments import Hosted, event, events_of, stage, verdicts_of
 
 Change = Callable[[dict[str, Any]], Any]

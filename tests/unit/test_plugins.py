@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import subprocess
 import sys
+import tempfile
 from pathlib import Path
 
 import pytest
@@ -37,6 +38,13 @@ class TestInspector:
         assert second.reason == "the process that tried it ended with SIGABRT: about to crash"
         assert isinstance(third, Plugin)
         assert (third.version, third.description, third.healthy) == ("1.2.3", "Adds a tag.", True)
+
+    def test_no_directory_has_to_be_writable(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        """As in a container whose file system may only be read."""
+        monkeypatch.setattr(tempfile, "_candidate_tempdir_list", list)
+        monkeypatch.setattr(tempfile, "tempdir", None)
+        (answer,) = ask([ExpandPreset("dev")])
+        assert isinstance(answer, Preset)
 
     def test_a_plugin_that_hangs_is_given_up(self) -> None:
         """With what it was that took so long."""
