@@ -1,8 +1,8 @@
 """What the roles agree on: how a role is told what to do, and where a running server is found.
 
-A spec travels as JSON in the arguments of `python -m ingest.<role> --spec JSON`; every number in
-it that is called a descriptor is a file descriptor the role inherits. Roles never import each
-other, only this module, and this module never imports pydantic: a worker must start quickly.
+A spec travels as JSON on the standard input of `python -m ingest.<role>`; every number in it that
+is called a descriptor is a file descriptor the role inherits. Roles never import each other, only
+this module, and this module never imports pydantic: a worker must start quickly.
 """
 
 from __future__ import annotations

@@ -9,22 +9,16 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import NamedTuple
 
-import msgspec
-
 from ingest.config import inspector
 from ingest.config.assembly import Place, places
 from ingest.config.expansion import expand
 from ingest.config.pipeline import LIST_OF_KIND, Pipeline, builtin_model
-from ingest.config.quantities import KIB, format_size
 from ingest.config.suggestions import choice, nearest
 from ingest.config.tables import ConflictError
 from ingest.contract import StageKind
 from ingest.pipeline.catalogue import BUILTINS, ORIGIN_PLUGIN, canonical
 from ingest.pipeline.inspection import Construct, Plugin, Refusal
 from ingest.pipeline.patterns import needs_python
-
-_LARGEST_SPEC = 96 * KIB
-"""Linux lets one argument of a program be 128 KiB, and a worker is told more than its pipeline."""
 
 KeyPath = tuple[str | int, ...]
 
@@ -46,7 +40,6 @@ def resolve(written: Pipeline) -> Resolved:
     _check_tables(expanded, stages)
     plugins = _check_plugins(written, expanded, stages)
     pipeline = _spell_out(expanded, stages)
-    _check_size(pipeline)
     return Resolved(
         pipeline,
         (
@@ -168,16 +161,6 @@ def _spell_out(pipeline: Pipeline, stages: tuple[Place, ...]) -> Pipeline:
         for kind, names in pipeline.listed().items()
     }
     return pipeline.model_copy(update={**lists, "config": config, "policy": policies})
-
-
-def _check_size(pipeline: Pipeline) -> None:
-    size = len(msgspec.json.encode(pipeline.spec()))
-    if size > _LARGEST_SPEC:
-        raise ConflictError(
-            ("pipeline",),
-            f"comes to {size} bytes, more than a worker can be told; give at most"
-            f" {format_size(_LARGEST_SPEC)} of stages, fields and patterns",
-        )
 
 
 def _describe(stage: Place, plugin: Plugin | None) -> str:

@@ -27,18 +27,22 @@ class Child:
 
 
 def spawn(module: str, spec: bytes, descriptors: Iterable[int]) -> Child:
-    """Start `python -m MODULE --spec SPEC` with these descriptors under their own numbers.
+    """Start `python -m MODULE` with its spec to read and these descriptors under their own numbers.
 
-    It is a session of its own: a Ctrl-C on the terminal reaches the supervisor alone, which then
-    drains in order.
+    The spec may hold secrets of plugins, and arguments can be read by every user of the machine; so
+    it comes as standard input. The process is a session of its own: Ctrl-C on the terminal reaches
+    the supervisor alone, which then drains in order.
     """
-    process = subprocess.Popen(
-        children.command(module, "--spec", spec.decode()),
-        stdin=subprocess.DEVNULL,
-        pass_fds=tuple(descriptors),
-        start_new_session=True,
-        env=children.environment(),
-    )
+    with open(os.memfd_create("ingest-spec"), "w+b") as told:  # noqa: PTH123 - it has no path
+        told.write(spec)
+        told.seek(0)
+        process = subprocess.Popen(
+            children.command(module),
+            stdin=told,
+            pass_fds=tuple(descriptors),
+            start_new_session=True,
+            env=children.environment(),
+        )
     return Child(process)
 
 

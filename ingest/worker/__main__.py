@@ -1,8 +1,7 @@
-"""`python -m ingest.worker --spec JSON`: started by the supervisor, never by people."""
+"""`python -m ingest.worker`: started by the supervisor, never by people."""
 
 from __future__ import annotations
 
-import argparse
 import os
 import sys
 import threading
@@ -14,10 +13,8 @@ from ingest.worker.worker import run
 
 
 def main() -> ExitStatus:
-    """Run the worker that the arguments describe; return its exit status."""
-    parser = argparse.ArgumentParser(prog="ingest.worker")
-    parser.add_argument("--spec", required=True)
-    spec = contract.decode(parser.parse_args().spec, WorkerSpec)
+    """Run the worker that standard input describes; return its exit status."""
+    spec = contract.decode(sys.stdin.buffer.read(), WorkerSpec)
     logs.configure(spec.log, role="worker", worker=spec.index)
     try:
         return run(spec)

@@ -15,6 +15,7 @@ from ingest.children import describe_exit
 from ingest.errors import ExitStatus
 from ingest.supervisor.signals import SignalQueue
 from tests.harness import Server, wait_until
+from tests.stored import events
 
 UNWANTED = {"fapilog", "multiprocessing", "pydantic", "starlette", "typer", "uvicorn", "uvloop"}
 
@@ -31,6 +32,21 @@ BECOME_SUBREAPER_WITH_AN_ORPHAN = """
         os._exit(0)
     os.execv(sys.executable, [sys.executable, "-m", *sys.argv[2:]])
 """
+
+
+def test_what_a_worker_is_told_is_not_among_its_arguments(tmp_path: Path) -> None:
+    """Every user of the machine can read arguments, and a pipeline of any length has to fit."""
+    names = [f"data.field{number:06}" for number in range(20_000)]
+    file = tmp_path / "long.toml"
+    file.write_text(f"[pipeline.config.field_mask]\nfields_to_mask = {names}\n")
+    arguments = ("--config", str(file), "--tcp", "127.0.0.1:0")
+    short = '{"enrichers":[],"redactors":["field_mask"]}'
+    with Server(tmp_path / "data", workers=1, pipeline=short, arguments=arguments) as server:
+        told = Path(f"/proc/{server.worker_pid(0)}/cmdline").read_bytes()
+        assert names[0].encode() not in told
+        server.deliver(b'{"data":{"field019999":"secret"}}\n', 1)
+        server.stop()
+    assert events(tmp_path / "data") == [b'{"data":{"field019999":"***"}}']
 
 
 def test_orphans_are_reaped_like_by_the_first_process_of_a_container(tmp_path: Path) -> None:

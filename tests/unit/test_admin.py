@@ -8,6 +8,7 @@ import signal
 import socket
 import subprocess
 import sys
+import tempfile
 import time
 from collections.abc import Iterator
 from http.client import HTTPConnection
@@ -60,11 +61,15 @@ class Admin:
             lifeline=descriptors[2],
             log=LogSpec(level="INFO", format="json"),
         )
-        self._process = subprocess.Popen(
-            [sys.executable, "-m", "ingest.admin", "--spec", contract.encode(spec).decode()],
-            pass_fds=descriptors,
-            stderr=subprocess.PIPE,
-        )
+        with tempfile.TemporaryFile() as told:
+            told.write(contract.encode(spec))
+            told.seek(0)
+            self._process = subprocess.Popen(
+                [sys.executable, "-m", "ingest.admin"],
+                stdin=told,
+                pass_fds=descriptors,
+                stderr=subprocess.PIPE,
+            )
         os.close(reader)
 
     def get(self, path: str, accept: str = "*/*") -> Answer:
