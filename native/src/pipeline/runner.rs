@@ -16,8 +16,6 @@ use crate::decode::{Blind, Decoder, Edits, Limits, trim_blanks};
 use crate::error::{Error, Result};
 use crate::reject::Reject;
 
-/// Each place has one bit for each redactor.
-const REDACTORS_MAXIMUM: usize = 32;
 /// Each place has one bit for each watch.
 const WATCHES_MAXIMUM: usize = 64;
 const NANOSECONDS: f64 = 1e9;
@@ -96,14 +94,15 @@ impl Runner {
                 }
                 filters.push(FilterStage { filter, watches: start..rules.watches.len(), count });
             }
-            if let Some(bit) = 1_u32.checked_shl(index(redactors.len()))
-                && let Some(redactor) = Redactor::new(stage.index, bit, &stage.kernel)
+            // Each place has one bit for each redactor.
+            let bit = 1_u32.checked_shl(redactors.len() as u32);
+            if let Some(redactor) =
+                Redactor::new(stage.index, bit.unwrap_or_default(), &stage.kernel)
             {
+                let bit = bit.ok_or_else(|| Error::Invalid("too many redactors".into()))?;
                 strings = strings.and(redactor.strings());
                 redactors.push(redactor);
                 add_rules(&mut rules, stage.index, bit, &stage.kernel)?;
-            } else if redactors.len() == REDACTORS_MAXIMUM {
-                return Err(Error::Invalid(format!("more than {REDACTORS_MAXIMUM} redactors")));
             }
             match &stage.kernel {
                 Kernel::Origin(_) => {
@@ -341,9 +340,4 @@ pub(super) fn add_rules(rules: &mut Rules, stage: usize, bit: u32, kernel: &Kern
 #[allow(clippy::cast_precision_loss, reason = "a clock in seconds has 53 bits")]
 fn now_seconds() -> f64 {
     clock::monotonic_ns() as f64 / NANOSECONDS
-}
-
-/// There are never that many.
-fn index(count: usize) -> u32 {
-    u32::try_from(count).unwrap_or(u32::MAX)
 }

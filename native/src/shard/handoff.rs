@@ -2,6 +2,7 @@
 
 use std::net::SocketAddr;
 
+use crate::counters::DROP_REASONS;
 use crate::error::{Error, Result};
 
 /// Consecutive events of one sender that were received together.
@@ -47,7 +48,7 @@ pub enum Verdict {
     Filtered,
     /// It goes to the dead letters.
     DeadLetter,
-    /// It is discarded, for the reason with that index.
+    /// It is discarded, for the reason with that index in [`DROP_REASONS`].
     Dropped(usize),
 }
 
@@ -57,8 +58,10 @@ impl Verdict {
             0 => Some(Self::Keep),
             1 => Some(Self::Filtered),
             2 => Some(Self::DeadLetter),
-            3..=5 => Some(Self::Dropped(usize::from(byte) - 3)),
-            _ => None,
+            reason => {
+                let reason = usize::from(reason) - 3;
+                (reason < DROP_REASONS.len()).then_some(Self::Dropped(reason))
+            }
         }
     }
 
