@@ -10,6 +10,7 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING, TypedDict
 
 from ingest.contract import PipelineSpec, WorkerSpec
+from ingest.logs import get_logger
 from ingest.pipeline.exchange import Origin, StageCounts
 from ingest.pipeline.host import PythonSegment
 from ingest.pipeline.segments import (
@@ -24,6 +25,7 @@ if TYPE_CHECKING:
     from ingest._native import Handoff, Region
     from ingest.receive import Answer
 
+_log = get_logger(__name__)
 
 _GIVE_UP_SECONDS = 1.0
 """How long the tasks of plugins may take to end."""
@@ -68,6 +70,9 @@ class PythonPipeline:
         """Load and start the plugins; raise BootError where one is needed and does not start."""
         for segment in self._segments:
             loop.run_until_complete(segment.start())
+            for stage, is_well in loop.run_until_complete(segment.health()).items():
+                if not is_well:
+                    _log.warning("A plugin is not well or left out.", stage=stage)
 
     def stop(self, loop: asyncio.AbstractEventLoop) -> None:
         """Stop the plugins, those of the last segment first, and tasks that they have left."""

@@ -195,6 +195,13 @@ class Unstartable(Filter):
         raise ConnectionError(f"cannot log in with {self._password}")
 
 
+class Ailing(Filter):
+    """Works, and says that it is not well."""
+
+    async def health_check(self) -> bool:
+        return False
+
+
 class Leaving(Filter):
     """Wants the whole process to end when it starts."""
 

@@ -188,3 +188,10 @@ def test_a_plugin_that_does_not_start_ends_the_start(name: str, tmp_path: Path) 
         assert stage(without, name).breakers_open == 1
         assert without.deliver(line(0) + b"\n", 1).journaled == 1
         assert stored.events(without.data_dir) == [line(0)]
+
+
+def test_a_plugin_that_is_not_well_is_named(tmp_path: Path) -> None:
+    """It works for all that: whether it may is what its policy says when it fails."""
+    with plugin_server(tmp_path / "data", table(filters=["mischief:Ailing"])) as server:
+        assert '"stage":"mischief:Ailing"' in server.log()
+        assert server.deliver(line(0) + b"\n", 1).journaled == 1
