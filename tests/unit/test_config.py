@@ -24,18 +24,7 @@ from ingest.config.quantities import (
 )
 from ingest.errors import ConfigurationError, ExitStatus
 
-
-@pytest.fixture(autouse=True)
-def _no_settings_in_the_environment(monkeypatch: pytest.MonkeyPatch) -> None:
-    for name in list(os.environ):
-        if name.startswith("INGEST_"):
-            monkeypatch.delenv(name)
-
-
-@pytest.fixture
-def file(tmp_path: Path) -> Path:
-    """Return where a test may write its configuration."""
-    return tmp_path / "ingest.toml"
+pytestmark = pytest.mark.usefixtures("plain_environment")
 
 
 def mistake(file: Path | None = None, **flags: Any) -> str:  # noqa: ANN401 - any flag

@@ -45,12 +45,6 @@ def _plain_environment(monkeypatch: pytest.MonkeyPatch) -> None:
             monkeypatch.delenv(name)
 
 
-@pytest.fixture
-def file(tmp_path: Path) -> Path:
-    """Return where a test may write its configuration."""
-    return tmp_path / "ingest.toml"
-
-
 def spec(file: Path, text: str) -> PipelineSpec:
     """Load a configuration; return its pipeline."""
     file.write_text(text)

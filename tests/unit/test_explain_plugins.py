@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
 from pathlib import Path
 
 import msgspec
@@ -14,6 +13,8 @@ from ingest.explain.report import LISTENER, PEER
 from tests import stored
 from tests.explained import explained, stage
 from tests.harness import Server, run_command
+
+pytestmark = pytest.mark.usefixtures("plain_environment")
 
 PLUGINS = '''
 class Counter:
@@ -65,23 +66,10 @@ BROKEN = b'{"message":"broken","data":{"password":"p"}}'
 
 
 @pytest.fixture(autouse=True)
-def _plain_environment(monkeypatch: pytest.MonkeyPatch) -> None:
-    for name in list(os.environ):
-        if name.startswith("INGEST_"):
-            monkeypatch.delenv(name)
-
-
-@pytest.fixture(autouse=True)
 def _plugins(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Have the plugins of this module found."""
     (tmp_path / "explained_plugins.py").write_text(PLUGINS)
     monkeypatch.setenv("PYTHONPATH", str(tmp_path))
-
-
-@pytest.fixture
-def file(tmp_path: Path) -> Path:
-    """Return where a test may write its configuration."""
-    return tmp_path / "ingest.toml"
 
 
 def test_enrichers_see_the_same_event_and_each_says_what_it_added(file: Path) -> None:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import subprocess
 import sys
 import tomllib
@@ -15,7 +14,8 @@ from ingest import contract
 from ingest.config import load, load_with_notes, render_toml
 from ingest.config.pipeline import Pipeline
 from ingest.contract import PipelineSpec, StageSpec
-from tests.unit import acme
+
+pytestmark = pytest.mark.usefixtures("plain_environment", "acme_plugins")
 
 RICH = """
 [pipeline]
@@ -41,26 +41,6 @@ config = {words = ["a", 'b"\\'], "odd key" = {x = [1, 2.5, true]}}
 fail = "dead_letter"
 budget = "20ms"
 """
-
-
-@pytest.fixture(autouse=True)
-def _plain_environment(monkeypatch: pytest.MonkeyPatch) -> None:
-    for name in list(os.environ):
-        if name.startswith("INGEST_") or name.endswith("_NAME"):
-            monkeypatch.delenv(name)
-
-
-@pytest.fixture(autouse=True)
-def _acme(tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.MonkeyPatch) -> None:
-    directory = tmp_path_factory.mktemp("acme")
-    acme.install(directory)
-    monkeypatch.setenv("PYTHONPATH", str(directory))
-
-
-@pytest.fixture
-def file(tmp_path: Path) -> Path:
-    """Return where a test may write its configuration."""
-    return tmp_path / "ingest.toml"
 
 
 def pipeline(file: Path, text: str) -> Pipeline:

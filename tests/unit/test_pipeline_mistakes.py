@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import subprocess
 import sys
 from pathlib import Path
@@ -11,28 +10,8 @@ import pytest
 
 from ingest.config import load
 from ingest.errors import ConfigurationError, ExitStatus
-from tests.unit import acme
 
-
-@pytest.fixture(autouse=True)
-def _plain_environment(monkeypatch: pytest.MonkeyPatch) -> None:
-    for name in list(os.environ):
-        if name.startswith("INGEST_") or name.endswith("_NAME"):
-            monkeypatch.delenv(name)
-
-
-@pytest.fixture(autouse=True)
-def _acme(tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.MonkeyPatch) -> None:
-    directory = tmp_path_factory.mktemp("acme")
-    acme.install(directory)
-    monkeypatch.setenv("PYTHONPATH", str(directory))
-
-
-@pytest.fixture
-def file(tmp_path: Path) -> Path:
-    """Return where a test may write its configuration."""
-    return tmp_path / "ingest.toml"
-
+pytestmark = pytest.mark.usefixtures("plain_environment", "acme_plugins")
 
 MISTAKES = [
     (

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import tomllib
 from pathlib import Path
 
@@ -14,6 +13,8 @@ from ingest.config import load
 from ingest.errors import ConfigurationError, ExitStatus
 from ingest.pipeline import paths
 from tests.harness import run_command
+
+pytestmark = pytest.mark.usefixtures("plain_environment")
 
 PIPELINE = """
 [pipeline]
@@ -52,19 +53,6 @@ input = '{{"data": {{"password": "hunter2", "password": "hunter3"}}}}'
 rejected = "duplicate_key"
 secrets = ["hunter2", "hunter3"]
 """
-
-
-@pytest.fixture(autouse=True)
-def _plain_environment(monkeypatch: pytest.MonkeyPatch) -> None:
-    for name in list(os.environ):
-        if name.startswith("INGEST_"):
-            monkeypatch.delenv(name)
-
-
-@pytest.fixture
-def file(tmp_path: Path) -> Path:
-    """Return where a test may write its configuration."""
-    return tmp_path / "ingest.toml"
 
 
 def test_passing_tests_are_counted(file: Path) -> None:
