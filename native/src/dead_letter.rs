@@ -23,14 +23,12 @@ pub struct DeadLetter<'a> {
     pub reject: Reject,
     /// The stage of the pipeline that failed, if one did.
     pub stage: Option<&'a str>,
-    /// The bytes that may be kept.
+    /// The line as it was sent, or its beginning.
+    pub line: &'a [u8],
+    /// What may be kept of that.
     pub raw: &'a [u8],
     /// Length of the whole line in bytes.
     pub length: u64,
-    /// They are only the beginning of an overlong line.
-    pub is_truncated: bool,
-    /// They are not all as they were sent.
-    pub is_redacted: bool,
 }
 
 impl DeadLetter<'_> {
@@ -53,10 +51,10 @@ impl DeadLetter<'_> {
             write_string(stage, out);
         }
         let _ = write!(out, ",\"length\":{}", self.length);
-        if self.is_truncated {
+        if self.length > self.line.len() as u64 {
             out.extend_from_slice(b",\"truncated\":true");
         }
-        if self.is_redacted {
+        if self.raw != self.line {
             out.extend_from_slice(b",\"redacted\":true");
         }
         match std::str::from_utf8(self.raw) {
@@ -85,10 +83,9 @@ mod tests {
             peer: Some(SocketAddr::from(([127, 0, 0, 1], 9))),
             reject: Reject::InvalidJson,
             stage: None,
+            line: raw,
             raw,
             length,
-            is_truncated: length > raw.len() as u64,
-            is_redacted: false,
         };
         let mut out = Vec::new();
         letter.write(&mut out);

@@ -138,10 +138,9 @@ impl PyDeadLetters {
                 peer: self.peer,
                 reject,
                 stage,
+                line: &line,
                 raw,
                 length,
-                is_truncated: length > line.len() as u64,
-                is_redacted: raw != line,
             };
             letter.write(&mut out);
         });

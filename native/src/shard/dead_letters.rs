@@ -39,10 +39,9 @@ impl DeadLetters {
             peer: run.peer,
             reject,
             stage: stage.map(|stage| self.region.stages()[stage].as_str()),
+            line,
             raw,
             length,
-            is_truncated: length > line.len() as u64,
-            is_redacted: raw != line,
         };
         letter.write(&mut self.journal.batch().lines);
     }
