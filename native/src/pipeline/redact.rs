@@ -74,41 +74,43 @@ impl Redactor {
 }
 
 fn mask_all(tape: &mut Tape, text: &[u8], bit: u32, mask: &[u8]) -> u64 {
-    let (mut changed, mut covered) = (0, 0);
-    for index in 0..tape.entries.len() {
-        let entry = tape.entries[index];
-        if entry.start < covered {
-            continue;
-        }
-        if entry.masks & bit != 0 && !entry.is_final && tape.current(&entry, text) != mask {
+    each_value(tape, |tape, index| {
+        let entry = &tape.entries[index];
+        let is_changed = entry.masks & bit != 0 && tape.current(entry, text) != mask;
+        if is_changed {
             tape.replace(index, mask);
-            changed += 1;
         }
-        if tape.entries[index].is_replaced() {
-            covered = entry.end;
-        }
-    }
-    changed
+        is_changed
+    })
 }
 
 /// Hands on every string that is noted, with its quotes, and a place for the JSON text that it
 /// becomes. Where that stays empty the string stays as it is.
 fn each_string(tape: &mut Tape, text: &[u8], mut change: impl FnMut(&[u8], &mut Vec<u8>)) -> u64 {
+    each_value(tape, |tape, index| {
+        let mut made = Vec::new();
+        let current = tape.current(&tape.entries[index], text);
+        if current.first() == Some(&b'"') {
+            change(current, &mut made);
+        }
+        if !made.is_empty() {
+            tape.replace(index, &made);
+        }
+        !made.is_empty()
+    })
+}
+
+/// Hands on every noted value that is still there and may be changed; how many were. In a value
+/// that was replaced as a whole there are none.
+#[inline]
+fn each_value(tape: &mut Tape, mut change: impl FnMut(&mut Tape, usize) -> bool) -> u64 {
     let (mut changed, mut covered) = (0, 0);
     for index in 0..tape.entries.len() {
         let entry = tape.entries[index];
         if entry.start < covered {
             continue;
         }
-        let current = tape.current(&entry, text);
-        if current.first() == Some(&b'"') && !entry.is_final {
-            let mut made = Vec::new();
-            change(current, &mut made);
-            if !made.is_empty() {
-                tape.replace(index, &made);
-                changed += 1;
-            }
-        }
+        changed += u64::from(!entry.is_final && change(tape, index));
         if tape.entries[index].is_replaced() {
             covered = entry.end;
         }
