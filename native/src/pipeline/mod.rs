@@ -3,7 +3,7 @@
 //! # Layout (the order is the data flow)
 //! - [`config`]: what the stages are told
 //! - [`runner`]: the composition of all below for consecutive stages
-//! - [`paths`], [`fields`], [`patterns`]: where a value stands, and who wants it; decided once
+//! - [`rules`], [`paths`], [`fields`], [`patterns`]: where a value stands, and who wants it; decided once
 //! - [`tape`]: what of one event is wanted
 //! - [`filters`]: which events go on
 //! - [`additions`]: what is added to them
@@ -26,6 +26,7 @@ mod paths;
 mod patterns;
 mod python_str;
 mod redact;
+mod rules;
 mod runner;
 mod scrub;
 mod size_guard;

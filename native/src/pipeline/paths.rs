@@ -6,10 +6,9 @@
 
 use std::hash::{BuildHasher, RandomState};
 use std::ops::Range;
-use std::sync::Arc;
 
-use super::fields::{FieldPaths, State};
-use super::patterns::{Patterns, PythonPatterns};
+use super::fields::State;
+use super::rules::Rules;
 use crate::decode::Print;
 
 /// A place that some stage or the [`Watch`]es want to know of.
@@ -22,24 +21,6 @@ const NODE: u32 = BARREN - 1;
 const NODES_MAXIMUM: usize = 1 << 16;
 const KEY_BYTES_MAXIMUM: usize = 4 << 20;
 const SLOTS_INITIAL: usize = 256;
-
-/// A path of keys from the event on whose value is wanted for itself.
-pub type Watch = Vec<Vec<u8>>;
-
-/// What decides about paths.
-#[derive(Default)]
-pub struct Rules {
-    /// Of all `field_mask` stages.
-    pub fields: FieldPaths,
-    /// The bits of each `regex_mask` stage.
-    pub patterns: Vec<(u32, Patterns)>,
-    /// The bits of each `field_blocker` stage, and the names it blocks, in lower case.
-    pub blocked: Vec<(u32, Vec<String>)>,
-    /// At most 64.
-    pub watches: Vec<Watch>,
-    /// Python's engine for patterns.
-    pub python: Option<Arc<dyn PythonPatterns>>,
-}
 
 /// A place, once for all events.
 struct Node {
@@ -405,51 +386,4 @@ fn fold(left: u64, right: u64) -> u64 {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-    use crate::pipeline::config::RegexMask;
-
-    const KEY: Print = Print { fingerprint: 1, head: 1 };
-
-    /// A sender chooses how many elements an array has; of those that no path names, one is noted.
-    #[test]
-    fn elements_that_no_path_names_are_one_place() {
-        let mut fields = FieldPaths::default();
-        fields.add(1, "a.7.b");
-        fields.add(2, "a.9.b");
-        let mut paths = Paths::new(Rules { fields, ..Rules::default() });
-        let root = paths.begin();
-        let array = paths.member(root, b"a", KEY);
-        let masks: Vec<u32> = (0..10_000)
-            .map(|position| {
-                let element = paths.element(array, position);
-                let value = paths.search_member(element, b"b", KEY);
-                if value & WANTED == 0 { 0 } else { paths.masks(value) }
-            })
-            .collect();
-        assert_eq!((masks[7], masks[9], masks.iter().sum::<u32>()), (1, 2, 3));
-        assert!(paths.nodes.len() < 10, "{}", paths.nodes.len());
-    }
-
-    /// Too long to be looked at is masked, and so is all below it.
-    #[test]
-    fn a_path_that_is_too_long_is_masked() {
-        let config = RegexMask {
-            patterns: vec!["nothing".to_owned()],
-            python_patterns: Vec::new(),
-            mask_string: String::new(),
-        };
-        let patterns = vec![(1, Patterns::new(0, &config).unwrap())];
-        let mut paths = Paths::new(Rules { patterns, ..Rules::default() });
-        let root = paths.begin();
-        let mut masks_below = |length| {
-            let key = vec![b'k'; length];
-            let parent = paths.member(root, &key, Print::of(&key));
-            let child = paths.member(parent, b"b", Print::of(b"b"));
-            [parent, child].map(|place| if place & WANTED == 0 { 0 } else { paths.masks(place) })
-        };
-        assert_eq!(masks_below(LONGEST_PATH - 2), [0, 0]);
-        assert_eq!(masks_below(LONGEST_PATH - 1), [0, 1]);
-        assert_eq!(masks_below(LONGEST_PATH + 1), [1, 1]);
-    }
-}
+mod tests;

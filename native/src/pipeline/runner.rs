@@ -6,9 +6,10 @@ use super::additions::{Additions, GROUP, MARK_KEY, ORIGIN_KEY, Origin};
 use super::config::{self, Kernel, Output};
 use super::envelope::Envelope;
 use super::filters::{Filter, Verdict};
-use super::paths::{Paths, Rules, Watch};
-use super::patterns::{Patterns, PythonPatterns};
+use super::paths::Paths;
+use super::patterns::PythonPatterns;
 use super::redact::Redactor;
+use super::rules::Rules;
 use super::size_guard::{SizeGuard, SizeOutcome};
 use super::tape::{StringInterest, Tape};
 use crate::clock;
@@ -81,7 +82,7 @@ impl Runner {
         let mut redactors = Vec::new();
         let mut size_guards = Vec::new();
         let mut strings = StringInterest::default();
-        let group = watch(&mut rules, &[GROUP]);
+        let group = rules.watch(&[GROUP]);
         let mut additions = Additions::new(group);
         for stage in &segment.stages {
             let count = StageCount { stage: stage.index, filtered: 0, changed: 0 };
@@ -90,7 +91,7 @@ impl Runner {
                 let start = rules.watches.len();
                 for path in filter.wanted() {
                     let path: Vec<&str> = path.iter().map(String::as_str).collect();
-                    watch(&mut rules, &path);
+                    rules.watch(&path);
                 }
                 filters.push(FilterStage { filter, watches: start..rules.watches.len(), count });
             }
@@ -102,21 +103,21 @@ impl Runner {
                 let bit = bit.ok_or_else(|| Error::Invalid("too many redactors".into()))?;
                 strings = strings.and(redactor.strings());
                 redactors.push(redactor);
-                add_rules(&mut rules, stage.index, bit, &stage.kernel)?;
+                rules.add(stage.index, bit, &stage.kernel)?;
             }
             match &stage.kernel {
                 Kernel::Origin(_) => {
-                    let watch = watch(&mut rules, &[GROUP, ORIGIN_KEY]);
+                    let watch = rules.watch(&[GROUP, ORIGIN_KEY]);
                     additions.add(ORIGIN_KEY, watch, None);
                 }
                 Kernel::Constants(config) => {
                     for (key, text) in &config.diagnostics {
-                        let watch = watch(&mut rules, &[GROUP, key]);
+                        let watch = rules.watch(&[GROUP, key]);
                         additions.add(key, watch, Some(text));
                     }
                 }
                 Kernel::RateLimit(config) if config.mark => {
-                    let watch = watch(&mut rules, &[MARK_KEY]);
+                    let watch = rules.watch(&[MARK_KEY]);
                     additions.allow_mark(watch);
                 }
                 Kernel::SizeGuard(config) => size_guards.push((SizeGuard::new(config), count)),
@@ -311,30 +312,6 @@ impl Runner {
             self.tape.render(text, 0..text.len(), out);
         }
     }
-}
-
-/// Has a path of keys watched; the number of the watch.
-fn watch(rules: &mut Rules, path: &[&str]) -> usize {
-    let path: Watch = path.iter().map(|key| key.as_bytes().to_vec()).collect();
-    rules.watches.push(path);
-    rules.watches.len() - 1
-}
-
-/// Has a redactor's values found by where they stand.
-pub(super) fn add_rules(rules: &mut Rules, stage: usize, bit: u32, kernel: &Kernel) -> Result<()> {
-    match kernel {
-        Kernel::FieldMask(config) => {
-            config.fields_to_mask.iter().for_each(|path| rules.fields.add(bit, path));
-        }
-        Kernel::RegexMask(config) if !config.patterns.is_empty() => {
-            rules.patterns.push((bit, Patterns::new(stage, config)?));
-        }
-        Kernel::FieldBlocker(config) => {
-            rules.blocked.push((bit, config.blocked_fields.clone()));
-        }
-        _ => {}
-    }
-    Ok(())
 }
 
 #[allow(clippy::cast_precision_loss, reason = "a clock in seconds has 53 bits")]

@@ -15,10 +15,10 @@ use std::sync::Arc;
 use lengths::{is_closed, length_of_container, length_of_string};
 
 use super::config::{Kernel, Segment};
-use super::paths::{BARREN, Paths, Rules, WANTED};
+use super::paths::{BARREN, Paths, WANTED};
 use super::patterns::PythonPatterns;
 use super::redact::strip_url;
-use super::runner::add_rules;
+use super::rules::Rules;
 use crate::decode::Print;
 use crate::error::{Error, Result};
 use crate::text::{unescape, write_string};
@@ -131,7 +131,7 @@ impl Scrubber {
             let bit = 1_u32.checked_shl(masks.len() as u32);
             let bit = bit.ok_or_else(|| Error::Invalid("too many redactors".into()))?;
             masks.push(mask.clone());
-            add_rules(&mut rules, stage.index, bit, &stage.kernel)?;
+            rules.add(stage.index, bit, &stage.kernel)?;
         }
         let known = match (is_opaque, masks.is_empty()) {
             (true, _) => Known::Some,
