@@ -9,6 +9,7 @@ from ingest.contract import (
     AdminSpec,
     JournalSpec,
     LimitsSpec,
+    ListenerLimitsSpec,
     ListenerSpec,
     LogSpec,
     WorkerSpec,
@@ -26,7 +27,6 @@ def worker_spec(
     settings: Settings, resources: Resources, index: int, generation: int
 ) -> WorkerSpec:
     """Return what the worker of slot `index` has to know."""
-    listeners = zip(resources.description.listeners, resources.groups, strict=True)
     return WorkerSpec(
         index=index,
         generation=generation,
@@ -34,14 +34,7 @@ def worker_spec(
         lifeline=resources.lifeline,
         data_dir=resources.description.data_dir,
         listeners=tuple(
-            ListenerSpec(
-                index=at,
-                name=listener.name,
-                kind=group.kind,
-                address=group.address,
-                descriptor=group.sockets[index].fileno(),
-            )
-            for at, (listener, group) in enumerate(listeners)
+            _listener_spec(settings, resources, at, index) for at in range(len(resources.groups))
         ),
         journal=_journal_spec(settings),
         limits=_limits_spec(settings),
@@ -67,6 +60,37 @@ def log_spec(settings: Settings) -> LogSpec:
     return LogSpec(level=settings.log.level, format=logs.choose_format(settings.log.format))
 
 
+def _listener_spec(
+    settings: Settings, resources: Resources, listener: int, slot: int
+) -> ListenerSpec:
+    group, limits = resources.groups[listener], settings.limits
+    return ListenerSpec(
+        index=listener,
+        name=resources.description.listeners[listener].name,
+        kind=group.kind,
+        address=group.address,
+        descriptor=group.sockets[slot].fileno(),
+        format="json",
+        unparsed="dead_letter",
+        time_zone="UTC",
+        labels={},
+        allow=(),
+        deny=(),
+        proxies=(),
+        tls=None,
+        limits=ListenerLimitsSpec(
+            line_bytes=limits.line_bytes,
+            connections=None,
+            source_connections=None,
+            idle_seconds=None,
+            frame_seconds=None,
+            opening_seconds=10.0,
+            source_events_per_second=None,
+            source_bytes_per_second=None,
+        ),
+    )
+
+
 def _journal_spec(settings: Settings) -> JournalSpec:
     journal = settings.journal
     return JournalSpec(
@@ -84,7 +108,6 @@ def _journal_spec(settings: Settings) -> JournalSpec:
 def _limits_spec(settings: Settings) -> LimitsSpec:
     limits = settings.limits
     return LimitsSpec(
-        line_bytes=limits.line_bytes,
         depth=limits.depth,
         keys=limits.keys,
         connections=limits.connections,

@@ -17,7 +17,7 @@ use crate::error::Result;
 use crate::frame::Frame;
 use crate::journal::Journal;
 use crate::pipeline::{Origin, Runner};
-use crate::receive::{Intake, Read};
+use crate::receive::{Intake, Read, Sender};
 use crate::reject::Reject;
 
 /// A batch for Python of this size is handed over before more is read.
@@ -35,7 +35,6 @@ pub(super) struct Lines {
     pub(super) floor: u64,
     pub(super) events: Journal,
     pub(super) dead: DeadLetters,
-    pub(super) line_limit: usize,
     pub(super) region: Arc<Region>,
     pub(super) worker: usize,
 }
@@ -149,7 +148,8 @@ impl Lines {
     fn begin_run(&mut self, segment: usize, run: &Run) {
         self.runners[segment].begin(&Origin {
             received_ns: run.received_ns,
-            peer: run.peer,
+            peer: run.sender.peer,
+            identity: run.sender.identity.as_deref(),
             listener: &self.region.listeners()[run.listener],
             shard: self.worker,
         });
@@ -183,7 +183,7 @@ impl Lines {
             self.events.batch().add(source, tally.kept, run.received_ns, run.mark);
         } else if tally.kept > 0 {
             self.held[run.listener] += u64::from(tally.kept);
-            self.handoff.runs.push(Run { count: tally.kept, ..*run });
+            self.handoff.runs.push(Run { count: tally.kept, ..run.clone() });
         }
         if tally.dead() > 0 {
             self.dead.journal.batch().add(source, tally.dead(), run.received_ns, run.mark);
@@ -236,15 +236,16 @@ impl Intake for Lines {
         let received_ns = clock::now_ns();
         let whole = read.frames.whole_lines(read.chunk);
         let is_utf8 = simdutf8::basic::from_utf8(whole).is_ok();
-        let head = read.frames.head(self.line_limit).map(|frame| (0, frame, false));
-        let lines = read.frames.lines(read.chunk, self.line_limit);
+        let head = read.frames.head(read.line_limit).map(|frame| (0, frame, false));
+        let lines = read.frames.lines(read.chunk, read.line_limit);
         let mut frames = head
             .into_iter()
             .chain(lines.map(|(end, frame)| (end, frame, is_utf8)))
             .map(|(end, frame, is_utf8)| (read.origin.peer(end), frame, is_utf8))
             .peekable();
         while let Some(&(peer, ..)) = frames.peek() {
-            let run = Run { listener, peer, received_ns, count: 0, mark: read.mark };
+            let sender = Sender { peer, identity: read.origin.identity().cloned() };
+            let run = Run { listener, sender, received_ns, count: 0, mark: read.mark };
             self.begin_run(0, &run);
             let mut tally = Tally::default();
             let is_last = self.runners.len() == 1;
