@@ -10,7 +10,6 @@ use super::socket::{self, Accepted};
 use super::{Intake, Origin, Read, Sender};
 use crate::counters::{add, cells};
 use crate::error::Result;
-use crate::frame::Framer;
 
 /// Connections accepted per wake-up of their listener.
 pub(super) const ACCEPT_BATCH: usize = 64;
@@ -66,8 +65,7 @@ impl Receiver {
     fn open(&mut self, socket: OwnedFd, listener: usize, peer: Option<SocketAddr>) {
         let descriptor = socket.as_raw_fd();
         let sender = Sender { peer, identity: None };
-        let framer = Framer::default();
-        let place = self.connections.add(Connection { socket, listener, sender, framer });
+        let place = self.connections.add(Connection::new(socket, listener, sender));
         if self.epoll.add(descriptor, place as u64).is_err() {
             self.connections.take(place);
             self.count_accept_error();

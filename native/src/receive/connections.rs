@@ -17,6 +17,13 @@ pub struct Connection {
     pub framer: Framer,
 }
 
+impl Connection {
+    /// One from which nothing has been read yet.
+    pub fn new(socket: OwnedFd, listener: usize, sender: Sender) -> Self {
+        Self { socket, listener, sender, framer: Framer::default() }
+    }
+}
+
 /// A bounded set of connections.
 pub struct Connections {
     places: Vec<Option<Connection>>,
