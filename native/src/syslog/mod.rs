@@ -22,6 +22,8 @@ mod zone;
 
 pub use recognise::{Dialect, recognise};
 
+use serde::Deserialize;
+
 use event::Content;
 use members::Members;
 use message::{Flaw, Message};
@@ -36,7 +38,8 @@ use crate::reject::Reject;
 const BYTE_ORDER_MARK: &[u8] = b"\xef\xbb\xbf";
 
 /// What becomes of a message that cannot be parsed.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "snake_case")]
 pub enum Unparsed {
     /// A dead letter.
     DeadLetter,
