@@ -28,8 +28,8 @@ loadgen check --sent FILE SHARD...
     Prints one JSON object and fails if any event is lost, duplicated or out of order.
 
 loadgen hostile slowloris|garbage|overlong|storm|silent|stalled-handshake|plain-text
-             --tcp HOST:PORT [--connections N] [--seconds S]
-    Behaves badly for a time and prints one JSON object about it.
+             --tcp HOST:PORT [--connections N] [--seconds S] [--until-end-of-input]
+    Behaves badly for a time, or until standard input ends, and prints one JSON object about it.
 ";
 
 /// What the program is asked to do.
