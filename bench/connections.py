@@ -11,17 +11,16 @@ from pathlib import Path
 import msgspec
 
 from bench import latency, runs
+from bench.figures import Summary, summarise
 from bench.latency import Latency, Sampler
 from bench.runs import (
     DEADLINE_SECONDS,
     Load,
     Plan,
     Run,
-    Summary,
     check_ledger,
     check_unbroken,
     sending,
-    summarise,
     warm_server,
 )
 

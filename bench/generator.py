@@ -46,6 +46,22 @@ class Sent(msgspec.Struct, frozen=True):
         return not (self.resets or self.closed or self.failed or self.unclosed)
 
 
+class Deeds(msgspec.Struct, frozen=True):
+    """What hostile clients say that they did; all but the first three are counts."""
+
+    kind: str
+    seconds: float
+    cpu_seconds: float
+    attempts: int
+    opened: int
+    refused: int
+    closed_by_peer: int
+    resets: int
+    hung_up: int
+    open: int
+    bytes: int
+
+
 class Sending:
     """A generator at work; leaving the block ends it."""
 
@@ -86,8 +102,8 @@ class Sending:
         trace: TracebackType | None,
     ) -> None:
         """End it, if it has not ended."""
-        self._process.kill()
-        self._process.communicate()
+        with self._process:
+            self._process.kill()
 
     def finish(self) -> Sent:
         """Wait until the kernel has everything; raise CalledProcessError if it could not send.
@@ -98,6 +114,40 @@ class Sending:
         if not output:
             raise subprocess.CalledProcessError(self._process.returncode, self._process.args)
         return msgspec.json.decode(output, type=Sent)
+
+
+class Crowd:
+    """Hostile clients at work; leaving the block ends them."""
+
+    def __init__(self, kind: str, address: str, *, most_seconds: float) -> None:
+        options = [f"--tcp={address}", f"--seconds={most_seconds}", "--until-end-of-input"]
+        self._process = subprocess.Popen(
+            [program(), "hostile", kind, *options], stdin=subprocess.PIPE, stdout=subprocess.PIPE
+        )
+
+    def __enter__(self) -> Self:
+        """Return it; they are at work already."""
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        """End them, if they have not ended."""
+        with self._process:
+            self._process.kill()
+
+    @property
+    def is_at_work(self) -> bool:
+        """Whether they have not yet had all their time."""
+        return self._process.poll() is None
+
+    def finish(self) -> Deeds:
+        """Tell them to stop and return what they did."""
+        output, _ = self._process.communicate()
+        return msgspec.json.decode(output, type=Deeds)
 
 
 @cache

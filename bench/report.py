@@ -8,10 +8,9 @@ import msgspec
 
 from bench import pipeline_table
 from bench.connections import Case
+from bench.figures import Summary, spread
 from bench.machine import Machine
-from bench.pipeline_table import spread
 from bench.pipelines import CONNECTIONS, Rounds
-from bench.runs import Summary
 
 _MIB = 1024 * 1024
 

@@ -6,7 +6,6 @@ import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from statistics import median
 
 import msgspec
 
@@ -62,19 +61,6 @@ class Run(msgspec.Struct, frozen=True):
     worker_cpu_seconds_per_million: float
     generator_cpu_seconds_per_million: float
     peak_resident_bytes: dict[str, int]
-
-
-class Summary(msgspec.Struct, frozen=True):
-    """A figure over all runs of a case."""
-
-    median: float
-    minimum: float
-    maximum: float
-
-
-def summarise(values: list[float]) -> Summary:
-    """Return the middle of some figures and how far they lie apart."""
-    return Summary(median=median(values), minimum=min(values), maximum=max(values))
 
 
 def measure(plan: Plan, load: Load, *, look_at_events: bool = False) -> Run:
