@@ -105,6 +105,11 @@ class Sending:
         with self._process:
             self._process.kill()
 
+    @property
+    def is_at_work(self) -> bool:
+        """Whether it has not yet sent everything."""
+        return self._process.poll() is None
+
     def finish(self) -> Sent:
         """Wait until the kernel has everything; raise CalledProcessError if it could not send.
 

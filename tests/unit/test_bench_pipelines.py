@@ -12,6 +12,7 @@ import pytest
 from bench import beside, fapilog_process, pipeline_table, pipelines, report, runs, settings
 from bench.beside import FapilogRun, Flushed
 from bench.machine import Disk, Machine
+from bench.network import reload
 from bench.pipelines import NAMES, PIPELINES, FapilogCase, PipelineCase, Rounds
 from bench.region import Region
 from bench.runs import Plan, Run
@@ -114,6 +115,7 @@ def test_the_page_shows_what_was_measured_and_no_more() -> None:
         machine=MACHINE,
         cases=[],
         rounds=rounds(),
+        network=[],
     )
     page = report.page(results)
     assert "medians of 2 rounds" in page
@@ -165,7 +167,7 @@ def test_the_case_with_credentials_has_all_of_the_preset() -> None:
 
 def test_every_case_has_a_configuration() -> None:
     files = {file.stem for file in settings.configuration("none").parent.iterdir()}
-    assert files == set(NAMES)
+    assert files == {*NAMES, reload.PIPELINE}
 
 
 async def test_fapilog_beside_us_does_the_work_of_the_reference() -> None:
