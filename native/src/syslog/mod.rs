@@ -146,8 +146,11 @@ impl Syslog {
                 rest
             }
             Beginning::NoPriority => return Err(Flaw::InvalidPriority),
-            Beginning::Other if text.is_empty() => return Err(Flaw::Empty),
-            Beginning::Other => text,
+            Beginning::Other => match text {
+                [] => return Err(Flaw::Empty),
+                [b'{', ..] => return Err(Flaw::Json),
+                _ => text,
+            },
         };
         match rfc5424::split_version(rest).filter(|_| message.priority.is_some()) {
             Some((b"1", rest)) => {
