@@ -376,7 +376,7 @@ impl Receiver {
         }
         let start = self.arena.commit(length);
         let chunk = self.arena.chunk(start, length);
-        self.frames.of_datagrams(chunk, self.line_limit);
+        self.frames.of_datagrams(chunk, self.senders.iter().map(|(end, _)| *end));
         intake.take(&Read {
             listener: index,
             chunk,

@@ -254,6 +254,7 @@ impl Intake for Lines {
             while let Some((_, frame, is_utf8)) = frames.next_if(|(next, ..)| *next == peer) {
                 let (reject, raw, length) = match frame {
                     Frame::Overlong { head, length } => (Reject::LineTooLong, head, length),
+                    Frame::Incomplete { head, length } => (Reject::IncompleteFrame, head, length),
                     Frame::Line(line) => match runner.run(line, is_utf8, out) {
                         Ok(passage) => {
                             if tally.passed(passage) {
