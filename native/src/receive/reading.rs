@@ -71,7 +71,7 @@ impl Receiver {
         let start = self.arena.commit(length);
         let chunk = self.arena.chunk(start, length);
         let (listener, line_limit) = (config.index, config.limits.line_bytes);
-        self.frames.of_datagrams(chunk, line_limit);
+        self.frames.of_datagrams(chunk, self.senders.iter().map(|(end, _)| *end));
         intake.take(&Read {
             listener,
             line_limit,
