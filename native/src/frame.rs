@@ -88,6 +88,13 @@ impl Frames {
         self.clear();
         self.split(chunk, 0, limit);
     }
+
+    /// The one frame of a datagram that was too long to be taken whole, and is beyond any limit.
+    pub fn of_cut_datagram(&mut self, head: &[u8], length: u64) {
+        self.clear();
+        self.head.extend_from_slice(head);
+        self.head_length = length;
+    }
 }
 
 fn frame(line: &[u8], length: u64, limit: usize) -> Frame<'_> {
