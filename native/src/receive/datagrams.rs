@@ -163,3 +163,79 @@ impl DatagramBuffers {
         if is_bundle && length > 0 { length } else { self.piece(at).len().max(1) }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::net::UdpSocket;
+    use std::os::fd::AsRawFd;
+    use std::os::unix::net::UnixDatagram;
+
+    use super::*;
+
+    const UDP_SEGMENT: libc::c_int = 103;
+
+    fn set(socket: &impl AsRawFd, level: libc::c_int, option: libc::c_int, value: libc::c_int) {
+        #[allow(clippy::cast_possible_truncation)]
+        let length = size_of::<libc::c_int>() as libc::socklen_t;
+        let place = (&raw const value).cast();
+        // SAFETY: the value is an int, as long as `length` says.
+        let status = unsafe { libc::setsockopt(socket.as_raw_fd(), level, option, place, length) };
+        assert_eq!(status, 0, "{}", std::io::Error::last_os_error());
+    }
+
+    fn join(buffers: &DatagramBuffers) -> (Vec<u8>, Vec<Sent>) {
+        let mut joined = vec![0; buffers.joined_length()];
+        let mut senders = vec![(0, None)];
+        buffers.join(&mut joined, &mut senders);
+        (joined, senders)
+    }
+
+    /// A bundle becomes the datagrams that were sent, each with its sender; so does what was
+    /// sent alone, and what is empty.
+    #[test]
+    fn bundles_are_taken_apart() {
+        let receiver = UdpSocket::bind("127.0.0.1:0").unwrap();
+        set(&receiver, libc::SOL_UDP, UDP_GRO, 1);
+        let [alone, bundler] = [0; 2].map(|_| UdpSocket::bind("127.0.0.1:0").unwrap());
+        set(&bundler, libc::SOL_UDP, UDP_SEGMENT, 4);
+        let place = receiver.local_addr().unwrap();
+        alone.send_to(b"first", place).unwrap();
+        bundler.send_to(b"aaaabbbbcccc", place).unwrap();
+        bundler.send_to(b"ddddeeeeff", place).unwrap();
+        alone.send_to(b"", place).unwrap();
+        alone.send_to(b"last", place).unwrap();
+
+        let mut buffers = DatagramBuffers::new();
+        assert!(buffers.receive(receiver.as_raw_fd(), Kind::Udp));
+        assert!(buffers.count < 9, "nothing was bundled");
+        let (joined, senders) = join(&buffers);
+        assert_eq!(joined, b"first\naaaa\nbbbb\ncccc\ndddd\neeee\nff\n\nlast\n");
+        let ends: Vec<u32> = senders.iter().map(|(end, _)| *end).collect();
+        assert_eq!(ends, [5, 10, 15, 20, 25, 30, 33, 34, 39]);
+        let (first, second) = (alone.local_addr().unwrap(), bundler.local_addr().unwrap());
+        let from: Vec<_> = senders.iter().map(|(_, sender)| sender.unwrap()).collect();
+        assert_eq!(from[0], first);
+        assert_eq!(from[1..7], [second; 6]);
+        assert_eq!(from[7..], [first; 2]);
+        assert!(!buffers.receive(receiver.as_raw_fd(), Kind::Udp));
+    }
+
+    /// What is longer than its room is no datagram of the batch but stands beside it.
+    #[test]
+    fn a_datagram_that_is_too_long_is_told_apart() {
+        let (sender, receiver) = UnixDatagram::pair().unwrap();
+        set(&sender, libc::SOL_SOCKET, libc::SO_SNDBUF, 200_000);
+        let long = vec![b'x'; UNIX_BYTES + 7];
+        sender.send(b"before").unwrap();
+        sender.send(&long).unwrap();
+        sender.send(&long[..UNIX_BYTES]).unwrap();
+
+        let mut buffers = DatagramBuffers::new();
+        assert!(buffers.receive(receiver.as_raw_fd(), Kind::UnixDatagram));
+        let (joined, senders) = join(&buffers);
+        assert_eq!(joined, [b"before\n", &long[..UNIX_BYTES], b"\n"].concat());
+        assert_eq!(senders.len(), 2);
+        let cut: Vec<_> = buffers.cut().collect();
+        assert_eq!(cut, [(&long[..UNIX_BYTES], UNIX_BYTES as u64 + 7)]);
+    }
+}
