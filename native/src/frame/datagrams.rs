@@ -21,6 +21,13 @@ impl Frames {
         }
     }
 
+    /// The one frame of a datagram that was too long to be taken whole, and is beyond any limit.
+    pub fn of_cut_datagram(&mut self, head: &[u8], length: u64) {
+        self.clear();
+        self.head.extend_from_slice(head);
+        self.head_length = length;
+    }
+
     fn push_lines(&mut self, chunk: &[u8], from: usize, end: usize) {
         let mut start = from;
         for newline in memchr::memchr_iter(b'\n', &chunk[from..end]).map(|at| at + from) {
