@@ -201,7 +201,7 @@ class Shard:
         region: Region,
         worker: int,
         data_dir: str,
-        sockets: Sequence[tuple[Literal["tcp", "udp"], int]],
+        listeners: Sequence[str],
         *,
         compression_level: int | None,
         sync_interval_seconds: float,
@@ -210,7 +210,6 @@ class Shard:
         retention_bytes: int | None,
         retention_age_seconds: float | None,
         queue_bytes: int,
-        line_bytes: int,
         depth: int,
         keys: int,
         connections: int,
@@ -222,8 +221,8 @@ class Shard:
     ) -> Shard:
         """Recover the journals, settle a predecessor's counters and take over the sockets.
 
-        `sockets` gives kind and descriptor for each listener of the region, in its order; the
-        shard closes them. `compression_level` is a Zstandard level or None to store lines as they
+        `listeners` are `ListenerSpec`s as JSON; the shard closes their descriptors.
+        `compression_level` is a Zstandard level or None to store lines as they
         are. `segments` are the native segments of the pipeline as JSON (`Segment` in
         native/src/pipeline/config.rs), between each two of which is one in Python; `redactors` is
         a segment of all native redactors, for the dead letters, and `has_foreign_redactors` says
@@ -261,6 +260,8 @@ class Shard:
         """Return whether there is room again after `drain` returned False."""
     def tick(self) -> None:
         """Write the heartbeat and the gauges; call it from a timer of the loop."""
+    def take_notices(self) -> list[tuple[str, str, str | None, str, int]]:
+        """Return whom to tell people about: listener, cause, peer, words, and how many others."""
     def stall_text(self) -> str | None:
         """Return the operating system's words for what holds a journal back, if anything does."""
     def finish(
@@ -293,8 +294,10 @@ class Handoff:
     def lines(self) -> bytes:
         r"""The events, canonical, one per line, each ended by `\n`."""
     @property
-    def runs(self) -> list[tuple[int, str, str | None, int]]:
-        """Where they come from: number of events, listener, peer, nanoseconds since the epoch."""
+    def runs(self) -> list[tuple[int, str, str | None, str | None, int]]:
+        """Where they come from: number of events, listener, peer, identity (members of a JSON
+        object), nanoseconds since the epoch.
+        """
 
 @final
 class Segment:

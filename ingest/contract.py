@@ -22,7 +22,11 @@ JOURNAL_DIRECTORY = "journal"
 DEAD_DIRECTORY = "dead"
 """Inside the data directory: the shards that hold the dead letters."""
 
-ListenerKind = Literal["tcp", "udp"]
+ListenerKind = Literal["tcp", "udp", "tls", "unix_stream", "unix_datagram"]
+ListenerFormat = Literal["auto", "json", "syslog"]
+Unparsed = Literal["dead_letter", "keep"]
+ClientAuth = Literal["none", "optional", "required"]
+TlsVersion = Literal["1.2", "1.3"]
 Compression = Literal["none", "zstd"]
 LogFormat = Literal["json", "pretty"]
 LogLevel = Literal["DEBUG", "INFO", "WARNING", "ERROR"]
@@ -53,14 +57,50 @@ class _Message(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
     """Both ends are of one version, so a field that is missing or unknown is a mistake."""
 
 
+class TlsSpec(_Message, frozen=True):
+    """How a listener speaks TLS; PEM files by absolute path."""
+
+    certificate: str
+    key: str
+    client_ca: str | None
+    client_auth: ClientAuth
+    minimum_version: TlsVersion
+
+
+class ListenerLimitsSpec(_Message, frozen=True):
+    """What the senders of a listener are held to; None: no limit."""
+
+    line_bytes: int
+    connections: int | None
+    source_connections: int | None
+    idle_seconds: float | None
+    frame_seconds: float | None
+    opening_seconds: float
+    source_events_per_second: int | None
+    source_bytes_per_second: int | None
+
+
 class ListenerSpec(_Message, frozen=True):
-    """One inherited socket of a worker slot, bound but not yet listening."""
+    """One listener of a worker slot. The worker hands it on as JSON: `ListenerConfig` in
+    native/src/receive/config.rs says what the fields mean.
+    """
 
     index: int
+    """Of the shared region."""
     name: str
     kind: ListenerKind
     address: str
-    descriptor: int
+    descriptor: int | None
+    """The inherited socket, bound but not yet listening; None: its connections only live on."""
+    format: ListenerFormat
+    unparsed: Unparsed
+    time_zone: str
+    labels: dict[str, str]
+    allow: tuple[str, ...]
+    deny: tuple[str, ...]
+    proxies: tuple[str, ...]
+    tls: TlsSpec | None
+    limits: ListenerLimitsSpec
 
 
 class JournalSpec(_Message, frozen=True):
@@ -77,12 +117,14 @@ class JournalSpec(_Message, frozen=True):
 
 
 class LimitsSpec(_Message, frozen=True):
-    """The bounds a worker holds its senders to."""
+    """The bounds a worker holds all its senders to."""
 
-    line_bytes: int
     depth: int
     keys: int
     connections: int
+    """Open at once, over all workers."""
+    partial_bytes: int
+    """For the incomplete frames of all connections of the worker."""
     arena_bytes: int
 
 

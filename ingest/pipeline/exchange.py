@@ -17,6 +17,8 @@ class Origin(msgspec.Struct, frozen=True):
     received_ns: int
     """Wall clock, since the epoch."""
     shard: int
+    identity: str | None = None
+    """What else tells who sent it: members of a JSON object."""
 
 
 class Verdict(IntEnum):

@@ -63,7 +63,7 @@ class WorkerPost(Post):
                 spec.region,
                 spec.lifeline,
                 self._resources.data_directory.lock,
-                *(listener.descriptor for listener in spec.listeners),
+                *(one.descriptor for one in spec.listeners if one.descriptor is not None),
             ],
         )
         self._set("ingest_worker_pid", child.pid)

@@ -86,8 +86,8 @@ class PythonPipeline:
     async def process(self, batch: Handoff) -> Answer:
         """Run the stages of a segment on a batch."""
         origins = [
-            Origin(count, listener, peer, received_ns, self._index)
-            for count, listener, peer, received_ns in batch.runs
+            Origin(count, listener, peer, received_ns, self._index, identity)
+            for count, listener, peer, identity, received_ns in batch.runs
         ]
         outcome = await self._segments[batch.segment].process(batch.lines, origins)
         return outcome.lines, outcome.verdicts, outcome.stages

@@ -13,6 +13,7 @@ import time
 
 import uvloop
 
+from ingest import contract
 from ingest._native import Handoff, Region, Shard
 from ingest.contract import WorkerSpec, WorkerState
 from ingest.errors import BootError, ExitStatus
@@ -36,7 +37,7 @@ def open_shard(spec: WorkerSpec, region: Region) -> Shard:
             region,
             spec.index,
             spec.data_dir,
-            [(listener.kind, listener.descriptor) for listener in spec.listeners],
+            [contract.encode(listener).decode() for listener in spec.listeners],
             compression_level=spec.journal.level if compressed else None,
             sync_interval_seconds=spec.journal.sync_interval_seconds,
             segment_bytes=spec.journal.segment_bytes,
@@ -44,7 +45,6 @@ def open_shard(spec: WorkerSpec, region: Region) -> Shard:
             retention_bytes=spec.journal.retention_bytes,
             retention_age_seconds=spec.journal.retention_age_seconds,
             queue_bytes=spec.journal.queue_bytes,
-            line_bytes=spec.limits.line_bytes,
             depth=spec.limits.depth,
             keys=spec.limits.keys,
             connections=spec.limits.connections,
@@ -150,6 +150,18 @@ class Worker:
         self._shard.tick()
         self._intake.tend()
         self._report_stall()
+        self._report_notices()
+
+    def _report_notices(self) -> None:
+        for listener, cause, peer, detail, others in self._shard.take_notices():
+            _log.warning(
+                "A sender was refused.",
+                listener=listener,
+                cause=cause,
+                peer=peer,
+                detail=detail,
+                others_since_the_last_message=others,
+            )
 
     def _report_stall(self) -> None:
         stall = self._shard.stall_text()

@@ -25,11 +25,17 @@ pub enum Reject {
     LineTooLong,
     /// An event at which a plugin failed whose policy is `dead_letter`.
     StageFailed,
+    /// A connection that ended within a frame whose length it had announced.
+    IncompleteFrame,
+    /// A syslog message that cannot be taken apart.
+    InvalidSyslog,
+    /// On a listener of several formats: neither JSON nor syslog.
+    UnknownFormat,
 }
 
 impl Reject {
     /// Every reason, in the order of its counter cells.
-    pub const ALL: [Self; 10] = [
+    pub const ALL: [Self; 13] = [
         Self::InvalidJson,
         Self::InvalidUtf8,
         Self::LoneSurrogate,
@@ -40,11 +46,14 @@ impl Reject {
         Self::DuplicateKey,
         Self::LineTooLong,
         Self::StageFailed,
+        Self::IncompleteFrame,
+        Self::InvalidSyslog,
+        Self::UnknownFormat,
     ];
 
     /// The names of [`Self::ALL`], for the metric table.
-    pub const NAMES: [&'static str; 10] = {
-        let mut names = [""; 10];
+    pub const NAMES: [&'static str; 13] = {
+        let mut names = [""; 13];
         let mut at = 0;
         while at < names.len() {
             names[at] = Self::ALL[at].name();
@@ -66,6 +75,9 @@ impl Reject {
             Self::DuplicateKey => "duplicate_key",
             Self::LineTooLong => "line_too_long",
             Self::StageFailed => "stage_failed",
+            Self::IncompleteFrame => "incomplete_frame",
+            Self::InvalidSyslog => "invalid_syslog",
+            Self::UnknownFormat => "unknown_format",
         }
     }
 }

@@ -14,7 +14,7 @@ use _native::counters::{Ledger, Region, cells};
 use _native::decode;
 use _native::journal::{Compression, Cursor, Start};
 use _native::pipeline::config::Segment;
-use _native::receive::{Source, SourceKind};
+use _native::receive::Listener;
 use _native::shard::{Handoff, Keeping, Limits, Pipeline, Returned, Shard};
 
 /// Only a broken shard takes this long.
@@ -46,9 +46,9 @@ impl Bench {
         let listener = TcpListener::bind("127.0.0.1:0").unwrap();
         let datagrams = UdpSocket::bind("127.0.0.1:0").unwrap();
         let (tcp, udp) = (listener.local_addr().unwrap(), datagrams.local_addr().unwrap());
-        let sources = vec![
-            Source { kind: SourceKind::Tcp, socket: OwnedFd::from(listener) },
-            Source { kind: SourceKind::Udp, socket: OwnedFd::from(datagrams) },
+        let listeners = vec![
+            listener_of(0, "tcp", line_bytes, listener.into()),
+            listener_of(1, "udp", line_bytes, datagrams.into()),
         ];
         let names = ["tcp".to_owned(), "udp".to_owned()];
         let stages = ["first".to_owned(), "second".to_owned()];
@@ -63,9 +63,9 @@ impl Bench {
             queue_bytes: 1 << 20,
         };
         let event = decode::Limits { depth: 64, keys: 1024 };
-        let limits = Limits { line_bytes, event, connections, arena_bytes: 0 };
+        let limits = Limits { event, connections, arena_bytes: 0 };
         let (mut shard, _) =
-            Shard::open(Arc::clone(&region), 0, &directory, sources, &keeping, limits, pipeline)
+            Shard::open(Arc::clone(&region), 0, &directory, listeners, &keeping, limits, pipeline)
                 .unwrap();
         shard.listen().unwrap();
         Self { directory, region, shard, tcp, udp }
@@ -110,6 +110,21 @@ impl Bench {
         std::fs::remove_dir_all(&self.directory).unwrap();
         stored
     }
+}
+
+/// A listener whose name is its kind.
+fn listener_of(index: usize, kind: &str, line_bytes: usize, socket: OwnedFd) -> Listener {
+    let config = serde_json::json!({
+        "index": index, "name": kind, "kind": kind, "address": "", "descriptor": null,
+        "format": "json", "unparsed": "dead_letter", "time_zone": "UTC", "labels": {},
+        "allow": [], "deny": [], "proxies": [], "tls": null,
+        "limits": {
+            "line_bytes": line_bytes, "connections": null, "source_connections": null,
+            "idle_seconds": null, "frame_seconds": null, "opening_seconds": 10.0,
+            "source_events_per_second": null, "source_bytes_per_second": null,
+        },
+    });
+    Listener { config: serde_json::from_value(config).unwrap(), socket: Some(socket) }
 }
 
 fn read(directory: &Path) -> Vec<String> {

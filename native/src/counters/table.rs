@@ -54,8 +54,12 @@ const fn bytes(mut row: Metric) -> Metric {
 const JOURNALS: &[&str] = &["events", "dead"];
 /// Why events that were received never became durable.
 pub const LOST_REASONS: &[&str] = &["worker_died", "drain_deadline"];
-/// Why events were discarded by policy: a plugin whose stage is fail-closed did not do its work.
-pub const DROP_REASONS: &[&str] = &["stage_error", "stage_timeout", "stage_breaker_open"];
+/// Why events were discarded by policy: a plugin whose stage is fail-closed did not do its work, or
+/// a datagram came from an address that may not send, or sends too much.
+pub const DROP_REASONS: &[&str] =
+    &["stage_error", "stage_timeout", "stage_breaker_open", "denied", "rate_limited"];
+/// So many of them, the first, are what becomes of events at which a plugin failed.
+pub const PLUGIN_DROP_REASONS: usize = 3;
 const EDITS: &[&str] = &["control_field_removed", "group_wrapped", "envelope_unwrapped"];
 /// Upper bounds in seconds; `+Inf` and `sum` close a histogram.
 const SYNC_BOUNDS: &[&str] = &[
@@ -144,7 +148,8 @@ pub const METRICS: &[Metric] = &[
         "ingest_events_dropped_total",
         "reason",
         DROP_REASONS,
-        "Events discarded because a plugin failed whose policy is to let nothing through.",
+        "Events discarded by policy: a plugin failed that lets nothing through then, or a datagram \
+         came from an address that may not send or sends too much.",
     ),
     labelled(
         Listener,

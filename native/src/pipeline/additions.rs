@@ -18,6 +18,8 @@ pub struct Origin<'a> {
     pub received_ns: u64,
     /// Who sent them.
     pub peer: Option<SocketAddr>,
+    /// What else tells who that is: members of a JSON object.
+    pub identity: Option<&'a str>,
     /// Name of the listener.
     pub listener: &'a str,
     /// Number of the shard.
@@ -42,7 +44,12 @@ impl Origin<'_> {
         }
         out.extend_from_slice(b",\"listener\":");
         write_string(self.listener, out);
-        out.extend_from_slice(format!(",\"shard\":{}}}", self.shard).as_bytes());
+        out.extend_from_slice(format!(",\"shard\":{}", self.shard).as_bytes());
+        if let Some(identity) = self.identity {
+            out.push(b',');
+            out.extend_from_slice(identity.as_bytes());
+        }
+        out.push(b'}');
     }
 }
 

@@ -23,6 +23,7 @@ fn begin(runner: &mut Runner) {
     runner.begin(&Origin {
         received_ns: 1_500_000_000,
         peer: Some(([127, 0, 0, 1], 9).into()),
+        identity: None,
         listener: "tcp",
         shard: 3,
     });

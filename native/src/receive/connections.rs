@@ -1,20 +1,27 @@
 //! The open connections of a worker, each at a place that its epoll token names.
 
-use std::net::SocketAddr;
 use std::os::fd::OwnedFd;
 
+use super::Sender;
 use crate::frame::Framer;
 
 /// All there is to know of a connection: small, so that it can be moved between two frames.
 pub struct Connection {
     /// Its descriptor; nobody else holds a copy.
     pub socket: OwnedFd,
-    /// Index of the listener that accepted it.
+    /// Which of the worker's listeners accepted it.
     pub listener: usize,
     /// The other end.
-    pub peer: SocketAddr,
+    pub sender: Sender,
     /// Its framing state, with the partial line.
     pub framer: Framer,
+}
+
+impl Connection {
+    /// One from which nothing has been read yet.
+    pub fn new(socket: OwnedFd, listener: usize, sender: Sender) -> Self {
+        Self { socket, listener, sender, framer: Framer::default() }
+    }
 }
 
 /// A bounded set of connections.

@@ -71,7 +71,7 @@ impl DatagramBuffers {
     }
 
     /// The datagram at `index` of the last batch, and its sender.
-    pub fn datagram(&self, index: usize) -> (&[u8], SocketAddr) {
+    pub fn datagram(&self, index: usize) -> (&[u8], Option<SocketAddr>) {
         let start = index * DATAGRAM_BYTES;
         let length = (self.headers[index].msg_len as usize).min(DATAGRAM_BYTES);
         (&self.bytes[start..start + length], peer_address(&self.addresses[index]))

@@ -21,8 +21,8 @@ pub enum Received {
 
 /// What one attempt to accept gave.
 pub enum Accepted {
-    /// A connection and its peer.
-    Connection(OwnedFd, SocketAddr),
+    /// A connection and its peer, if that has an address.
+    Connection(OwnedFd, Option<SocketAddr>),
     /// Nobody waits.
     Empty,
     /// This one connection failed before it was accepted.
@@ -142,23 +142,22 @@ pub fn held_memory(socket: RawFd) -> usize {
     memory_info(socket).map_or(0, |values| values[SK_MEMINFO_RMEM_ALLOC] as usize)
 }
 
-/// The address in a `sockaddr_storage` that the kernel filled in.
-pub(super) fn peer_address(storage: &libc::sockaddr_storage) -> SocketAddr {
+/// The address in a `sockaddr_storage` that the kernel filled in, if it is one of the Internet.
+pub(super) fn peer_address(storage: &libc::sockaddr_storage) -> Option<SocketAddr> {
     let place = std::ptr::from_ref(storage);
     match i32::from(storage.ss_family) {
         libc::AF_INET => {
             // SAFETY: the family says that this is what the storage holds.
             let address = unsafe { place.cast::<libc::sockaddr_in>().read() };
             let ip = Ipv4Addr::from(u32::from_be(address.sin_addr.s_addr));
-            SocketAddr::new(IpAddr::V4(ip), u16::from_be(address.sin_port))
+            Some(SocketAddr::new(IpAddr::V4(ip), u16::from_be(address.sin_port)))
         }
         libc::AF_INET6 => {
             // SAFETY: the family says that this is what the storage holds.
             let address = unsafe { place.cast::<libc::sockaddr_in6>().read() };
             let ip = Ipv6Addr::from(address.sin6_addr.s6_addr);
-            SocketAddr::new(ip.to_canonical(), u16::from_be(address.sin6_port))
+            Some(SocketAddr::new(ip.to_canonical(), u16::from_be(address.sin6_port)))
         }
-        // Other families have no address to show.
-        _ => SocketAddr::new(IpAddr::V4(Ipv4Addr::UNSPECIFIED), 0),
+        _ => None,
     }
 }

@@ -3,6 +3,7 @@
 
 mod account;
 mod dead_letters;
+mod format;
 mod handoff;
 mod lines;
 mod recover;
@@ -16,6 +17,7 @@ use std::time::{Duration, Instant};
 
 use account::Account;
 use dead_letters::DeadLetters;
+use format::Reader;
 pub use handoff::{Handoff, Returned, Run};
 use lines::Lines;
 use recover::directory;
@@ -27,7 +29,8 @@ use crate::decode;
 use crate::error::{Error, Result};
 use crate::journal::{self, Compression, Journal};
 use crate::pipeline::{PythonPatterns, Runner, Scrubber, config};
-use crate::receive::{Progress, Receiver, Source};
+use crate::receive::config::ListenerConfig;
+use crate::receive::{Listener, Notice, Progress, Receiver};
 
 /// Lines are sealed into batches of about this size.
 const BATCH_BYTES: usize = 1024 * 1024;
@@ -54,8 +57,6 @@ pub struct Keeping {
 /// What one line, one connection and one worker may take.
 #[derive(Debug, Clone, Copy)]
 pub struct Limits {
-    /// Bytes of a line.
-    pub line_bytes: usize,
     /// Nesting and keys of an event.
     pub event: decode::Limits,
     /// Connections open at once.
@@ -109,14 +110,21 @@ impl Shard {
         region: Arc<Region>,
         worker: usize,
         data_dir: &Path,
-        sources: Vec<Source>,
+        listeners: Vec<Listener>,
         keeping: &Keeping,
         limits: Limits,
         pipeline: &Pipeline,
     ) -> Result<(Self, Found)> {
         let (runners, scrubber) = pipeline.compile(limits.event)?;
-        if worker >= region.workers() || sources.len() != region.listeners().len() {
-            return Err(Error::Invalid(format!("worker {worker}, {} sockets", sources.len())));
+        if worker >= region.workers() {
+            return Err(Error::Invalid(format!("worker {worker}")));
+        }
+        let names = region.listeners();
+        let is_known =
+            |listener: &Listener| names.get(listener.config.index) == Some(&listener.config.name);
+        if let Some(stranger) = listeners.iter().find(|listener| !is_known(listener)) {
+            let ListenerConfig { index, name, .. } = &stranger.config;
+            return Err(Error::Invalid(format!("listener {index}, {name:?}")));
         }
         let open = |journal: counters::Journal| {
             // A predecessor may have died while its disk was full.
@@ -143,25 +151,23 @@ impl Shard {
         let (events, found_events) = open(counters::Journal::Events)?;
         let (dead, found_dead) = open(counters::Journal::Dead)?;
         let found = recover::settle(&region, worker, data_dir, [found_events, found_dead])?;
+        let mut readers: Vec<Option<Box<Reader>>> = names.iter().map(|_| None).collect();
+        for Listener { config, .. } in &listeners {
+            readers[config.index] = Some(Box::new(Reader::new(config, limits.event)?));
+        }
         let lines = Lines {
+            readers,
             runners,
             handoff: Handoff::default(),
             held: vec![0; region.listeners().len()],
             floor: 0,
             events,
             dead: DeadLetters { journal: dead, scrubber, region: Arc::clone(&region) },
-            line_limit: limits.line_bytes,
             region: Arc::clone(&region),
             worker,
         };
-        let receiver = Receiver::new(
-            region,
-            worker,
-            sources,
-            limits.arena_bytes,
-            limits.line_bytes,
-            limits.connections,
-        )?;
+        let receiver =
+            Receiver::new(region, worker, listeners, limits.arena_bytes, limits.connections)?;
         Ok((Self { receiver, lines, paused: false }, found))
     }
 
@@ -250,6 +256,11 @@ impl Shard {
         self.show_pause();
         self.lines.show_stages();
         self.receiver.tick(&self.lines)
+    }
+
+    /// What people should know of and was not told before.
+    pub fn take_notices(&mut self) -> Vec<Notice> {
+        self.receiver.take_notices()
     }
 
     /// The text of the disk error that holds a journal back, if one does.
