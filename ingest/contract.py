@@ -122,6 +122,9 @@ class LimitsSpec(_Message, frozen=True):
     depth: int
     keys: int
     connections: int
+    """Open at once over all workers."""
+    partial_bytes: int
+    """Of all incomplete frames of a worker."""
     arena_bytes: int
 
 
@@ -179,6 +182,8 @@ class WorkerSpec(_Message, frozen=True):
     index: int
     generation: int
     region: int
+    sources: int
+    """The table of sending addresses, shared memory like the region."""
     lifeline: int
     data_dir: str
     listeners: tuple[ListenerSpec, ...]

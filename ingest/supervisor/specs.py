@@ -31,6 +31,7 @@ def worker_spec(
         index=index,
         generation=generation,
         region=resources.region.fileno(),
+        sources=resources.sources.fileno(),
         lifeline=resources.lifeline,
         data_dir=resources.description.data_dir,
         listeners=tuple(
@@ -111,5 +112,6 @@ def _limits_spec(settings: Settings) -> LimitsSpec:
         depth=limits.depth,
         keys=limits.keys,
         connections=limits.connections,
+        partial_bytes=256 * 1024 * 1024,
         arena_bytes=limits.arena_bytes,
     )

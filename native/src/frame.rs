@@ -13,6 +13,13 @@ pub enum Frame<'a> {
         /// Its whole length in bytes.
         length: u64,
     },
+    /// A line whose end was not waited for.
+    Incomplete {
+        /// What was read of it, at most the limit.
+        head: &'a [u8],
+        /// How many bytes of it were read.
+        length: u64,
+    },
 }
 
 /// The frames that one read completed. Reused from read to read.
@@ -22,6 +29,8 @@ pub struct Frames {
     head: Vec<u8>,
     /// Whole length of the line in `head`, which is more than it holds when overlong.
     head_length: u64,
+    /// Whether the line in `head` ended, or was only given up.
+    head_is_cut: bool,
     /// Lines that lie in the chunk as a whole.
     spans: Vec<Span>,
 }
@@ -48,7 +57,11 @@ impl Frames {
 
     /// The frame that began before the chunk.
     pub fn head(&self, limit: usize) -> Option<Frame<'_>> {
-        (self.head_length > 0).then(|| frame(&self.head, self.head_length, limit))
+        let length = self.head_length;
+        (length > 0).then(|| match self.head_is_cut {
+            true => Frame::Incomplete { head: &self.head, length },
+            false => frame(&self.head, length, limit),
+        })
     }
 
     /// The frames within the chunk, each with the offset of its end.
@@ -66,6 +79,7 @@ impl Frames {
     fn clear(&mut self) {
         self.head.clear();
         self.head_length = 0;
+        self.head_is_cut = false;
         self.spans.clear();
     }
 
@@ -142,6 +156,22 @@ impl Framer {
         }
     }
 
+    /// The connection is given up: what is left of a line is an incomplete one.
+    pub fn cut(&mut self, frames: &mut Frames) {
+        self.finish(frames);
+        frames.head_is_cut = true;
+    }
+
+    /// How much has been read of a line whose end has not.
+    pub fn pending(&self) -> u64 {
+        self.length
+    }
+
+    /// How much of that is kept in memory.
+    pub fn held_bytes(&self) -> usize {
+        self.partial.len()
+    }
+
     fn keep(&mut self, bytes: &[u8], limit: usize) {
         let room = limit.saturating_sub(self.partial.len());
         self.partial.extend_from_slice(&bytes[..bytes.len().min(room)]);
@@ -171,7 +201,9 @@ mod tests {
     fn owned(frame: Frame<'_>) -> (Vec<u8>, u64) {
         match frame {
             Frame::Line(line) => (line.to_vec(), line.len() as u64),
-            Frame::Overlong { head, length } => (head.to_vec(), length),
+            Frame::Overlong { head, length } | Frame::Incomplete { head, length } => {
+                (head.to_vec(), length)
+            }
         }
     }
 

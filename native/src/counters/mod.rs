@@ -16,4 +16,7 @@ pub use names::Sample;
 pub use region::{Region, add, observe};
 pub use schema::{Cell, Kind, Metric, Scope, cells};
 pub use sources::{Load, Place, Rates, Sources};
-pub use table::{DROP_REASONS, LOST_REASONS, METRICS, PLUGIN_DROP_REASONS};
+pub use table::{
+    ACCEPT_PAUSES, DROP_REASONS, EXPIRIES, LOST_REASONS, METRICS, PLUGIN_DROP_REASONS, REFUSALS,
+    SOURCE_LIMITS,
+};

@@ -255,6 +255,7 @@ impl Intake for Lines {
             while let Some((_, frame, is_utf8)) = frames.next_if(|(next, ..)| *next == peer) {
                 let (reject, raw, length) = match frame {
                     Frame::Overlong { head, length } => (Reject::LineTooLong, head, length),
+                    Frame::Incomplete { head, length } => (Reject::IncompleteFrame, head, length),
                     Frame::Line(line) => match runner.run(line, is_utf8, out) {
                         Ok(passage) => {
                             if tally.passed(passage) {
@@ -272,5 +273,11 @@ impl Intake for Lines {
             self.settle(&tally, 0, &run, waiting);
         }
         count_stages(&mut self.runners[0], &self.region, self.worker);
+    }
+
+    fn discard(&mut self, listener: usize, reason: usize, count: u64) {
+        let cell = |cell, index| self.region.listener(self.worker, listener, cell, index);
+        add(cell(cells::RECEIVED, 0), count);
+        add(cell(cells::DROPPED, reason), count);
     }
 }
