@@ -6,7 +6,7 @@ mod bench;
 
 use std::io::{Read, Write};
 use std::net::{TcpStream, UdpSocket};
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
 use _native::counters::{Ledger, cells};
 use _native::pipeline::config::Segment;

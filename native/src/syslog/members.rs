@@ -52,10 +52,6 @@ impl Members {
         self.members.clear();
     }
 
-    pub fn is_empty(&self) -> bool {
-        self.members.is_empty()
-    }
-
     pub fn count(&self) -> usize {
         self.members.len()
     }

@@ -31,6 +31,8 @@ pub struct Message<'a> {
 pub enum Flaw {
     /// Nothing but blanks.
     Empty,
+    /// A JSON object: as a text, its secrets would have no path and escape redaction.
+    Json,
     /// A number in angle brackets above 191.
     InvalidPriority,
     /// A version of the protocol other than 1.
@@ -60,6 +62,7 @@ impl Flaw {
     pub fn name(self) -> &'static str {
         match self {
             Self::Empty => "empty",
+            Self::Json => "json",
             Self::InvalidPriority => "invalid_priority",
             Self::InvalidVersion => "invalid_version",
             Self::InvalidTimestamp => "invalid_timestamp",

@@ -22,6 +22,8 @@ mod zone;
 
 pub use recognise::{Dialect, recognise};
 
+use serde::Deserialize;
+
 use event::Content;
 use members::Members;
 use message::{Flaw, Message};
@@ -36,7 +38,8 @@ use crate::reject::Reject;
 const BYTE_ORDER_MARK: &[u8] = b"\xef\xbb\xbf";
 
 /// What becomes of a message that cannot be parsed.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "snake_case")]
 pub enum Unparsed {
     /// A dead letter.
     DeadLetter,
@@ -143,8 +146,11 @@ impl Syslog {
                 rest
             }
             Beginning::NoPriority => return Err(Flaw::InvalidPriority),
-            Beginning::Other if text.is_empty() => return Err(Flaw::Empty),
-            Beginning::Other => text,
+            Beginning::Other => match text {
+                [] => return Err(Flaw::Empty),
+                [b'{', ..] => return Err(Flaw::Json),
+                _ => text,
+            },
         };
         match rfc5424::split_version(rest).filter(|_| message.priority.is_some()) {
             Some((b"1", rest)) => {

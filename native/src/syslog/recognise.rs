@@ -1,7 +1,7 @@
 //! What a frame is, by how it begins, where a listener takes more than one format.
 
 use super::BYTE_ORDER_MARK;
-use super::payload::is_payload;
+use super::payload::{self, Payload};
 use super::priority::{Beginning, read_priority};
 use super::rfc3164;
 
@@ -20,7 +20,7 @@ pub enum Dialect {
 ///
 /// A piece of a JSON event that was torn must not be taken for syslog: as the text of a message
 /// its secrets would have no path and escape redaction. So without a priority syslog needs a
-/// time and a tag behind it, or a beginning that nothing else has.
+/// time and a tag behind it, or a beginning that nothing else has, and no trace of JSON.
 #[inline]
 pub fn recognise(frame: &[u8]) -> Dialect {
     let mut text = frame.trim_ascii_start();
@@ -31,7 +31,18 @@ pub fn recognise(frame: &[u8]) -> Dialect {
     let is_syslog = match read_priority(text) {
         Beginning::Priority(..) => true,
         Beginning::NoPriority => false,
-        Beginning::Other => is_payload(text) || rfc3164::has_header(text),
+        Beginning::Other => match payload::recognise(text) {
+            // What follows is checked to be one whole object.
+            Payload::Cee(_) => true,
+            Payload::Cef(_) => !has_json(text),
+            Payload::Text => rfc3164::has_header(text) && !has_json(text),
+        },
     };
     if is_syslog { Dialect::Syslog } else { Dialect::Unknown }
+}
+
+/// Whether a quote stands where one does between the members of an object.
+fn has_json(text: &[u8]) -> bool {
+    memchr::memchr_iter(b'"', text)
+        .any(|at| matches!(text.get(at + 1), Some(b':' | b',' | b'}' | b']')))
 }

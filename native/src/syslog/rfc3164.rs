@@ -68,8 +68,14 @@ fn read_prefixed<'a>(text: &'a [u8], message: &mut Message<'a>) -> Option<&'a [u
         message.timestamp = Some(Timestamp::Civil(Civil::of_epoch(seconds, fraction)));
         return Some(rest);
     }
-    let mut rest = text;
+    // Some put a colon before the first word.
+    let mut rest = skip_blanks(text.strip_prefix(b":").unwrap_or(text));
     let mut found = Message::default();
+    if rest.len() < text.len()
+        && let Some(behind) = read_time(rest, message)
+    {
+        return Some(behind);
+    }
     for _ in 0..PREFIXES {
         let length =
             rest.iter().take(PREFIX_BYTES).position(|byte| matches!(byte, b':' | ..=b' '))?;
@@ -100,6 +106,9 @@ fn read_prefixed<'a>(text: &'a [u8], message: &mut Message<'a>) -> Option<&'a [u
     None
 }
 
+/// What AIX puts before the host.
+const FORWARDED: &[u8] = b"Message forwarded from ";
+
 /// The host behind a time, unless a tag or the text stands there; returns what follows.
 #[inline]
 fn read_sender<'a>(rest: &'a [u8], message: &mut Message<'a>) -> &'a [u8] {
@@ -110,8 +119,10 @@ fn read_sender<'a>(rest: &'a [u8], message: &mut Message<'a>) -> &'a [u8] {
     {
         return rest;
     }
+    let forwarded = rest.strip_prefix(FORWARDED);
+    let rest = forwarded.unwrap_or(rest);
     if let Some(tag) = read_tag(rest) {
-        if !is_host_with_colon(&tag) {
+        if forwarded.is_none() && !is_host_with_colon(&tag) {
             return rest;
         }
         message.hostname = tag.name;

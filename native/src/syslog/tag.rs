@@ -1,6 +1,8 @@
 //! What stands before the text of a message in RFC 3164 and its variants: `tag[pid]:`, the
 //! `%SYS-5-CONFIG_I:` of Cisco's devices, and the host.
 
+use super::message::skip_blanks;
+
 /// No name of a program is longer.
 const TAG_BYTES: usize = 128;
 const PID_BYTES: usize = 48;
@@ -49,8 +51,7 @@ pub fn read_tag(text: &[u8]) -> Option<Tag<'_>> {
         return None;
     }
     let (pid, rest) = match rest {
-        [b':'] => (&rest[..0], &rest[1..]),
-        [b':', b' ' | b'\t', ..] => (&rest[..0], &rest[1..]),
+        [b':'] | [b':', b' ' | b'\t', ..] => (&rest[..0], &rest[1..]),
         [b'\t', ..] => (&rest[..0], rest),
         [b'[', inside @ ..] => {
             let is_end = |byte: &u8| matches!(byte, b']' | b'[' | ..=b' ');
@@ -87,7 +88,7 @@ pub fn read_mnemonic(text: &[u8]) -> Option<(&[u8], &[u8])> {
         && parts.clone().next().is_some()
         && parts.all(|part| !part.is_empty())
         && name[0].is_ascii_uppercase();
-    is_mnemonic.then(|| (name, super::message::skip_blanks(rest)))
+    is_mnemonic.then(|| (name, skip_blanks(rest)))
 }
 
 /// The host that a text begins with, and what follows its blank.
@@ -95,18 +96,32 @@ pub fn read_mnemonic(text: &[u8]) -> Option<(&[u8], &[u8])> {
 pub fn read_host(text: &[u8]) -> Option<(&[u8], &[u8])> {
     let end = text.iter().position(|byte| *byte <= b' ')?;
     let (host, rest) = text.split_at(end);
-    let is_host = |byte: &u8| {
-        matches!(byte, b'a'..=b'z' | b'A'..=b'Z' | b'0'..=b'9' | b'.' | b'-' | b'_' | b':' | b'%' | b'/'
-            | b'[' | b']' | 0x80..)
+    let is_host = match host {
+        [b'[', address @ .., b']'] => {
+            address.iter().all(|byte| byte.is_ascii_hexdigit() || *byte == b':')
+        }
+        [first, ..] => {
+            IS_HOST[usize::from(*first)]
+                && !b".-%/".contains(first)
+                && host.iter().all(|byte| IS_HOST[usize::from(*byte)])
+        }
+        [] => false,
     };
-    let begins =
-        matches!(host, [b'a'..=b'z' | b'A'..=b'Z' | b'0'..=b'9' | b'_' | b':' | b'[' | 0x80.., ..]);
-    if rest[0] != b' '
-        || !begins
-        || !host.iter().all(is_host)
-        || host.ends_with(b"]") && host[0] != b'['
-    {
-        return None;
-    }
-    Some((host, super::message::skip_blanks(rest)))
+    (is_host && rest[0] == b' ').then(|| (host, skip_blanks(rest)))
 }
+
+/// Bytes that stand in names and addresses of hosts, with their zones and networks.
+const IS_HOST: [bool; 256] = {
+    let mut table = [false; 256];
+    let mut byte = 0;
+    while byte < table.len() {
+        // There are 256.
+        #[allow(clippy::cast_possible_truncation)]
+        let value = byte as u8;
+        table[byte] = value.is_ascii_alphanumeric()
+            || value >= 0x80
+            || matches!(value, b'.' | b'-' | b'_' | b':' | b'%' | b'/');
+        byte += 1;
+    }
+    table
+};

@@ -71,6 +71,10 @@ fn read_clock(text: &[u8]) -> Option<([u8; 3], &[u8], &[u8])> {
     let rest = &text[8..];
     let fraction = match rest {
         [b'.' | b',', fraction @ ..] => digits(fraction),
+        // H3C, before the year.
+        [b':', fraction @ ..] if rest.get(4) == Some(&b' ') && digits(fraction).len() == 3 => {
+            &fraction[..3]
+        }
         _ => &[],
     };
     let length = if fraction.is_empty() { 0 } else { 1 + fraction.len() };
@@ -131,12 +135,11 @@ pub fn read_iso(text: &[u8]) -> Option<(Timestamp<'_>, &[u8])> {
 #[inline]
 pub fn read_bsd(text: &[u8]) -> Option<(Timestamp<'_>, &[u8])> {
     let (mut year_sent, mut rest) = (None, text);
-    let month = match month(text) {
-        Some(month) => month,
-        None => {
-            (year_sent, rest) = read_before_month(text)?;
-            month(rest)?
-        }
+    let month = if let Some(month) = month(text) {
+        month
+    } else {
+        (year_sent, rest) = read_before_month(text)?;
+        month(rest)?
     };
     let (day, mut rest) = match rest.get(3..6)? {
         [b' ', b' ', ones @ b'1'..=b'9'] => (ones - b'0', &rest[6..]),
@@ -178,7 +181,7 @@ fn read_before_month(text: &[u8]) -> Option<(Option<i64>, &[u8])> {
 #[inline]
 fn read_year_behind(text: &[u8]) -> (Option<i64>, &[u8]) {
     if let [b' ', b'1' | b'2', ..] = text
-        && matches!(text.get(5), None | Some(b' ' | b':'))
+        && text.get(5..).is_some_and(is_end)
         && let Some(year @ 1970..2100) = year(text, 1)
     {
         return (Some(year), &text[5..]);
@@ -259,9 +262,9 @@ fn read_offset_or_hours(text: &[u8], is_named: bool) -> Option<(i16, &[u8])> {
     }
 }
 
-/// Whether a time may end before this text.
+/// Whether a time may end before this text: a blank, or a colon that is no part of an address.
 pub fn is_end(rest: &[u8]) -> bool {
-    matches!(rest, [] | [b' ' | b':', ..])
+    matches!(rest, [] | [b' ', ..] | [b':'] | [b':', b' ', ..])
 }
 
 /// Seconds since 1970 with a fraction, as Meraki sends them: ten digits. The seconds, the digits
