@@ -58,9 +58,12 @@ impl Frames {
     /// The frame that began before the chunk.
     pub fn head(&self, limit: usize) -> Option<Frame<'_>> {
         let length = self.head_length;
-        (length > 0).then(|| match self.head_is_cut {
-            true => Frame::Incomplete { head: &self.head, length },
-            false => frame(&self.head, length, limit),
+        (length > 0).then(|| {
+            if self.head_is_cut {
+                Frame::Incomplete { head: &self.head, length }
+            } else {
+                frame(&self.head, length, limit)
+            }
         })
     }
 

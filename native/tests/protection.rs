@@ -15,7 +15,7 @@ use _native::counters::{
     ACCEPT_PAUSES, DROP_REASONS, EXPIRIES, REFUSALS, Region, SOURCE_LIMITS, Sources, cells,
 };
 use _native::receive::Bounds;
-use _native::shard::{Pipeline, Shared};
+use _native::shard::{Pipeline, SharedMemory};
 use bench::{BOUNDS, Bench, PATIENCE, listener_of};
 use serde_json::{Value, json};
 
@@ -35,23 +35,32 @@ fn open(bench: &Bench) -> u64 {
     bench.cell(cells::LISTENER_CONNECTIONS)
 }
 
-fn shared() -> Shared {
+fn shared_memory() -> SharedMemory {
     let names = ["tcp".to_owned()];
     let region = Region::create(2, &names, &["first".to_owned(), "second".to_owned()], b"");
-    Shared { region: Arc::new(region.unwrap()), sources: Arc::new(Sources::create(2).unwrap()) }
+    SharedMemory {
+        region: Arc::new(region.unwrap()),
+        sources: Arc::new(Sources::create(2).unwrap()),
+    }
 }
 
 /// One of two workers, with a TCP listener that is told `changes`.
-fn worker(name: &str, shared: &Shared, worker: usize, changes: &Value, bounds: Bounds) -> Bench {
+fn worker(
+    name: &str,
+    memory: &SharedMemory,
+    worker: usize,
+    changes: &Value,
+    bounds: Bounds,
+) -> Bench {
     let socket = TcpListener::bind("0.0.0.0:0").unwrap();
     let port = socket.local_addr().unwrap().port();
     let listeners = vec![listener_of(0, "tcp", changes, socket.into())];
-    let bench = Bench::of_worker(name, shared, worker, listeners, bounds, &Pipeline::default());
+    let bench = Bench::of_worker(name, memory, worker, listeners, bounds, &Pipeline::default());
     Bench { addresses: vec![(Ipv4Addr::LOCALHOST, port).into()], ..bench }
 }
 
 fn alone(name: &str, changes: &Value) -> Bench {
-    worker(name, &shared(), 0, changes, BOUNDS)
+    worker(name, &shared_memory(), 0, changes, BOUNDS)
 }
 
 /// A worker with one UDP listener.
@@ -139,10 +148,10 @@ fn datagrams_that_may_not_be_sent_are_dropped() {
 /// worker held that was killed does not count once its successor is there.
 #[test]
 fn an_address_has_so_many_connections_over_all_workers() {
-    let shared = shared();
+    let memory = shared_memory();
     let limits = json!({"limits": {"source_connections": 2}});
-    let mut first = worker("source-0", &shared, 0, &limits, BOUNDS);
-    let mut second = worker("source-1", &shared, 1, &limits, BOUNDS);
+    let mut first = worker("source-0", &memory, 0, &limits, BOUNDS);
+    let mut second = worker("source-1", &memory, 1, &limits, BOUNDS);
     let _held = [first.connect(), second.connect()];
     first.run_until(|bench| open(bench) == 1);
     second.run_until(|bench| open(bench) == 1);
@@ -158,7 +167,7 @@ fn an_address_has_so_many_connections_over_all_workers() {
     let Bench { directory, shard, .. } = first;
     drop(shard);
     std::fs::remove_dir_all(directory).unwrap();
-    let mut successor = worker("source-2", &shared, 0, &limits, BOUNDS);
+    let mut successor = worker("source-2", &memory, 0, &limits, BOUNDS);
     let _next = successor.connect();
     successor.run_until(|bench| open(bench) == 1);
     let _too_many = second.connect();
@@ -188,9 +197,9 @@ fn a_listener_has_so_many_connections() {
 /// for a place at any of them.
 #[test]
 fn all_workers_together_have_so_many_connections() {
-    let (shared, bounds) = (shared(), Bounds { connections: 2, ..BOUNDS });
-    let mut first = worker("total-0", &shared, 0, &json!({}), bounds);
-    let mut second = worker("total-1", &shared, 1, &json!({}), bounds);
+    let (memory, bounds) = (shared_memory(), Bounds { connections: 2, ..BOUNDS });
+    let mut first = worker("total-0", &memory, 0, &json!({}), bounds);
+    let mut second = worker("total-1", &memory, 1, &json!({}), bounds);
     let held = [first.connect(), first.connect()];
     first.run_until(|bench| open(bench) == 2);
     let mut waiting = second.connect();
@@ -259,7 +268,7 @@ fn a_silent_connection_is_closed() {
 #[test]
 fn incomplete_frames_have_a_bound_of_memory() {
     let bounds = Bounds { partial_bytes: 1000, ..BOUNDS };
-    let mut bench = worker("memory", &shared(), 0, &json!({}), bounds);
+    let mut bench = worker("memory", &shared_memory(), 0, &json!({}), bounds);
     let mut large = bench.connect();
     let mut small = bench.connect();
     large.write_all(&[b'l'; 700]).unwrap();
@@ -290,10 +299,10 @@ fn incomplete_frames_have_a_bound_of_memory() {
 fn an_address_that_sends_too_fast_waits() {
     const RATE: usize = 2_000_000;
     const LINES: usize = 3000;
-    let shared = shared();
+    let memory = shared_memory();
     let limits = json!({"limits": {"source_bytes_per_second": RATE}});
     let mut benches: Vec<Bench> =
-        (0..2).map(|at| worker(&format!("fast-{at}"), &shared, at, &limits, BOUNDS)).collect();
+        (0..2).map(|at| worker(&format!("fast-{at}"), &memory, at, &limits, BOUNDS)).collect();
     let line = format!("{{\"padding\":\"{}\"}}\n", "x".repeat(985));
     let began = Instant::now();
     let senders: Vec<_> = benches
@@ -315,8 +324,9 @@ fn an_address_that_sends_too_fast_waits() {
             })
         })
         .collect();
-    runners.into_iter().for_each(|runner| runner.join().unwrap());
-    senders.into_iter().for_each(|sender| sender.join().unwrap());
+    for thread in runners.into_iter().chain(senders) {
+        thread.join().unwrap();
+    }
     // All but a second's worth at once, and one read of each connection as a debt.
     let debts = 2 * 256 * 1024;
     let paid = 2 * LINES * line.len() - RATE - debts;

@@ -17,7 +17,7 @@ use crate::error::Error;
 use crate::journal::{Compression, Recovery};
 use crate::receive::config::ListenerConfig;
 use crate::receive::{Bounds, Listener, Notice};
-use crate::shard::{Found, Keeping, Limits, Pipeline, Shard, Shared, recover};
+use crate::shard::{Found, Keeping, Limits, Pipeline, Shard, SharedMemory, recover};
 
 /// What opening the journals of a shard found.
 #[pyclass(name = "Found", module = "ingest._native", frozen, get_all)]
@@ -145,9 +145,9 @@ impl PyShard {
             has_foreign_redactors,
             python: FullMatch::shared(full_match),
         };
-        let shared = Shared { region: Arc::clone(&region), sources: Arc::clone(&sources.0) };
+        let memory = SharedMemory { region: Arc::clone(&region), sources: Arc::clone(&sources.0) };
         let (shard, found) = py.detach(|| {
-            Shard::open(&shared, worker, &data_dir, listeners, &keeping, limits, &pipeline)
+            Shard::open(&memory, worker, &data_dir, listeners, &keeping, limits, &pipeline)
         })?;
         let found = Py::new(py, PyFound::from(found))?;
         Ok(Self { shard: Mutex::new(Some(shard)), region, found })

@@ -58,7 +58,6 @@ impl Receiver {
             let Some(connection) = self.connections.at(place) else { continue };
             let (listener, peer) = (connection.listener, connection.sender.peer);
             match due(connection, &self.rules[listener], self.now_ns) {
-                Due::Nothing => {}
                 Due::Resumption => self.end_pause(place),
                 Due::Opening => {
                     self.refuse(listener, Refusal::OpeningTimeout, peer);
@@ -66,7 +65,7 @@ impl Receiver {
                 }
                 // What it leaves has to find room.
                 Due::Expiry(expiry) if intake.has_room() => self.expire(place, expiry, intake),
-                Due::Expiry(_) => {}
+                Due::Nothing | Due::Expiry(_) => {}
             }
         }
         // A failure here is met again, and reported, by the next tick.

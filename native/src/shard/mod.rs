@@ -65,7 +65,7 @@ pub struct Limits {
 
 /// What all workers share.
 #[derive(Clone)]
-pub struct Shared {
+pub struct SharedMemory {
     /// What the server tells about itself.
     pub region: Arc<Region>,
     /// Who sends.
@@ -114,7 +114,7 @@ impl Shard {
     /// # Errors
     /// When a journal cannot be opened or memory cannot be had.
     pub fn open(
-        shared: &Shared,
+        memory: &SharedMemory,
         worker: usize,
         data_dir: &Path,
         listeners: Vec<Listener>,
@@ -123,7 +123,7 @@ impl Shard {
         pipeline: &Pipeline,
     ) -> Result<(Self, Found)> {
         let (runners, scrubber) = pipeline.compile(limits.event)?;
-        let Shared { region, sources } = shared.clone();
+        let SharedMemory { region, sources } = memory.clone();
         if worker >= region.workers() || worker >= sources.workers() {
             return Err(Error::Invalid(format!("worker {worker}")));
         }

@@ -13,7 +13,7 @@ use _native::counters::{Cell, Ledger, Region, Sources};
 use _native::decode;
 use _native::journal::{Compression, Cursor, Start};
 use _native::receive::{Bounds, Listener};
-use _native::shard::{Keeping, Limits, Pipeline, Shard, Shared};
+use _native::shard::{Keeping, Limits, Pipeline, Shard, SharedMemory};
 use serde_json::{Value, json};
 
 /// Only a broken shard takes this long.
@@ -65,17 +65,17 @@ impl Bench {
     ) -> Self {
         let names: Vec<_> = listeners.iter().map(|listener| listener.config.name.clone()).collect();
         let stages = ["first".to_owned(), "second".to_owned()];
-        let shared = Shared {
+        let memory = SharedMemory {
             region: Arc::new(Region::create(2, &names, &stages, b"").unwrap()),
             sources: Arc::new(Sources::create(2).unwrap()),
         };
-        Self::of_worker(name, &shared, 0, listeners, bounds, pipeline)
+        Self::of_worker(name, &memory, 0, listeners, bounds, pipeline)
     }
 
     /// One of the two workers that share something.
     pub fn of_worker(
         name: &str,
-        shared: &Shared,
+        memory: &SharedMemory,
         worker: usize,
         listeners: Vec<Listener>,
         bounds: Bounds,
@@ -96,9 +96,9 @@ impl Bench {
         let event = decode::Limits { depth: 64, keys: 1024 };
         let limits = Limits { event, receive: bounds };
         let (mut shard, _) =
-            Shard::open(shared, worker, &directory, listeners, &keeping, limits, pipeline).unwrap();
+            Shard::open(memory, worker, &directory, listeners, &keeping, limits, pipeline).unwrap();
         shard.listen().unwrap();
-        let region = Arc::clone(&shared.region);
+        let region = Arc::clone(&memory.region);
         Self { directory, worker, region, shard, addresses: Vec::new() }
     }
 
@@ -127,6 +127,7 @@ impl Bench {
     }
 
     /// Does what the worker's loop does until a fact is true.
+    #[track_caller]
     pub fn run_until(&mut self, fact: impl Fn(&Self) -> bool) {
         let deadline = Instant::now() + PATIENCE;
         let [events, dead] = self.shard.progress_filenos();
