@@ -114,6 +114,12 @@ pub mod cells {
         READS = "ingest_reads_total";
         CONNECTIONS_OPENED = "ingest_connections_opened_total";
         CONNECTIONS_CLOSED = "ingest_connections_closed_total";
+        CONNECTIONS_REFUSED = "ingest_connections_refused_total";
+        TLS_HANDSHAKES = "ingest_tls_handshakes_total";
+        TLS_HANDSHAKES_FAILED = "ingest_tls_handshakes_failed_total";
+        TLS_ERRORS = "ingest_tls_errors_total";
+        TLS_RELOADS = "ingest_tls_reloads_total";
+        TLS_RELOAD_ERRORS = "ingest_tls_reload_errors_total";
         DATAGRAMS = "ingest_datagrams_received_total";
         KERNEL_DROPPED = "ingest_kernel_dropped_total";
         STAGE_FILTERED = "ingest_stage_filtered_total";
@@ -126,6 +132,10 @@ pub mod cells {
     pub const LOST_WORKER_DIED: usize = 0;
     /// See [`LOST_WORKER_DIED`].
     pub const LOST_DRAIN_DEADLINE: usize = 1;
+    /// Index of `proxy_header` and `opening_timeout` within [`CONNECTIONS_REFUSED`].
+    pub const REFUSED_PROXY_HEADER: usize = 1;
+    /// See [`REFUSED_PROXY_HEADER`].
+    pub const REFUSED_OPENING_TIMEOUT: usize = 2;
 }
 
 const fn same(left: &str, right: &str) -> bool {

@@ -60,6 +60,20 @@ pub const DROP_REASONS: &[&str] =
     &["stage_error", "stage_timeout", "stage_breaker_open", "denied", "rate_limited"];
 /// So many of them, the first, are what becomes of events at which a plugin failed.
 pub const PLUGIN_DROP_REASONS: usize = 3;
+/// Why connections were closed before a frame was read of them.
+pub const REFUSAL_REASONS: &[&str] =
+    &["denied", "proxy_header", "opening_timeout", "source_connections", "listener_connections"];
+/// Why TLS handshakes came to nothing.
+pub const HANDSHAKE_FAILURES: &[&str] = &[
+    "plain_text",
+    "no_certificate",
+    "expired_certificate",
+    "bad_certificate",
+    "refused_by_client",
+    "protocol",
+    "timeout",
+    "closed",
+];
 const EDITS: &[&str] = &["control_field_removed", "group_wrapped", "envelope_unwrapped"];
 /// Upper bounds in seconds; `+Inf` and `sum` close a histogram.
 const SYNC_BOUNDS: &[&str] = &[
@@ -169,6 +183,37 @@ pub const METRICS: &[Metric] = &[
     counter(Listener, "ingest_reads_total", "System calls that read data."),
     counter(Listener, "ingest_connections_opened_total", "TCP connections accepted."),
     counter(Listener, "ingest_connections_closed_total", "TCP connections closed."),
+    labelled(
+        Listener,
+        "ingest_connections_refused_total",
+        "reason",
+        REFUSAL_REASONS,
+        "Connections closed before a frame was read: their address may not send or has too many, or \
+         a PROXY header was missing, broken, late, or sent by somebody who is no trusted proxy.",
+    ),
+    counter(Listener, "ingest_tls_handshakes_total", "TLS handshakes that succeeded."),
+    labelled(
+        Listener,
+        "ingest_tls_handshakes_failed_total",
+        "reason",
+        HANDSHAKE_FAILURES,
+        "TLS handshakes that did not.",
+    ),
+    counter(
+        Listener,
+        "ingest_tls_errors_total",
+        "TLS connections closed because a record after the handshake broke the rules.",
+    ),
+    counter(
+        Listener,
+        "ingest_tls_reloads_total",
+        "Times that changed certificate files were taken for new connections.",
+    ),
+    counter(
+        Listener,
+        "ingest_tls_reload_errors_total",
+        "Times that changed certificate files could not be used, and the former stayed in use.",
+    ),
     counter(Listener, "ingest_datagrams_received_total", "UDP datagrams read."),
     counter(
         Listener,

@@ -4,7 +4,9 @@ use std::net::SocketAddr;
 use std::os::fd::{AsRawFd, OwnedFd};
 use std::sync::atomic::Ordering;
 
+use super::config::Kind;
 use super::connections::Connection;
+use super::opening::unix_identity;
 use super::receiver::Receiver;
 use super::socket::{self, Accepted};
 use super::{Intake, Origin, Read, Sender};
@@ -64,8 +66,12 @@ impl Receiver {
 
     fn open(&mut self, socket: OwnedFd, listener: usize, peer: Option<SocketAddr>) {
         let descriptor = socket.as_raw_fd();
-        let sender = Sender { peer, identity: None };
-        let place = self.connections.add(Connection::new(socket, listener, sender));
+        let is_unix = self.listeners[listener].config.kind == Kind::UnixStream;
+        let identity = if is_unix { unix_identity(&socket) } else { None };
+        let sender = Sender { peer, identity };
+        let mut connection = Connection::new(socket, listener, sender);
+        self.begin_opening(&mut connection);
+        let place = self.connections.add(connection);
         if self.epoll.add(descriptor, place as u64).is_err() {
             self.connections.take(place);
             self.count_accept_error();
@@ -74,6 +80,13 @@ impl Receiver {
         let index = self.listeners[listener].config.index;
         add(self.region.listener(self.worker, index, cells::CONNECTIONS_OPENED, 0), 1);
         self.publish_connections();
+    }
+
+    /// The opening of a connection is over, and its true sender known: its frames are read.
+    pub(super) fn established(&mut self, place: usize) {
+        if let Some(connection) = self.connections.at(place) {
+            connection.opening = None;
+        }
     }
 
     fn publish_connections(&self) {
@@ -85,8 +98,12 @@ impl Receiver {
     /// Closes a connection; what is left of its last line is a line.
     pub(super) fn close(&mut self, place: usize, intake: &mut impl Intake) {
         let Some(mut connection) = self.connections.take(place) else { return };
-        connection.framer.finish(&mut self.frames);
         let config = &self.listeners[connection.listener].config;
+        if let Some(opening) = connection.opening.take() {
+            let bytes = opening.into_frames();
+            connection.framer.feed(&bytes, config.limits.line_bytes, &mut self.frames);
+        }
+        connection.framer.finish(&mut self.frames);
         if self.frames.count() > 0 {
             intake.take(&Read {
                 listener: config.index,
@@ -97,7 +114,24 @@ impl Receiver {
                 mark: self.arena.received(),
             });
         }
-        add(self.region.listener(self.worker, config.index, cells::CONNECTIONS_CLOSED, 0), 1);
+        self.end(connection);
+    }
+
+    /// Closes a connection of which nothing is wanted.
+    pub(super) fn abandon(&mut self, place: usize) {
+        let Some(connection) = self.connections.take(place) else { return };
+        if connection.tls.is_some() {
+            socket::discard(&connection.socket, &mut self.ciphertext);
+        }
+        self.end(connection);
+    }
+
+    fn end(&mut self, mut connection: Connection) {
+        if let Some(tls) = &mut connection.tls {
+            tls.close(&connection.socket);
+        }
+        let index = self.listeners[connection.listener].config.index;
+        add(self.region.listener(self.worker, index, cells::CONNECTIONS_CLOSED, 0), 1);
         // Dropping the socket closes it, which also takes it out of the epoll set: nobody
         // else holds a copy of an accepted connection.
         drop(connection);

@@ -3,6 +3,8 @@
 use std::os::fd::OwnedFd;
 
 use super::Sender;
+use super::opening::Opening;
+use super::tls_session::TlsSession;
 use crate::frame::Framer;
 
 /// All there is to know of a connection: small, so that it can be moved between two frames.
@@ -15,12 +17,16 @@ pub struct Connection {
     pub sender: Sender,
     /// Its framing state, with the partial line.
     pub framer: Framer,
+    /// What it has to show before its first frame; none: no more.
+    pub opening: Option<Box<Opening>>,
+    /// What decrypts it, if it is encrypted.
+    pub tls: Option<Box<TlsSession>>,
 }
 
 impl Connection {
     /// One from which nothing has been read yet.
     pub fn new(socket: OwnedFd, listener: usize, sender: Sender) -> Self {
-        Self { socket, listener, sender, framer: Framer::default() }
+        Self { socket, listener, sender, framer: Framer::default(), opening: None, tls: None }
     }
 }
 

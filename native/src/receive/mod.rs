@@ -8,17 +8,26 @@ mod connections;
 mod datagrams;
 mod epoll;
 mod finish;
+mod networks;
 mod notices;
+mod opening;
+mod proxy_protocol;
 mod reading;
 mod receiver;
 mod socket;
+mod tls_failure;
+mod tls_files;
+mod tls_identity;
+mod tls_session;
 
 use std::net::SocketAddr;
 use std::sync::Arc;
 
 pub use arena::Arena;
+pub use networks::Networks;
 pub use notices::Notice;
 pub use receiver::{Listener, Receiver};
+pub use tls_files::check as check_tls;
 
 use crate::frame::Frames;
 

@@ -5,13 +5,15 @@ use std::net::SocketAddr;
 use std::os::fd::{AsRawFd, FromRawFd, OwnedFd, RawFd};
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
+use std::time::Instant;
 
 use super::config::ListenerConfig;
 use super::connections::Connections;
 use super::datagrams::{BATCH, DatagramBuffers};
 use super::epoll::Epoll;
 use super::notices::{Notice, Notices};
-use super::reading::DATAGRAMS_BYTES;
+use super::opening::Entrance;
+use super::reading::{DATAGRAMS_BYTES, READ_BYTES};
 use super::{Arena, Intake, Progress, socket};
 use crate::counters::{Region, add, cells};
 use crate::error::Result;
@@ -61,6 +63,12 @@ pub struct Receiver {
     /// The events of the last poll that are still to be served.
     pub(super) round: std::ops::Range<usize>,
     pub(super) listeners: Vec<Listener>,
+    /// For each of them, what it asks of a connection first.
+    pub(super) entrances: Vec<Entrance>,
+    /// When their certificates are looked at again.
+    pub(super) next_look: Instant,
+    /// What is read of TLS connections, before it is decrypted into the arena.
+    pub(super) ciphertext: Vec<u8>,
     pub(super) connections: Connections,
     pub(super) accepting: bool,
     pub(super) listening: bool,
@@ -78,7 +86,8 @@ impl Receiver {
     /// Takes over the sockets. Nothing is read before [`Self::listen`].
     ///
     /// # Errors
-    /// When the epoll set or the arena cannot be had.
+    /// When the epoll set or the arena cannot be had, [`crate::error::Error::Invalid`] when the
+    /// certificates of a listener cannot be used.
     pub fn new(
         region: Arc<Region>,
         worker: usize,
@@ -90,10 +99,15 @@ impl Receiver {
             socket::set_nonblocking(socket.as_raw_fd())?;
         }
         let datagrams = listeners.iter().any(|listener| !listener.config.kind.has_connections());
+        let is_encrypted = listeners.iter().any(|listener| listener.config.tls.is_some());
+        let entrances = listeners.iter().map(Entrance::new).collect::<Result<_>>()?;
         Ok(Self {
             epoll: Epoll::new()?,
             round: 0..0,
             listeners,
+            entrances,
+            next_look: Instant::now(),
+            ciphertext: vec![0; if is_encrypted { READ_BYTES } else { 0 }],
             connections: Connections::new(connection_limit),
             accepting: false,
             listening: false,
@@ -203,11 +217,15 @@ impl Receiver {
         intake.has_room() && self.arena.has_room(length)
     }
 
-    /// Housekeeping of the loop timer: kernel drop counters, accepting after a shortage.
+    /// Housekeeping of the loop timer: openings that take too long, certificates that changed,
+    /// kernel drop counters, accepting after a shortage.
     ///
     /// # Errors
     /// When the listeners cannot be watched again.
     pub fn tick(&mut self, intake: &impl Intake) -> Result<()> {
+        let now = Instant::now();
+        self.close_late_openings(now);
+        self.refresh_certificates(now);
         self.count_kernel_drops();
         self.release(intake);
         let pending = self.arena.pending();

@@ -27,6 +27,8 @@ const HANDOFF_BYTES: usize = 256 * 1024;
 pub(super) struct Lines {
     /// The native segments: what reads lines, and what follows each Python segment.
     pub(super) runners: Vec<Runner>,
+    /// For each listener, its labels: the text of a JSON object.
+    pub(super) labels: Vec<Option<String>>,
     /// Events that wait for Python.
     pub(super) handoff: Handoff,
     /// For each listener, the events that wait for Python or are in its hands.
@@ -151,6 +153,7 @@ impl Lines {
             peer: run.sender.peer,
             identity: run.sender.identity.as_deref(),
             listener: &self.region.listeners()[run.listener],
+            labels: self.labels[run.listener].as_deref(),
             shard: self.worker,
         });
     }
