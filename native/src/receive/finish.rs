@@ -4,8 +4,12 @@ use std::os::fd::RawFd;
 use std::time::Instant;
 
 use super::accepting::ACCEPT_BATCH;
+use super::config::Kind;
 use super::receiver::{Outcome, Receiver};
 use super::{Intake, socket};
+
+/// What is read at most of Unix datagrams, which the kernel counts at their senders.
+const UNIX_BYTES: usize = 4 * 1024 * 1024;
 
 impl Receiver {
     /// Ends the intake: accepts who already waits, reads what the kernel already holds of
@@ -33,7 +37,10 @@ impl Receiver {
         }
         // After the connections, whose bytes are known: datagrams only by the memory they take.
         for (index, socket) in self.listener_sockets(false) {
-            let held = socket::held_memory(socket);
+            let held = match self.listeners[index].config.kind {
+                Kind::UnixDatagram => UNIX_BYTES,
+                _ => socket::held_memory(socket),
+            };
             self.read_rest(held, intake, deadline, &mut wait_for_room, |this, intake| {
                 this.read_datagrams(index, intake)
             });

@@ -38,7 +38,10 @@ impl Entrance {
     /// [`Error::Invalid`] naming the listener and what is wrong.
     pub fn new(listener: &Listener) -> Result<Self> {
         let name = &listener.config.name;
-        let of_listener = |error| Error::Invalid(format!("listener {name:?}: {error}"));
+        let of_listener = |error| match error {
+            Error::Invalid(what) => Error::Invalid(format!("listener {name:?}: {what}")),
+            other => other,
+        };
         let proxies = Networks::parse(&listener.config.proxies).map_err(of_listener)?;
         let tls = listener.config.tls.as_ref().filter(|_| listener.socket.is_some());
         let tls = tls.map(TlsFiles::open).transpose().map_err(of_listener)?;

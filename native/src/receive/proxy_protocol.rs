@@ -1,5 +1,5 @@
 //! The header that a load balancer puts before a connection to say who its true sender is: PROXY
-//! protocol, versions 1 and 2 (`proxy-protocol.txt` of HAProxy). Bytes in, meaning out.
+//! protocol, versions 1 and 2 (haproxy.org, `proxy-protocol.txt`). Bytes in, meaning out.
 //!
 //! ```text
 //! 1  PROXY TCP4|TCP6|UNKNOWN source destination source-port destination-port \r\n

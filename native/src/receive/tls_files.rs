@@ -128,7 +128,7 @@ fn verifier(config: &TlsConfig) -> Result<Arc<dyn ClientCertVerifier>> {
         ClientAuth::Optional => builder.allow_unauthenticated(),
         ClientAuth::None | ClientAuth::Required => builder,
     };
-    Ok(builder.build().map_err(|error| invalid(path, "certificates", error))?)
+    builder.build().map_err(|error| invalid(path, "certificates", error))
 }
 
 fn certificates(path: &Path) -> Result<Vec<CertificateDer<'static>>> {

@@ -67,5 +67,6 @@ fn address(bytes: &[u8]) -> Option<IpAddr> {
 }
 
 fn bounded(text: &str) -> &str {
-    &text[..text.floor_char_boundary(TEXT_BYTES)]
+    let ends = (0..=text.len().min(TEXT_BYTES)).rev();
+    &text[..ends.into_iter().find(|end| text.is_char_boundary(*end)).unwrap_or(0)]
 }

@@ -35,6 +35,8 @@ pub struct TlsSession {
     incoming: Vec<u8>,
     /// What the client has still to be sent.
     outgoing: Vec<u8>,
+    /// Whether it has met an error, and nothing more may be processed.
+    is_broken: bool,
     /// Whether the epoll set reports when it can be sent.
     pub is_watched_for_writing: bool,
 }
@@ -49,6 +51,7 @@ impl TlsSession {
             connection: UnbufferedServerConnection::new(Arc::clone(config))?,
             incoming,
             outgoing: Vec::new(),
+            is_broken: false,
             is_watched_for_writing: false,
         })
     }
@@ -83,7 +86,10 @@ impl TlsSession {
         let bytes = &mut scratch[..held + received];
         let (processed, decrypted, mut end) = self.process(bytes, buffer);
         self.keep(&bytes[processed..]);
-        if self.incoming.len() > INCOMING_MAXIMUM || self.outgoing.len() > OUTGOING_MAXIMUM {
+        let is_beyond_bounds =
+            self.incoming.len() > INCOMING_MAXIMUM || self.outgoing.len() > OUTGOING_MAXIMUM;
+        if is_beyond_bounds && end.is_none() {
+            self.is_broken = true;
             end = Some(Err(Error::General("it sends too much and reads too little".into())));
         }
         self.flush(socket);
@@ -106,17 +112,13 @@ impl TlsSession {
         buffer: &mut [u8],
     ) -> (usize, usize, Option<Result<(), Error>>) {
         let (mut processed, mut decrypted) = (0, 0);
-        loop {
+        let end = loop {
             let UnbufferedStatus { discard, state } =
                 self.connection.process_tls_records(&mut bytes[processed..]);
             processed += discard;
             match state {
                 Ok(ConnectionState::ReadTraffic(mut traffic)) => {
-                    while let Some(record) = traffic.next_record() {
-                        let record = match record {
-                            Ok(record) => record,
-                            Err(error) => return (processed, decrypted, Some(Err(error))),
-                        };
+                    while let Some(Ok(record)) = traffic.next_record() {
                         processed += record.discard;
                         let end = decrypted + record.payload.len();
                         buffer[decrypted..end].copy_from_slice(record.payload);
@@ -127,40 +129,35 @@ impl TlsSession {
                     encode(&mut data, &mut self.outgoing);
                 }
                 Ok(ConnectionState::TransmitTlsData(data)) => data.done(),
-                Ok(ConnectionState::BlockedHandshake | ConnectionState::WriteTraffic(_)) => {
-                    return (processed, decrypted, None);
-                }
-                Ok(ConnectionState::PeerClosed | ConnectionState::Closed) => {
-                    return (processed, decrypted, Some(Ok(())));
-                }
-                // Early data is not configured, so rustls has refused it before.
-                Ok(_) => return (processed, decrypted, Some(Err(Error::HandshakeNotComplete))),
+                Ok(ConnectionState::PeerClosed | ConnectionState::Closed) => break Some(Ok(())),
+                // Until something comes. Early data is refused, as it is not configured.
+                Ok(_) => break None,
                 Err(error) => {
-                    self.take_alert();
-                    return (processed, decrypted, Some(Err(error)));
+                    self.is_broken = true;
+                    self.take_alerts(&mut bytes[processed..]);
+                    break Some(Err(error));
                 }
             }
-        }
+        };
+        (processed, decrypted, end)
     }
 
-    /// Takes the alert that tells the client of an error.
-    fn take_alert(&mut self) {
-        loop {
-            match self.connection.process_tls_records(&mut []).state {
-                Ok(ConnectionState::EncodeTlsData(mut data)) => {
-                    encode(&mut data, &mut self.outgoing);
-                }
-                Ok(ConnectionState::TransmitTlsData(data)) => data.done(),
-                _ => return,
-            }
+    /// Takes what is still to be sent to the client, and nothing of what it has sent.
+    fn take_alerts(&mut self, rest: &mut [u8]) {
+        while self.connection.wants_write() {
+            let state = self.connection.process_tls_records(rest).state;
+            let Ok(ConnectionState::EncodeTlsData(mut data)) = state else { return };
+            encode(&mut data, &mut self.outgoing);
         }
     }
 
     /// Tells the client that nothing more comes from here, as far as it reads.
     pub fn close(&mut self, socket: &OwnedFd) {
-        if !self.is_handshaking()
+        // Positions within what is kept are remembered, so that it has to be given again.
+        if !self.is_broken
+            && !self.is_handshaking()
             && let Ok(ConnectionState::WriteTraffic(mut traffic)) =
-                self.connection.process_tls_records(&mut []).state
+                self.connection.process_tls_records(&mut self.incoming).state
         {
             let start = self.outgoing.len();
             self.outgoing.resize(start + CLOSE_NOTIFY_MAXIMUM, 0);
