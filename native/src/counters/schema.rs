@@ -121,6 +121,7 @@ pub mod cells {
         TLS_RELOADS = "ingest_tls_reloads_total";
         TLS_RELOAD_ERRORS = "ingest_tls_reload_errors_total";
         DATAGRAMS = "ingest_datagrams_received_total";
+        UDP_RECEIVE_BUFFER = "ingest_udp_receive_buffer_bytes";
         KERNEL_DROPPED = "ingest_kernel_dropped_total";
         STAGE_FILTERED = "ingest_stage_filtered_total";
         STAGE_CHANGED = "ingest_stage_changed_total";

@@ -214,7 +214,16 @@ pub const METRICS: &[Metric] = &[
         "ingest_tls_reload_errors_total",
         "Times that changed certificate files could not be used, and the former stayed in use.",
     ),
-    counter(Listener, "ingest_datagrams_received_total", "UDP datagrams read."),
+    counter(
+        Listener,
+        "ingest_datagrams_received_total",
+        "Datagrams read, each counted also where the kernel hands over several at once.",
+    ),
+    bytes(gauge(
+        Listener,
+        "ingest_udp_receive_buffer_bytes",
+        "What the kernel grants a UDP socket of `limits.udp_receive_buffer_bytes`.",
+    )),
     counter(
         Listener,
         "ingest_kernel_dropped_total",

@@ -5,11 +5,9 @@ use std::time::Instant;
 
 use super::accepting::ACCEPT_BATCH;
 use super::config::Kind;
+use super::datagrams::UNIX_QUEUE_BYTES;
 use super::receiver::{Outcome, Receiver};
 use super::{Intake, socket};
-
-/// What is read at most of Unix datagrams, which the kernel counts at their senders.
-const UNIX_BYTES: usize = 4 * 1024 * 1024;
 
 impl Receiver {
     /// Ends the intake: accepts who already waits, reads what the kernel already holds of
@@ -35,18 +33,19 @@ impl Receiver {
             });
             self.close(place, intake);
         }
-        // After the connections, whose bytes are known: datagrams only by the memory they take.
+        // After the connections, whose bytes are known: datagrams only by the memory they take,
+        // which those of a Unix socket take from their senders.
         for (index, socket) in self.listener_sockets(false) {
             let held = match self.listeners[index].config.kind {
-                Kind::UnixDatagram => UNIX_BYTES,
-                _ => socket::held_memory(socket),
+                Kind::UnixDatagram => UNIX_QUEUE_BYTES,
+                _ => socket::memory(socket).map_or(0, |memory| memory.held as usize),
             };
             self.read_rest(held, intake, deadline, &mut wait_for_room, |this, intake| {
                 this.read_datagrams(index, intake)
             });
         }
         self.unwatch_sockets(false);
-        self.count_kernel_drops();
+        self.publish_datagram_sockets();
     }
 
     fn accept_waiting(&mut self, deadline: Instant) {

@@ -264,6 +264,7 @@ impl Intake for Lines {
             while let Some((_, frame, is_utf8)) = frames.next_if(|(next, ..)| *next == peer) {
                 let (reject, raw, length) = match frame {
                     Frame::Overlong { head, length } => (Reject::LineTooLong, head, length),
+                    Frame::Incomplete { head, length } => (Reject::IncompleteFrame, head, length),
                     Frame::Line(line) => {
                         let passage = reader
                             .read(line, is_utf8)
