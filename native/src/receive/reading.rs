@@ -54,7 +54,17 @@ impl Receiver {
         }
         let length = datagrams.joined_length();
         let Some(buffer) = self.arena.reserve(length) else { return Outcome::Stalled };
-        datagrams.join(buffer, &mut self.senders);
+        self.senders.clear();
+        let mut end = 0;
+        for (bytes, sender) in datagrams.whole() {
+            buffer[end..end + bytes.len()].copy_from_slice(bytes);
+            end += bytes.len();
+            buffer[end] = b'\n';
+            // A batch is a few MiB at most.
+            #[allow(clippy::cast_possible_truncation)]
+            self.senders.push((end as u32, sender));
+            end += 1;
+        }
         let mut count = self.senders.len();
         let mut bytes = length - count;
         let start = self.arena.commit(length);

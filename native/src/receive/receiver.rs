@@ -1,13 +1,14 @@
 //! The sockets of one worker. One `drain` call per wake-up reads every ready connection
 //! once per round, a bounded number of bytes each, so that no sender starves another.
 
+use std::net::SocketAddr;
 use std::os::fd::{AsRawFd, FromRawFd, OwnedFd, RawFd};
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
 use super::config::{Kind, ListenerConfig};
 use super::connections::Connections;
-use super::datagrams::{DATAGRAMS_BYTES, DatagramBuffers, Sent};
+use super::datagrams::{DATAGRAMS_BYTES, DatagramBuffers};
 use super::epoll::Epoll;
 use super::notices::{Notice, Notices};
 use super::{Arena, Intake, Progress, socket};
@@ -66,7 +67,7 @@ pub struct Receiver {
     pub(super) frames: Frames,
     pub(super) datagrams: Option<DatagramBuffers>,
     /// Where each datagram of a batch ends, and who sent it.
-    pub(super) senders: Vec<Sent>,
+    pub(super) senders: Vec<(u32, Option<SocketAddr>)>,
     pub(super) notices: Notices,
     pub(super) region: Arc<Region>,
     pub(super) worker: usize,
