@@ -35,6 +35,9 @@ struct Control {
     padding: libc::c_int,
 }
 
+/// Where a datagram ends in what was joined, and who sent it.
+pub type Sent = (u32, Option<SocketAddr>);
+
 /// The buffers of one `recvmmsg`. Only the pages that datagrams really fill become resident.
 pub struct DatagramBuffers {
     bytes: Vec<u8>,
@@ -99,18 +102,41 @@ impl DatagramBuffers {
 
     /// Bytes that the whole datagrams of the batch need when each is ended by a newline.
     pub fn joined_length(&self) -> usize {
-        self.whole_pieces().map(|at| self.piece(at).len() + self.datagrams_in(at)).sum()
+        self.whole().map(|at| self.piece(at).len() + self.datagrams_in(at)).sum()
     }
 
-    /// The whole datagrams of the batch, each with its sender.
-    pub fn whole(&self) -> impl Iterator<Item = (&[u8], Option<SocketAddr>)> {
-        self.whole_pieces().flat_map(|at| {
+    /// Puts the whole datagrams of the batch that are taken one behind the other into a buffer of
+    /// the joined length, each ended by a newline, and says for each where it ends and who sent
+    /// it. Returns their length. `takes` is asked for each, the newline behind it.
+    pub fn join(
+        &self,
+        buffer: &mut [u8],
+        senders: &mut Vec<Sent>,
+        mut takes: impl FnMut(Option<SocketAddr>, &[u8]) -> bool,
+    ) -> usize {
+        senders.clear();
+        let mut end = 0;
+        for at in self.whole() {
             let (piece, sender) = (self.piece(at), peer_address(&self.addresses[at]));
-            // A piece without bytes is a datagram as well.
-            let empty = piece.is_empty().then_some(piece);
-            let datagrams = piece.chunks(self.datagram_length(at)).chain(empty);
-            datagrams.map(move |datagram| (datagram, sender))
-        })
+            let mut datagrams = piece.chunks(self.datagram_length(at));
+            for _ in 0..self.datagrams_in(at) {
+                // A piece without bytes is a datagram as well.
+                let datagram = datagrams.next().unwrap_or_default();
+                let start = end;
+                end += datagram.len();
+                buffer[start..end].copy_from_slice(datagram);
+                buffer[end] = b'\n';
+                if !takes(sender, &buffer[start..=end]) {
+                    end = start;
+                    continue;
+                }
+                // A batch is a few MiB at most.
+                #[allow(clippy::cast_possible_truncation)]
+                senders.push((end as u32, sender));
+                end += 1;
+            }
+        }
+        end
     }
 
     /// The datagrams of the batch that were too long to be taken whole: the beginning and the
@@ -121,7 +147,7 @@ impl DatagramBuffers {
             .map(|at| (self.piece(at), u64::from(self.headers[at].msg_len)))
     }
 
-    fn whole_pieces(&self) -> impl Iterator<Item = usize> {
+    fn whole(&self) -> impl Iterator<Item = usize> {
         (0..self.count).filter(|at| !self.is_cut(*at))
     }
 
@@ -169,11 +195,11 @@ mod tests {
         assert_eq!(status, 0, "{}", std::io::Error::last_os_error());
     }
 
-    fn sent(buffers: &DatagramBuffers) -> (Vec<&[u8]>, Vec<Option<SocketAddr>>) {
-        let (datagrams, senders): (Vec<_>, Vec<_>) = buffers.whole().unzip();
-        let length: usize = datagrams.iter().map(|datagram| datagram.len() + 1).sum();
-        assert_eq!(buffers.joined_length(), length);
-        (datagrams, senders)
+    fn join(buffers: &DatagramBuffers) -> (Vec<u8>, Vec<Sent>) {
+        let mut joined = vec![0; buffers.joined_length()];
+        let mut senders = vec![(0, None)];
+        buffers.join(&mut joined, &mut senders, |_, _| true);
+        (joined, senders)
     }
 
     /// A bundle becomes the datagrams that were sent, each with its sender; so does what was
@@ -194,12 +220,15 @@ mod tests {
         let mut buffers = DatagramBuffers::new();
         assert!(buffers.receive(receiver.as_raw_fd(), Kind::Udp));
         assert!(buffers.count < 9, "nothing was bundled");
-        let (datagrams, senders) = sent(&buffers);
-        let lines = b"first,aaaa,bbbb,cccc,dddd,eeee,ff,,last";
-        assert_eq!(datagrams, lines.split(|byte| *byte == b',').collect::<Vec<_>>());
-        let (alone, bundler) = (alone.local_addr().unwrap(), bundler.local_addr().unwrap());
-        let from: Vec<_> = senders.into_iter().flatten().collect();
-        assert_eq!(from, [&[alone][..], &[bundler; 6], &[alone; 2]].concat());
+        let (joined, senders) = join(&buffers);
+        assert_eq!(joined, b"first\naaaa\nbbbb\ncccc\ndddd\neeee\nff\n\nlast\n");
+        let ends: Vec<u32> = senders.iter().map(|(end, _)| *end).collect();
+        assert_eq!(ends, [5, 10, 15, 20, 25, 30, 33, 34, 39]);
+        let (first, second) = (alone.local_addr().unwrap(), bundler.local_addr().unwrap());
+        let from: Vec<_> = senders.iter().map(|(_, sender)| sender.unwrap()).collect();
+        assert_eq!(from[0], first);
+        assert_eq!(from[1..7], [second; 6]);
+        assert_eq!(from[7..], [first; 2]);
         assert!(!buffers.receive(receiver.as_raw_fd(), Kind::Udp));
     }
 
@@ -215,9 +244,9 @@ mod tests {
 
         let mut buffers = DatagramBuffers::new();
         assert!(buffers.receive(receiver.as_raw_fd(), Kind::UnixDatagram));
-        let (datagrams, senders) = sent(&buffers);
-        assert_eq!(datagrams, [&b"before"[..], &long[..UNIX_BYTES]]);
-        assert_eq!(senders, [None; 2]);
+        let (joined, senders) = join(&buffers);
+        assert_eq!(joined, [b"before\n", &long[..UNIX_BYTES], b"\n"].concat());
+        assert_eq!(senders.len(), 2);
         let cut: Vec<_> = buffers.cut().collect();
         assert_eq!(cut, [(&long[..UNIX_BYTES], UNIX_BYTES as u64 + 7)]);
     }

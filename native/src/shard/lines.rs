@@ -286,4 +286,10 @@ impl Intake for Lines {
         self.readers[listener] = Some(reader);
         count_stages(&mut self.runners[0], &self.region, self.worker);
     }
+
+    fn discard(&mut self, listener: usize, reason: usize, count: u64) {
+        let cell = |cell, index| self.region.listener(self.worker, listener, cell, index);
+        add(cell(cells::RECEIVED, 0), count);
+        add(cell(cells::DROPPED, reason), count);
+    }
 }
