@@ -35,13 +35,14 @@ def in_directory(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
 @pytest.fixture
 def real_certificate(in_directory: None) -> None:
     """Put a certificate and its key where the others are, which is its own CA as well."""
-    if shutil.which("openssl") is None:
+    openssl = shutil.which("openssl")
+    if openssl is None:
         pytest.skip("openssl makes the certificate")
     files = ["-keyout", "server.key", "-out", "server.pem"]
     key = ["-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:P-256", "-nodes"]
     subject = ["-subj", "/CN=localhost", "-addext", "subjectAltName=DNS:localhost"]
     subprocess.run(
-        ["openssl", "req", "-x509", *key, *subject, *files], check=True, capture_output=True
+        [openssl, "req", "-x509", *key, *subject, *files], check=True, capture_output=True
     )
     shutil.copy("server.pem", "ca.pem")
 
