@@ -18,31 +18,46 @@ from ingest.contract import (
 if TYPE_CHECKING:
     from ingest.config import Settings
     from ingest.supervisor.boot import Resources
+    from ingest.supervisor.deployment import BoundListener, Deployment
 
 # A worker that cannot finish in time should say so itself, just before it would be killed.
 _WORKER_SHARE_OF_DRAIN = 0.9
 
 
 def worker_spec(
-    settings: Settings, resources: Resources, index: int, generation: int
+    deployment: Deployment,
+    resources: Resources,
+    index: int,
+    generation: int,
+    go: int | None = None,
 ) -> WorkerSpec:
-    """Return what the worker of slot `index` has to know."""
+    """Return what the worker of slot `index` has to know; with `go`, as a successor."""
+    settings = deployment.settings
     return WorkerSpec(
         index=index,
         generation=generation,
         region=resources.region.fileno(),
         lifeline=resources.lifeline,
-        data_dir=resources.description.data_dir,
+        data_dir=str(resources.data_directory.path),
         listeners=tuple(
-            _listener_spec(settings, resources, at, index) for at in range(len(resources.groups))
+            _listener_spec(settings, bound, at, index)
+            for at, bound in enumerate(deployment.listeners)
         ),
         journal=_journal_spec(settings),
         limits=_limits_spec(settings),
-        pipeline=settings.pipeline.spec(),
+        pipeline=deployment.pipeline(),
         heartbeat_seconds=settings.supervision.heartbeat_interval,
         drain_seconds=settings.supervision.drain_timeout * _WORKER_SHARE_OF_DRAIN,
+        go=go,
         log=log_spec(settings),
     )
+
+
+def descriptors(spec: WorkerSpec) -> list[int]:
+    """Return the descriptors that a worker inherits by its spec."""
+    listening = (one.descriptor for one in spec.listeners)
+    told = (spec.region, spec.lifeline, spec.go, *listening)
+    return [descriptor for descriptor in told if descriptor is not None]
 
 
 def admin_spec(settings: Settings, resources: Resources) -> AdminSpec:
@@ -60,16 +75,14 @@ def log_spec(settings: Settings) -> LogSpec:
     return LogSpec(level=settings.log.level, format=logs.choose_format(settings.log.format))
 
 
-def _listener_spec(
-    settings: Settings, resources: Resources, listener: int, slot: int
-) -> ListenerSpec:
-    group, limits = resources.groups[listener], settings.limits
+def _listener_spec(settings: Settings, bound: BoundListener, index: int, slot: int) -> ListenerSpec:
+    group, configured, limits = bound.group, bound.configured, settings.limits
     return ListenerSpec(
-        index=listener,
-        name=resources.description.listeners[listener].name,
-        kind=group.kind,
-        address=group.address,
-        descriptor=group.sockets[slot].fileno(),
+        index=index,
+        name=bound.name,
+        kind=configured.kind,
+        address=bound.address,
+        descriptor=group.sockets[slot].fileno() if group else None,
         format="json",
         unparsed="dead_letter",
         time_zone="UTC",

@@ -1,6 +1,7 @@
 //! The shared region: every number the server tells about itself, in cells that outlive
 //! the process that writes them.
 
+mod directory;
 mod ledger;
 mod mapping;
 mod names;

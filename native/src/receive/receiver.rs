@@ -240,13 +240,15 @@ impl Receiver {
     pub(super) fn count_kernel_drops(&self) {
         for (_, listener, socket) in self.sockets(false) {
             if let Some(drops) = socket::kernel_drops(socket) {
+                let cell = |cell| self.region.listener(self.worker, listener.config.index, cell, 0);
+                let (total, base) = (cell(cells::KERNEL_DROPPED), cell(cells::KERNEL_DROPS_BASE));
                 // The kernel counts in 32 bits, over the life of the socket, which outlives
-                // the worker just as the cell does.
-                let index = listener.config.index;
-                let cell = self.region.listener(self.worker, index, cells::KERNEL_DROPPED, 0);
+                // the worker just as the cells do. The base is what sockets before it dropped.
+                let counted =
+                    total.load(Ordering::Relaxed).wrapping_sub(base.load(Ordering::Acquire));
                 #[allow(clippy::cast_possible_truncation)]
-                let counted = cell.load(Ordering::Relaxed) as u32;
-                add(cell, u64::from(drops.wrapping_sub(counted)));
+                let fresh = drops.wrapping_sub(counted as u32);
+                add(total, u64::from(fresh));
             }
         }
     }
