@@ -20,6 +20,8 @@ def wait_for_go(loop: asyncio.AbstractEventLoop, go: int, lifeline: int) -> bool
     def decide() -> None:
         nonlocal decided
         decided = True
+        for descriptor in (go, lifeline):
+            loop.remove_reader(descriptor)  # a second call would stop the loop that serves
         loop.stop()
 
     loop.add_signal_handler(signal.SIGTERM, decide)
@@ -30,8 +32,6 @@ def wait_for_go(loop: asyncio.AbstractEventLoop, go: int, lifeline: int) -> bool
             loop.run_forever()
         except (SystemExit, KeyboardInterrupt):  # of a task of a plugin
             note_exit()
-    for descriptor in (go, lifeline):
-        loop.remove_reader(descriptor)
     os.set_blocking(go, False)
     try:
         return os.read(go, 1) != b""
