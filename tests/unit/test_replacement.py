@@ -74,8 +74,8 @@ def test_a_worker_that_was_told_to_end_is_waited_for_without_a_successor() -> No
     state = replacement()
     state.stands_by(101.0)
     state.successor_ended(102.0)
-    assert state.phase is Phase.HANDING_OVER
-    assert state.overdue(121.0)
+    assert not state.is_over
+    assert state.overdue(121.0) == "not handed over within 20 s"
     state.worker_ended(122.0)
     assert state.phase is Phase.FAILED
 
