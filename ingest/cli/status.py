@@ -72,10 +72,10 @@ def render_ledger(ledger: LedgerStatus) -> str:
 def _render_summary(status: Status) -> str:
     state = "ready" if status.ready else f"not ready: {', '.join(status.reasons)}"
     admin = f"http://{status.admin}" if status.admin else "none"
+    uptime = timedelta(seconds=int(status.uptime_seconds))
     lines = [
         f"fapilog-ingest {status.version}, {state}",
-        f"up {timedelta(seconds=int(status.uptime_seconds))}, data in {status.data_dir},"
-        f" admin {admin}",
+        f"up {uptime}, data in {status.data_dir}, admin {admin}",
     ]
     if reload := status.last_reload:
         lines.append(f"last reload {reload.finished_at}, {reload.result}: {reload.message}")

@@ -14,7 +14,7 @@ import msgspec
 
 from ingest import sockets
 from ingest.contract import ListenerDescription, PipelineSpec
-from ingest.errors import BootError, ConfigurationError
+from ingest.errors import ConfigurationError, IngestError
 
 if TYPE_CHECKING:
     from ingest.config import Listener, Settings
@@ -41,7 +41,7 @@ class BoundListener:
         """Return it as others see it."""
         return ListenerDescription(
             name=self.name,
-            kind=self.configured.kind,
+            kind=self.configured.transport,
             address=self.address,
             bound=self.group is not None,
         )
@@ -89,10 +89,12 @@ class OpenSockets:
     def bind(self, listener: Listener, settings: Settings) -> SocketGroup:
         """Bind a listener for every slot; raise BootError where it cannot be had."""
         group = sockets.bind_group(
-            listener.kind,
+            listener.transport,
             listener.address,
             settings.workers,
             receive_buffer_bytes=settings.limits.udp_receive_buffer_bytes,
+            gro=listener.gro,
+            mode=listener.file_mode,
         )
         self._groups.add(group)
         return group
@@ -119,7 +121,7 @@ def deploy(settings: Settings, opened: OpenSockets, before: Deployment | None) -
     _check_kinds(settings.listeners, known)
     try:
         groups = _bind(settings, opened, known)
-    except BootError:
+    except IngestError:
         opened.keep(kept)
         raise
     listeners = {one.name: one.retired() for one in known}
@@ -135,26 +137,35 @@ def _bind(
     settings: Settings, opened: OpenSockets, known: Sequence[BoundListener]
 ) -> list[SocketGroup]:
     """Return the sockets of each listener: those that are bound there already, or new ones."""
-    free: dict[tuple[str, str], list[SocketGroup]] = {}
+    free: dict[tuple[str, str], list[BoundListener]] = {}
     for one in known:
         if one.group is not None:
-            free.setdefault(_place(one.configured), []).append(one.group)
+            free.setdefault(one.configured.place, []).append(one)
     groups = []
     for listener in settings.listeners:
-        there = free.get(_place(listener))  # several, where the kernel chose the ports
-        groups.append(there.pop(0) if there else opened.bind(listener, settings))
+        there = free.get(listener.place)  # several, where the kernel chose the ports
+        kept = there.pop(0) if there else None
+        if kept is None or kept.group is None:
+            groups.append(opened.bind(listener, settings))
+        else:
+            _check_same_socket(kept.configured, listener)
+            groups.append(kept.group)
     return groups
 
 
-def _place(listener: Listener) -> tuple[str, str]:
-    """Return what only one listener can have."""
-    return listener.kind, listener.address
+def _check_same_socket(before: Listener, after: Listener) -> None:
+    for key in ("socket", "gro", "mode"):
+        if getattr(before, key) != getattr(after, key):
+            raise ConfigurationError(
+                f"listener {after.name}: a change of {key} needs a restart of the server,"
+                " or another address"
+            )
 
 
 def _check_kinds(listeners: Iterable[Listener], known: Iterable[BoundListener]) -> None:
-    kinds = {one.name: one.configured.kind for one in known}
+    kinds = {one.name: one.configured.transport for one in known}
     for listener in listeners:
-        name, kind = str(listener.name), listener.kind
+        name, kind = str(listener.name), listener.transport
         if kinds.get(name, kind) != kind:
             raise ConfigurationError(
                 f"listener {name} is of the kind {kinds[name]}, and so are its connections and"

@@ -1,7 +1,7 @@
 """A post is a slot with a process in it: started when due, watched while it works, told to end.
 
 What tells the roles apart (how they are started, what shows that they are ready and alive, what
-is put right when they are gone) is left to the subclasses in `roles`.
+is put right when they are gone) is left to the subclasses.
 """
 
 from __future__ import annotations

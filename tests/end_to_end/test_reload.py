@@ -49,9 +49,10 @@ def names(server: ReloadingServer) -> list[str]:
         ({"listeners": [TCP, {**UDP, "address": "nowhere"}]}, "listeners"),
         ({"supervision": {"drain_timeout": "7s"}}, "supervision: a change needs a restart"),
         ({"listeners": [TCP, {**TCP, "name": "datagrams"}]}, "datagrams is of the kind udp"),
+        ({"listeners": [TCP, {**UDP, "gro": True}]}, "datagrams: a change of gro needs a restart"),
         ({"listeners": [TCP, *({**MORE, "name": f"m{at}"} for at in range(20))]}, "no room for"),
     ],
-    ids=["stage", "address", "fixed", "kind", "room"],
+    ids=["stage", "address", "fixed", "kind", "socket", "room"],
 )
 def test_what_cannot_be_put_in_force_changes_nothing(
     changes: dict[str, Any], said: str, tmp_path: Path

@@ -118,6 +118,7 @@ pub mod cells {
         CONNECTIONS_OPENED = "ingest_connections_opened_total";
         CONNECTIONS_CLOSED = "ingest_connections_closed_total";
         DATAGRAMS = "ingest_datagrams_received_total";
+        UDP_RECEIVE_BUFFER = "ingest_udp_receive_buffer_bytes";
         KERNEL_DROPPED = "ingest_kernel_dropped_total";
         KERNEL_DROPS_BASE = "ingest_kernel_drops_base";
         STAGE_FILTERED = "ingest_stage_filtered_total";

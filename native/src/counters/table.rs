@@ -182,7 +182,16 @@ pub const METRICS: &[Metric] = &[
     counter(Listener, "ingest_reads_total", "System calls that read data."),
     counter(Listener, "ingest_connections_opened_total", "TCP connections accepted."),
     counter(Listener, "ingest_connections_closed_total", "TCP connections closed."),
-    counter(Listener, "ingest_datagrams_received_total", "UDP datagrams read."),
+    counter(
+        Listener,
+        "ingest_datagrams_received_total",
+        "Datagrams read, each counted also where the kernel hands over several at once.",
+    ),
+    bytes(gauge(
+        Listener,
+        "ingest_udp_receive_buffer_bytes",
+        "What the kernel grants a UDP socket of `limits.udp_receive_buffer_bytes`.",
+    )),
     counter(
         Listener,
         "ingest_kernel_dropped_total",

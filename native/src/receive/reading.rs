@@ -2,16 +2,15 @@
 
 use std::os::fd::AsRawFd;
 
-use super::datagrams::{BATCH, DATAGRAM_BYTES};
+use super::config::Kind;
+use super::datagrams::{DATAGRAMS_BYTES, UNIX_BYTES};
 use super::receiver::{Listener, Outcome, Receiver};
 use super::socket::{self, Received};
-use super::{Intake, Origin, Read};
+use super::{Intake, Origin, Read, Sender};
 use crate::counters::{add, cells};
 
 /// The most that one read takes from one connection.
 const READ_BYTES: usize = 256 * 1024;
-/// The most that one batch of datagrams takes, each ended by a newline.
-pub(super) const DATAGRAMS_BYTES: usize = BATCH * (DATAGRAM_BYTES + 1);
 
 impl Receiver {
     pub(super) fn read_connection(&mut self, place: usize, intake: &mut impl Intake) -> Outcome {
@@ -50,40 +49,36 @@ impl Receiver {
         let Some(datagrams) = &mut self.datagrams else { return Outcome::Empty };
         let Listener { config, socket } = &self.listeners[listener];
         let Some(socket) = socket else { return Outcome::Empty };
-        let count = datagrams.receive(socket.as_raw_fd());
-        if count == 0 {
+        if !datagrams.receive(socket.as_raw_fd(), config.kind) {
             return Outcome::Empty;
         }
-        let length = datagrams.joined_length(count);
+        let length = datagrams.joined_length();
         let Some(buffer) = self.arena.reserve(length) else { return Outcome::Stalled };
-        self.senders.clear();
-        let mut end = 0;
-        for datagram in 0..count {
-            let (bytes, sender) = datagrams.datagram(datagram);
-            buffer[end..end + bytes.len()].copy_from_slice(bytes);
-            end += bytes.len();
-            buffer[end] = b'\n';
-            // A batch is a few MiB at most.
-            #[allow(clippy::cast_possible_truncation)]
-            self.senders.push((end as u32, sender));
-            end += 1;
-        }
+        datagrams.join(buffer, &mut self.senders);
+        let mut count = self.senders.len();
+        let mut bytes = length - count;
         let start = self.arena.commit(length);
         let chunk = self.arena.chunk(start, length);
-        let (listener, line_limit) = (config.index, config.limits.line_bytes);
-        self.frames.of_datagrams(chunk, line_limit);
-        intake.take(&Read {
-            listener,
-            line_limit,
-            chunk,
-            frames: &self.frames,
-            origin: Origin::Datagrams(&self.senders),
-            mark: start + length as u64,
-        });
+        let (listener, mut line_limit) = (config.index, config.limits.line_bytes);
+        if config.kind == Kind::UnixDatagram {
+            // So that what was cut is always beyond the limit.
+            line_limit = line_limit.min(UNIX_BYTES);
+        }
+        let mark = start + length as u64;
+        self.frames.of_datagrams(chunk, self.senders.iter().map(|(end, _)| *end));
+        let (frames, origin) = (&self.frames, Origin::Datagrams(&self.senders));
+        intake.take(&Read { listener, line_limit, chunk, frames, origin, mark });
+        for (head, whole) in datagrams.cut() {
+            self.frames.of_cut_datagram(head, whole);
+            let (frames, origin) = (&self.frames, Origin::Connection(&Sender::default()));
+            intake.take(&Read { listener, line_limit, chunk: &[], frames, origin, mark });
+            count += 1;
+            bytes += head.len();
+        }
         self.arena.consume();
         add(self.region.listener(self.worker, listener, cells::DATAGRAMS, 0), count as u64);
-        self.count_read(listener, length - count);
-        Outcome::Read(length)
+        self.count_read(listener, bytes);
+        Outcome::Read(bytes + count)
     }
 
     fn count_read(&self, listener: usize, bytes: usize) {

@@ -1,17 +1,15 @@
 //! The sockets of one worker. One `drain` call per wake-up reads every ready connection
 //! once per round, a bounded number of bytes each, so that no sender starves another.
 
-use std::net::SocketAddr;
 use std::os::fd::{AsRawFd, FromRawFd, OwnedFd, RawFd};
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
-use super::config::ListenerConfig;
+use super::config::{Kind, ListenerConfig};
 use super::connections::Connections;
-use super::datagrams::{BATCH, DatagramBuffers};
+use super::datagrams::{DATAGRAMS_BYTES, DatagramBuffers, Sent};
 use super::epoll::Epoll;
 use super::notices::{Notice, Notices};
-use super::reading::DATAGRAMS_BYTES;
 use super::{Arena, Intake, Progress, socket};
 use crate::counters::{Region, add, cells};
 use crate::error::Result;
@@ -68,7 +66,7 @@ pub struct Receiver {
     pub(super) frames: Frames,
     pub(super) datagrams: Option<DatagramBuffers>,
     /// Where each datagram of a batch ends, and who sent it.
-    pub(super) senders: Vec<(u32, Option<SocketAddr>)>,
+    pub(super) senders: Vec<Sent>,
     pub(super) notices: Notices,
     pub(super) region: Arc<Region>,
     pub(super) worker: usize,
@@ -100,7 +98,7 @@ impl Receiver {
             arena: Arena::new(arena_bytes.max(MINIMUM_ARENA_BYTES))?,
             frames: Frames::default(),
             datagrams: datagrams.then(DatagramBuffers::new),
-            senders: Vec::with_capacity(BATCH),
+            senders: Vec::new(),
             notices: Notices::default(),
             region,
             worker,
@@ -208,7 +206,7 @@ impl Receiver {
     /// # Errors
     /// When the listeners cannot be watched again.
     pub fn tick(&mut self, intake: &impl Intake) -> Result<()> {
-        self.count_kernel_drops();
+        self.publish_datagram_sockets();
         self.release(intake);
         let pending = self.arena.pending();
         self.region.worker(self.worker, cells::ARENA, 0).store(pending, Ordering::Relaxed);
@@ -237,18 +235,22 @@ impl Receiver {
         self.read_datagrams(index, intake)
     }
 
-    pub(super) fn count_kernel_drops(&self) {
+    /// Shows how much the kernel holds for each socket, and counts what it had to drop.
+    pub(super) fn publish_datagram_sockets(&self) {
         for (_, listener, socket) in self.sockets(false) {
-            if let Some(drops) = socket::kernel_drops(socket) {
-                let cell = |cell| self.region.listener(self.worker, listener.config.index, cell, 0);
-                let (total, base) = (cell(cells::KERNEL_DROPPED), cell(cells::KERNEL_DROPS_BASE));
-                // The kernel counts in 32 bits, over the life of the socket, which outlives
-                // the worker just as the cells do. The base is what sockets before it dropped.
-                let counted =
-                    total.load(Ordering::Relaxed).wrapping_sub(base.load(Ordering::Acquire));
-                #[allow(clippy::cast_possible_truncation)]
-                let fresh = drops.wrapping_sub(counted as u32);
-                add(total, u64::from(fresh));
+            let Some(memory) = socket::memory(socket) else { continue };
+            let cell = |cell| self.region.listener(self.worker, listener.config.index, cell, 0);
+            let (dropped, base) = (cell(cells::KERNEL_DROPPED), cell(cells::KERNEL_DROPS_BASE));
+            // The kernel counts in 32 bits, over the life of the socket, which outlives the
+            // worker just as the cells do. The base is what sockets before it dropped.
+            let counted =
+                dropped.load(Ordering::Relaxed).wrapping_sub(base.load(Ordering::Acquire));
+            #[allow(clippy::cast_possible_truncation)]
+            add(dropped, u64::from(memory.drops.wrapping_sub(counted as u32)));
+            if listener.config.kind == Kind::Udp {
+                // The kernel doubles what it grants, to have room for its own bookkeeping.
+                let granted = u64::from(memory.receive_buffer / 2);
+                cell(cells::UDP_RECEIVE_BUFFER).store(granted, Ordering::Relaxed);
             }
         }
     }
