@@ -99,8 +99,8 @@ def test_workers_are_told_all_that_was_configured(file: Path, tmp_path: Path) ->
     """Each field under the name that the roles agreed on, with the common limits filled in."""
     settings = read(file, FULL, UNIX)
     with ExitStack() as stack:
-        resources = boot.acquire(settings, stack)
-        told, of_unix = specs.worker_spec(settings, resources, 0, 1).listeners
+        resources, deployment = boot.acquire(settings, stack)
+        told, of_unix = specs.worker_spec(deployment, resources, 0, 1).listeners
     assert told == ListenerSpec(
         index=0,
         name="branch-offices",
