@@ -307,6 +307,15 @@ def test_a_mistake_names_the_key_and_the_remedy(file: Path, table: str, expected
     )
 
 
+@pytest.mark.usefixtures("real_certificate")
+def test_a_key_has_to_belong_to_its_certificate(file: Path) -> None:
+    """What the workers would not start with is found before anything is bound."""
+    Path("server.key").write_text(KEY)
+    told = mistake(file, f'{TLS}tls = {{certificate = "server.pem", key = "server.key"}}')
+    assert told.startswith("listeners[0].tls: ")
+    assert "server.key" in told
+
+
 @pytest.mark.parametrize(
     ("first", "second", "expected"),
     [
