@@ -1,19 +1,21 @@
 //! The sockets of one worker. One `drain` call per wake-up reads every ready connection
 //! once per round, a bounded number of bytes each, so that no sender starves another.
 
-use std::net::SocketAddr;
 use std::os::fd::{AsRawFd, FromRawFd, OwnedFd, RawFd};
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
+use std::time::Instant;
 
-use super::config::ListenerConfig;
+use super::config::{Kind, ListenerConfig};
 use super::connections::Connections;
-use super::datagrams::{BATCH, DatagramBuffers};
+use super::datagrams::{DATAGRAMS_BYTES, DatagramBuffers, Sent};
 use super::epoll::Epoll;
 use super::notices::{Notice, Notices};
-use super::reading::DATAGRAMS_BYTES;
+use super::opening::certificates;
+use super::reading::READ_BYTES;
 use super::rules::Rules;
 use super::timer::Timer;
+use super::tls_files::TlsFiles;
 use super::{Arena, Intake, Progress, descriptors, socket};
 use crate::clock;
 use crate::counters::{Region, Sources, add, cells};
@@ -78,6 +80,12 @@ pub struct Receiver {
     pub(super) listeners: Vec<Listener>,
     /// What each of them holds its senders to.
     pub(super) rules: Vec<Rules>,
+    /// Those of the listeners that speak TLS.
+    pub(super) certificates: Vec<Option<TlsFiles>>,
+    /// When their certificates are looked at again.
+    pub(super) next_look: Instant,
+    /// What is read of TLS connections, before it is decrypted into the arena.
+    pub(super) ciphertext: Vec<u8>,
     pub(super) connections: Connections,
     /// How many of them the descriptors of this process suffice for.
     most_connections: usize,
@@ -94,7 +102,7 @@ pub struct Receiver {
     pub(super) frames: Frames,
     pub(super) datagrams: Option<DatagramBuffers>,
     /// Where each datagram of a batch ends, and who sent it.
-    pub(super) senders: Vec<(u32, Option<SocketAddr>)>,
+    pub(super) senders: Vec<Sent>,
     pub(super) notices: Notices,
     pub(super) region: Arc<Region>,
     pub(super) sources: Arc<Sources>,
@@ -105,8 +113,8 @@ impl Receiver {
     /// Takes over the sockets. Nothing is read before [`Self::listen`].
     ///
     /// # Errors
-    /// When the rules of a listener cannot be read, or the epoll set, the timer or the arena
-    /// cannot be had.
+    /// When the rules or certificates of a listener cannot be used, or the epoll set, the timer
+    /// or the arena cannot be had.
     pub fn new(
         region: Arc<Region>,
         sources: Arc<Sources>,
@@ -120,6 +128,8 @@ impl Receiver {
         let rules = listeners.iter().map(|listener| Rules::new(&listener.config));
         let rules = rules.collect::<Result<_>>()?;
         let datagrams = listeners.iter().any(|listener| !listener.config.kind.has_connections());
+        let is_encrypted = listeners.iter().any(|listener| listener.config.tls.is_some());
+        let certificates = listeners.iter().map(certificates).collect::<Result<_>>()?;
         let (epoll, timer) = (Epoll::new()?, Timer::new()?);
         epoll.add(timer.fileno(), TIMER_TOKEN)?;
         let receiver = Self {
@@ -127,6 +137,9 @@ impl Receiver {
             round: 0..0,
             listeners,
             rules,
+            certificates,
+            next_look: Instant::now(),
+            ciphertext: vec![0; if is_encrypted { READ_BYTES } else { 0 }],
             connections: Connections::default(),
             most_connections: descriptors::spare(),
             is_short_of_descriptors: false,
@@ -139,7 +152,7 @@ impl Receiver {
             arena: Arena::new(bounds.arena_bytes.max(MINIMUM_ARENA_BYTES))?,
             frames: Frames::default(),
             datagrams: datagrams.then(DatagramBuffers::new),
-            senders: Vec::with_capacity(BATCH),
+            senders: Vec::new(),
             notices: Notices::default(),
             region,
             sources,
@@ -262,12 +275,13 @@ impl Receiver {
         intake.has_room() && self.arena.has_room(length)
     }
 
-    /// Housekeeping of the loop timer: kernel drop counters, accepting after a shortage.
+    /// Housekeeping of the loop timer: certificates that changed, kernel drop counters, accepting after a shortage.
     ///
     /// # Errors
     /// When the listeners cannot be watched again.
     pub fn tick(&mut self, intake: &impl Intake) -> Result<()> {
-        self.count_kernel_drops();
+        self.refresh_certificates(Instant::now());
+        self.publish_datagram_sockets();
         self.release(intake);
         let pending = self.arena.pending();
         self.region.worker(self.worker, cells::ARENA, 0).store(pending, Ordering::Relaxed);
@@ -302,16 +316,21 @@ impl Receiver {
         self.read_datagrams(index, intake)
     }
 
-    pub(super) fn count_kernel_drops(&self) {
+    /// Shows how much the kernel holds for each socket, and counts what it had to drop.
+    pub(super) fn publish_datagram_sockets(&self) {
         for (_, listener, socket) in self.sockets(false) {
-            if let Some(drops) = socket::kernel_drops(socket) {
-                // The kernel counts in 32 bits, over the life of the socket, which outlives
-                // the worker just as the cell does.
-                let index = listener.config.index;
-                let cell = self.region.listener(self.worker, index, cells::KERNEL_DROPPED, 0);
-                #[allow(clippy::cast_possible_truncation)]
-                let counted = cell.load(Ordering::Relaxed) as u32;
-                add(cell, u64::from(drops.wrapping_sub(counted)));
+            let Some(memory) = socket::memory(socket) else { continue };
+            let cell = |cell| self.region.listener(self.worker, listener.config.index, cell, 0);
+            // The kernel counts in 32 bits, over the life of the socket, which outlives the
+            // worker just as the cell does.
+            let dropped = cell(cells::KERNEL_DROPPED);
+            #[allow(clippy::cast_possible_truncation)]
+            let counted = dropped.load(Ordering::Relaxed) as u32;
+            add(dropped, u64::from(memory.drops.wrapping_sub(counted)));
+            if listener.config.kind == Kind::Udp {
+                // The kernel doubles what it grants, to have room for its own bookkeeping.
+                let granted = u64::from(memory.receive_buffer / 2);
+                cell(cells::UDP_RECEIVE_BUFFER).store(granted, Ordering::Relaxed);
             }
         }
     }
