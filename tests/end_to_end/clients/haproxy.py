@@ -16,10 +16,17 @@ Address = tuple[str, int]
 
 @contextmanager
 def haproxy(
-    servers: Sequence[Address], directory: Path, *, header: str = "send-proxy-v2"
+    servers: Sequence[Address],
+    directory: Path,
+    *,
+    header: str = "send-proxy-v2",
+    check: str = "check",
 ) -> Iterator[Address]:
     """Spread connections to the address that is yielded over two servers."""
-    text = block("haproxy.cfg").replace("send-proxy-v2", f"{header} source {BALANCER}")
+    documented_options = "check send-proxy-v2"
+    text = block("haproxy.cfg")
+    assert documented_options in text
+    text = text.replace(documented_options, f"{check} {header} source {BALANCER}")
     for documented, (host, port) in zip(("10.0.0.11", "10.0.0.12"), servers, strict=True):
         assert f"{documented}:5144" in text
         text = text.replace(f"{documented}:5144", f"{host}:{port}")

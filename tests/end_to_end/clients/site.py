@@ -40,6 +40,14 @@ class Site:
         """Return a block of the page that sends to a listener."""
         return configuration(title, self.address(listener)[1], self.certificates)
 
+    def counted(self, listener: str, metric: str, label: str | None = None) -> int:
+        """Return a counter of a listener, over all workers."""
+        region = self.server.region
+        at = region.listeners.index(listener)
+        return sum(
+            region.get(worker, metric, listener=at, label=label) for worker in range(region.workers)
+        )
+
     @contextmanager
     def arriving(self, count: int) -> Iterator[list[Event]]:
         """Yield a list that holds, behind the block, the events that were stored during it.
@@ -56,8 +64,8 @@ class Site:
 
 
 @contextmanager
-def documented_site(directory: Path) -> Iterator[Site]:
-    """Run the server of the page on addresses of this machine."""
+def documented_site(directory: Path, more: str = "") -> Iterator[Site]:
+    """Run the server of the page on addresses of this machine, with more listeners."""
     certificates = directory / "certificates"
     authority = Authority(certificates, "ca")
     authority.issue(
@@ -68,7 +76,7 @@ def documented_site(directory: Path) -> Iterator[Site]:
     authority.issue(
         "client", subject="/O=Branch Offices/CN=till-7", alternatives="DNS:till-7.example.com"
     )
-    text = re.sub(r"0\.0\.0\.0:\d+", "127.0.0.1:0", block("ingest.toml"))
+    text = re.sub(r"0\.0\.0\.0:\d+", "127.0.0.1:0", block("ingest.toml") + more)
     text = text.replace("/etc/ingest", str(certificates)).replace("10.0.0.1/32", f"{BALANCER}/32")
     config = directory / "ingest.toml"
     config.write_text(text)
