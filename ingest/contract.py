@@ -122,6 +122,9 @@ class LimitsSpec(_Message, frozen=True):
     depth: int
     keys: int
     connections: int
+    """Open at once, over all workers."""
+    partial_bytes: int
+    """For the incomplete frames of all connections of the worker."""
     arena_bytes: int
 
 

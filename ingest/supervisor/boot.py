@@ -116,10 +116,12 @@ def _raise_descriptor_limit() -> None:
 def _bind_listeners(settings: Settings, stack: ExitStack) -> Iterator[SocketGroup]:
     for listener in settings.listeners:
         group = sockets.bind_group(
-            listener.kind,
+            listener.transport,
             listener.address,
             settings.workers,
             receive_buffer_bytes=settings.limits.udp_receive_buffer_bytes,
+            gro=listener.gro,
+            mode=listener.file_mode,
         )
         stack.callback(group.close)
         yield group

@@ -8,6 +8,7 @@ mod connections;
 mod datagrams;
 mod epoll;
 mod finish;
+mod networks;
 mod notices;
 mod reading;
 mod receiver;
@@ -17,6 +18,7 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 
 pub use arena::Arena;
+pub use networks::Networks;
 pub use notices::Notice;
 pub use receiver::{Listener, Receiver};
 

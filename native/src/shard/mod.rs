@@ -3,6 +3,7 @@
 
 mod account;
 mod dead_letters;
+mod format;
 mod handoff;
 mod lines;
 mod recover;
@@ -16,6 +17,7 @@ use std::time::{Duration, Instant};
 
 use account::Account;
 use dead_letters::DeadLetters;
+use format::Reader;
 pub use handoff::{Handoff, Returned, Run};
 use lines::Lines;
 use recover::directory;
@@ -149,7 +151,12 @@ impl Shard {
         let (events, found_events) = open(counters::Journal::Events)?;
         let (dead, found_dead) = open(counters::Journal::Dead)?;
         let found = recover::settle(&region, worker, data_dir, [found_events, found_dead])?;
+        let mut readers: Vec<Option<Box<Reader>>> = names.iter().map(|_| None).collect();
+        for Listener { config, .. } in &listeners {
+            readers[config.index] = Some(Box::new(Reader::new(config, limits.event)?));
+        }
         let lines = Lines {
+            readers,
             runners,
             handoff: Handoff::default(),
             held: vec![0; region.listeners().len()],
