@@ -15,7 +15,7 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import AbstractContextManager
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import pytest
 
@@ -198,6 +198,7 @@ def test_records_of_python_as_json_lines(site: Site) -> None:
     with site.arriving(len(RECORDS)) as events:
         run(sys.executable, "-c", program + LOG_RECORDS, json.dumps(RECORDS))
     without_time(events, begun)
+    assert all(event["diagnostics"].pop("procid").isdigit() for event in events)
     expected = [
         {"level": logging.getLevelName(level), "logger": "checkout", "message": text}
         for level, text in RECORDS
@@ -205,12 +206,10 @@ def test_records_of_python_as_json_lines(site: Site) -> None:
     assert without_origin(events, "tcp") == sorted(expected, key=json.dumps)
 
 
-@pytest.mark.parametrize(
-    ("title", "listener"), [("nc-tcp.sh", "tcp"), ("nc-udp.sh", "udp"), ("openssl.sh", "tls")]
-)
+@pytest.mark.parametrize(("title", "listener"), [("nc-tcp.sh", "tcp"), ("openssl.sh", "tls")])
 def test_lines_by_hand_of_either_format(title: str, listener: str, site: Site) -> None:
-    """JSON lines and syslog take turns, on one connection or in one datagram."""
-    plain: list[Any] = [{"level": "INFO", "message": f"number {at}"} for at in range(4)]
+    """JSON lines and syslog take turns on one connection."""
+    plain: list[Event] = [{"level": "INFO", "message": f"number {at}"} for at in range(4)]
     messages = MESSAGES[:4]
     lines = [
         line
@@ -221,3 +220,12 @@ def test_lines_by_hand_of_either_format(title: str, listener: str, site: Site) -
         run_block(site, title, listener, "".join(f"{line}\n" for line in lines).encode())
     expected = plain + [message.event() for message in messages]
     assert without_origin(events, listener) == sorted(expected, key=json.dumps)
+
+
+def test_a_datagram_of_nc_holds_as_many_lines_as_it_read(site: Site) -> None:
+    """Each line of JSON is an event."""
+    expected: list[Event] = [{"level": "INFO", "message": f"number {at}"} for at in range(9)]
+    with site.arriving(len(expected)) as events:
+        lines = "".join(f"{json.dumps(event)}\n" for event in expected)
+        run_block(site, "nc-udp.sh", "udp", lines.encode())
+    assert without_origin(events, "udp") == expected
