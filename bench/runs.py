@@ -1,4 +1,4 @@
-"""One run: a fresh server with some pipeline, warmed up, that takes events at full speed."""
+"""One run: a fresh server with some pipeline, warmed up, that takes the events of a load."""
 
 from __future__ import annotations
 

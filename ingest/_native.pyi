@@ -16,6 +16,7 @@ __all__ = [
     "Segment",
     "SegmentReport",
     "Shard",
+    "Sources",
     "__version__",
     "recover_worker",
     "verify_directory",
@@ -172,6 +173,30 @@ class Region:
         """
 
 @final
+class Sources:
+    """The table of sending addresses: what each may still send, and its open connections.
+
+    Shared memory of all workers; how it is laid out stands in native/src/counters/sources.rs.
+    """
+
+    @staticmethod
+    def create(workers: int) -> Sources:
+        """Make a table without senders.
+
+        Raises ValueError for an impossible number and OSError when the memory cannot be had.
+        """
+    @staticmethod
+    def attach(fileno: int) -> Sources:
+        """Map the table behind a file descriptor, which is duplicated.
+
+        Raises ValueError when another version of the program made it, OSError when it is no table.
+        """
+    def fileno(self) -> int:
+        """Return the descriptor to hand to a child process."""
+    def clear(self, worker: int) -> None:
+        """Forget the connections of a worker that is gone. Raises KeyError if there is none."""
+
+@final
 class Found:
     """What opening the journals of a shard found."""
 
@@ -199,6 +224,7 @@ class Shard:
     def __new__(
         cls,
         region: Region,
+        sources: Sources,
         worker: int,
         data_dir: str,
         listeners: Sequence[str],
@@ -213,6 +239,7 @@ class Shard:
         depth: int,
         keys: int,
         connections: int,
+        partial_bytes: int,
         arena_bytes: int,
         segments: Sequence[str],
         redactors: str,

@@ -182,6 +182,8 @@ class WorkerSpec(_Message, frozen=True):
     index: int
     generation: int
     region: int
+    sources: int
+    """The table of sending addresses, shared memory like the region."""
     lifeline: int
     data_dir: str
     listeners: tuple[ListenerSpec, ...]

@@ -116,12 +116,17 @@ def _run(network: NetworkPlan, case: ReloadCase, how: str) -> ReloadRun:
                         server.send_signal(signal.SIGHUP)
                     else:
                         _replace(server, number % server.region.workers)
+                if not generator.is_at_work:
+                    raise FailedRunError("the sender was done before the last signal")
                 sent = generator.finish()
             server.await_quiet(runs.DEADLINE_SECONDS)
             replaced = sum(_generations(server)) - sum(before)
             if how == "reload":
                 _check_reloaded(server, case.signals)
-            return ReloadRun(how, sent, stored.check(server.data_dir, sent), replaced)
+            findings = stored.check(server.data_dir, sent)
+            if findings.timed < findings.events:
+                raise FailedRunError(f"not every event says when it was received: {findings}")
+            return ReloadRun(how, sent, findings, replaced)
 
 
 def _sending(server: Server, case: ReloadCase) -> Sending:

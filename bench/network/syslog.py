@@ -19,7 +19,7 @@ PIPELINE = "none"
 CONNECTIONS = 4
 
 _TITLE = """\
-### Syslog
+### Syslog, {format}
 
 {format} of about 200 bytes, TCP to durable journal over {connections} connections at full speed,
 pipeline `{pipeline}`. Every run was read back: each message stored once and in order.

@@ -10,6 +10,7 @@ from ingest.config.tables import Table
 _LEAST_LINE = KIB
 _MOST_LINE = 16 * MIB
 _MOST_CONNECTIONS = 1_000_000
+_MOST_EVENTS_PER_SECOND = 1_000_000_000
 _LONGEST = 365 * 86400.0
 
 
@@ -39,7 +40,10 @@ class ListenerLimits(Table):
         None, ge=0.1, le=_LONGEST, description="How long a connection may take to open."
     )
     source_events_per_second: int | None = Field(
-        None, ge=1, description="Events of one address in a second."
+        None,
+        ge=1,
+        le=_MOST_EVENTS_PER_SECOND,
+        description="Events of one address in a second.",
     )
     source_bytes_per_second: Size | None = Field(
         None, ge=KIB, description="Bytes of one address in a second."
@@ -94,6 +98,7 @@ class Limits(Table):
     source_events_per_second: int | None = Field(
         None,
         ge=1,
+        le=_MOST_EVENTS_PER_SECOND,
         description="Events of one address in a second, over all workers. Beyond it, its"
         " connections wait and its datagrams are dropped, counted as `rate_limited`."
         " Not given: no limit.",

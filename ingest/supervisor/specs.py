@@ -36,6 +36,7 @@ def worker_spec(
         index=index,
         generation=generation,
         region=resources.region.fileno(),
+        sources=resources.sources.fileno(),
         lifeline=resources.lifeline,
         data_dir=resources.description.data_dir,
         listeners=tuple(

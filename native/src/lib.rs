@@ -2,7 +2,7 @@
 //!
 //! # Layout (the order is the data flow)
 //! - [`receive`]: sockets to bytes, through an epoll set of its own
-//! - [`frame`]: bytes to lines
+//! - [`frame`]: bytes to frames, which are lines, counted octets or datagrams
 //! - [`syslog`]: syslog messages to lines of JSON
 //! - [`decode`]: lines to canonical events, or a [`reject::Reject`]
 //! - [`pipeline`]: the stages between an event and its storage

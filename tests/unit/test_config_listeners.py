@@ -257,8 +257,8 @@ MISTAKES = [
     (
         f'{TLS}tls = {{certificate = "server.pem", key = "server.key", client_ca = "ca.pem"}}',
         (
-            'tls.client_ca: has no effect while client_auth is "none"; give client_auth = "required"'
-            ' or "optional", or leave it out'
+            'tls.client_ca: has no effect while client_auth is "none"; give client_auth ='
+            ' "required" or "optional", or leave it out'
         ),
     ),
     (

@@ -15,11 +15,11 @@ use rustls::{
     ClientConfig, ClientConnection, DigitallySignedStruct, Error, RootCertStore, SignatureScheme,
 };
 
-const HANDSHAKE: Duration = Duration::from_secs(30);
+/// The longest that a server may leave the handshake without an answer.
+const HANDSHAKE: Duration = Duration::from_secs(10);
 const RETRY: Duration = Duration::from_millis(1);
 
 /// Whom to trust and as whom to appear.
-#[derive(Default)]
 pub struct Files {
     /// PEM of the authority that signed the server's certificate; none trusts every server.
     pub authority: Option<PathBuf>,
@@ -75,7 +75,9 @@ impl TlsStream {
         let name = ServerName::from(address.ip());
         let mut session = ClientConnection::new(config.clone(), name).map_err(io::Error::other)?;
         while session.is_handshaking() {
-            session.complete_io(&mut socket)?;
+            session.complete_io(&mut socket).map_err(|error| {
+                io::Error::new(error.kind(), format!("the TLS handshake failed: {error}"))
+            })?;
         }
         socket.set_nonblocking(true)?;
         Ok(Self { socket: TcpStream::from_std(socket), session })

@@ -4,8 +4,11 @@ use std::os::fd::RawFd;
 use std::time::Instant;
 
 use super::accepting::ACCEPT_BATCH;
+use super::config::Kind;
+use super::datagrams::UNIX_QUEUE_BYTES;
 use super::receiver::{Outcome, Receiver};
 use super::{Intake, socket};
+use crate::clock;
 
 impl Receiver {
     /// Ends the intake: accepts who already waits, reads what the kernel already holds of
@@ -19,6 +22,7 @@ impl Receiver {
         mut wait_for_room: impl FnMut(&mut I) -> bool,
     ) {
         self.round = 0..0;
+        self.now_ns = clock::monotonic_ns();
         self.connections.end_round();
         if self.listening {
             self.accept_waiting(deadline);
@@ -31,22 +35,26 @@ impl Receiver {
             });
             self.close(place, intake);
         }
-        // After the connections, whose bytes are known: datagrams only by the memory they take.
+        // After the connections, whose bytes are known: datagrams only by the memory they take,
+        // which those of a Unix socket take from their senders.
         for (index, socket) in self.listener_sockets(false) {
-            let held = socket::held_memory(socket);
+            let held = match self.listeners[index].config.kind {
+                Kind::UnixDatagram => UNIX_QUEUE_BYTES,
+                _ => socket::memory(socket).map_or(0, |memory| memory.held as usize),
+            };
             self.read_rest(held, intake, deadline, &mut wait_for_room, |this, intake| {
                 this.read_datagrams(index, intake)
             });
         }
         self.unwatch_sockets(false);
-        self.count_kernel_drops();
+        self.publish_datagram_sockets();
     }
 
     fn accept_waiting(&mut self, deadline: Instant) {
         for (index, _) in self.listener_sockets(true) {
             while Instant::now() < deadline && self.accept_batch(index) == ACCEPT_BATCH {}
         }
-        self.pause_accepting();
+        self.stop_accepting();
         self.listening = false;
     }
 

@@ -2,16 +2,16 @@
 
 use std::os::fd::AsRawFd;
 
-use super::datagrams::{BATCH, DATAGRAM_BYTES};
+use super::admission::{DatagramGuard, Dropped};
+use super::config::Kind;
+use super::datagrams::{DATAGRAMS_BYTES, UNIX_BYTES};
 use super::receiver::{Listener, Outcome, Receiver};
 use super::socket::{self, Received};
-use super::{Intake, Origin, Read};
-use crate::counters::{add, cells};
+use super::{Intake, Origin, Read, Sender};
+use crate::counters::{DROP_REASONS, Load, add, cells};
 
 /// The most that one read takes from one connection.
 const READ_BYTES: usize = 256 * 1024;
-/// The most that one batch of datagrams takes, each ended by a newline.
-pub(super) const DATAGRAMS_BYTES: usize = BATCH * (DATAGRAM_BYTES + 1);
 
 impl Receiver {
     pub(super) fn read_connection(&mut self, place: usize, intake: &mut impl Intake) -> Outcome {
@@ -29,7 +29,14 @@ impl Receiver {
         let chunk = self.arena.chunk(start, length);
         let config = &self.listeners[connection.listener].config;
         let (listener, line_limit) = (config.index, config.limits.line_bytes);
+        let (held, before) = (connection.framer.partial_bytes(), connection.framer.pending());
         connection.framer.feed(chunk, line_limit, &mut self.frames);
+        let pending = connection.framer.pending();
+        // Whoever adds to a frame bit by bit does not make it younger.
+        let is_same_frame = before > 0 && pending == before + length as u64;
+        connection.times.note_read(self.now_ns, pending > 0, is_same_frame);
+        self.partial_bytes += connection.framer.partial_bytes();
+        self.partial_bytes -= held;
         intake.take(&Read {
             listener,
             line_limit,
@@ -40,6 +47,8 @@ impl Receiver {
         });
         self.arena.consume();
         self.count_read(listener, length);
+        self.pace(place, Load { events: self.frames.count() as u64, bytes: length as u64 });
+        self.bound_partials(intake);
         Outcome::Read(length)
     }
 
@@ -50,40 +59,73 @@ impl Receiver {
         let Some(datagrams) = &mut self.datagrams else { return Outcome::Empty };
         let Listener { config, socket } = &self.listeners[listener];
         let Some(socket) = socket else { return Outcome::Empty };
-        let count = datagrams.receive(socket.as_raw_fd());
-        if count == 0 {
+        if !datagrams.receive(socket.as_raw_fd(), config.kind) {
             return Outcome::Empty;
         }
-        let length = datagrams.joined_length(count);
+        let length = datagrams.joined_length();
         let Some(buffer) = self.arena.reserve(length) else { return Outcome::Stalled };
-        self.senders.clear();
-        let mut end = 0;
-        for datagram in 0..count {
-            let (bytes, sender) = datagrams.datagram(datagram);
-            buffer[end..end + bytes.len()].copy_from_slice(bytes);
-            end += bytes.len();
-            buffer[end] = b'\n';
-            // A batch is a few MiB at most.
-            #[allow(clippy::cast_possible_truncation)]
-            self.senders.push((end as u32, sender));
-            end += 1;
-        }
-        let start = self.arena.commit(length);
-        let chunk = self.arena.chunk(start, length);
-        let (listener, line_limit) = (config.index, config.limits.line_bytes);
-        self.frames.of_datagrams(chunk, line_limit);
-        intake.take(&Read {
-            listener,
-            line_limit,
-            chunk,
-            frames: &self.frames,
-            origin: Origin::Datagrams(&self.senders),
-            mark: start + length as u64,
+        let rules = &self.rules[listener];
+        let mut guard = DatagramGuard {
+            rules,
+            sources: &self.sources,
+            worker: self.worker,
+            now_ns: self.now_ns,
+            dropped: Default::default(),
+            overflows: 0,
+        };
+        let is_guarded = rules.guard_datagrams();
+        let mut count = 0;
+        let end = datagrams.join(buffer, &mut self.senders, |sender, datagram| {
+            count += 1;
+            !is_guarded || guard.takes(sender, datagram, &mut self.frames)
         });
+        let (dropped, overflows) = (guard.dropped, guard.overflows);
+        let start = self.arena.commit(end);
+        let chunk = self.arena.chunk(start, end);
+        let (index, mut line_limit) = (config.index, config.limits.line_bytes);
+        if config.kind == Kind::UnixDatagram {
+            // So that what was cut is always beyond the limit.
+            line_limit = line_limit.min(UNIX_BYTES);
+        }
+        let mut bytes = length - count;
+        let mark = start + end as u64;
+        self.frames.of_datagrams(chunk, self.senders.iter().map(|(end, _)| *end));
+        let (frames, origin) = (&self.frames, Origin::Datagrams(&self.senders));
+        intake.take(&Read { listener: index, line_limit, chunk, frames, origin, mark });
+        for (head, whole) in datagrams.cut() {
+            self.frames.of_cut_datagram(head, whole);
+            let (frames, origin) = (&self.frames, Origin::Connection(&Sender::default()));
+            intake.take(&Read { listener: index, line_limit, chunk: &[], frames, origin, mark });
+            count += 1;
+            bytes += head.len();
+        }
         self.arena.consume();
-        add(self.region.listener(self.worker, listener, cells::DATAGRAMS, 0), count as u64);
-        self.count_read(listener, length - count);
-        Outcome::Read(length)
+        add(self.region.listener(self.worker, index, cells::DATAGRAMS, 0), count as u64);
+        self.count_read(index, bytes);
+        if is_guarded {
+            self.count_dropped(index, &dropped, overflows, intake);
+        }
+        Outcome::Read(bytes + count)
+    }
+
+    fn count_dropped(
+        &mut self,
+        index: usize,
+        dropped: &[Dropped; 2],
+        overflows: u64,
+        intake: &mut impl Intake,
+    ) {
+        for (dropped, reason) in dropped.iter().zip(DatagramGuard::REASONS) {
+            if dropped.events > 0 {
+                intake.discard(index, reason, dropped.events);
+                self.notices.add(index, DROP_REASONS[reason], dropped.peer, || {
+                    format!("{} events of its datagrams were dropped", dropped.events)
+                });
+            }
+        }
+        if overflows > 0 {
+            add(self.region.worker(self.worker, cells::SOURCE_OVERFLOWS, 0), overflows);
+        }
     }
 
     fn count_read(&self, listener: usize, bytes: usize) {

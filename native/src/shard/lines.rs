@@ -261,6 +261,7 @@ impl Intake for Lines {
             while let Some((_, frame, is_utf8)) = frames.next_if(|(next, ..)| *next == peer) {
                 let (reject, raw, length) = match frame {
                     Frame::Overlong { head, length } => (Reject::LineTooLong, head, length),
+                    Frame::Incomplete { head, length } => (Reject::IncompleteFrame, head, length),
                     Frame::Line(line) => {
                         let passage = reader
                             .read(line, is_utf8)
@@ -284,5 +285,11 @@ impl Intake for Lines {
         }
         self.readers[listener] = Some(reader);
         count_stages(&mut self.runners[0], &self.region, self.worker);
+    }
+
+    fn discard(&mut self, listener: usize, reason: usize, count: u64) {
+        let cell = |cell, index| self.region.listener(self.worker, listener, cell, index);
+        add(cell(cells::RECEIVED, 0), count);
+        add(cell(cells::DROPPED, reason), count);
     }
 }

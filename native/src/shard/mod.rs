@@ -24,13 +24,13 @@ use recover::directory;
 pub use recover::{Found, recover};
 
 use crate::clock;
-use crate::counters::{self, Region, add, cells};
+use crate::counters::{self, Region, Sources, add, cells};
 use crate::decode;
 use crate::error::{Error, Result};
 use crate::journal::{self, Compression, Journal};
 use crate::pipeline::{PythonPatterns, Runner, Scrubber, config};
 use crate::receive::config::ListenerConfig;
-use crate::receive::{Listener, Notice, Progress, Receiver};
+use crate::receive::{Bounds, Listener, Notice, Progress, Receiver};
 
 /// Lines are sealed into batches of about this size.
 const BATCH_BYTES: usize = 1024 * 1024;
@@ -54,15 +54,22 @@ pub struct Keeping {
     pub queue_bytes: usize,
 }
 
-/// What one line, one connection and one worker may take.
+/// What one event and all senders together may take.
 #[derive(Debug, Clone, Copy)]
 pub struct Limits {
     /// Nesting and keys of an event.
     pub event: decode::Limits,
-    /// Connections open at once.
-    pub connections: usize,
-    /// Size of the receive ring.
-    pub arena_bytes: usize,
+    /// Connections and memory.
+    pub receive: Bounds,
+}
+
+/// What all workers share.
+#[derive(Clone)]
+pub struct SharedMemory {
+    /// What the server tells about itself.
+    pub region: Arc<Region>,
+    /// Who sends.
+    pub sources: Arc<Sources>,
 }
 
 /// What happens to events between decode and journal.
@@ -107,7 +114,7 @@ impl Shard {
     /// # Errors
     /// When a journal cannot be opened or memory cannot be had.
     pub fn open(
-        region: Arc<Region>,
+        memory: &SharedMemory,
         worker: usize,
         data_dir: &Path,
         listeners: Vec<Listener>,
@@ -116,7 +123,8 @@ impl Shard {
         pipeline: &Pipeline,
     ) -> Result<(Self, Found)> {
         let (runners, scrubber) = pipeline.compile(limits.event)?;
-        if worker >= region.workers() {
+        let SharedMemory { region, sources } = memory.clone();
+        if worker >= region.workers() || worker >= sources.workers() {
             return Err(Error::Invalid(format!("worker {worker}")));
         }
         let names = region.listeners();
@@ -166,8 +174,7 @@ impl Shard {
             region: Arc::clone(&region),
             worker,
         };
-        let receiver =
-            Receiver::new(region, worker, listeners, limits.arena_bytes, limits.connections)?;
+        let receiver = Receiver::new(region, sources, worker, listeners, limits.receive)?;
         Ok((Self { receiver, lines, paused: false }, found))
     }
 
