@@ -18,6 +18,7 @@ __all__ = [
     "Shard",
     "Sources",
     "__version__",
+    "check_tls",
     "recover_worker",
     "verify_directory",
 ]
@@ -303,6 +304,13 @@ class Shard:
         how many events could not be made durable; they are counted as lost. The shard cannot be
         used afterwards. What `process` raises is raised when all is closed.
         """
+
+def check_tls(certificate: str, key: str, client_ca: str | None = None) -> None:
+    """Whether a TLS listener could be opened with these PEM files: the server's certificate with
+    its chain, its private key, and the certificates that those of clients are signed with.
+
+    Raises ValueError naming the file and what is wrong with it.
+    """
 
 def recover_worker(region: Region, worker: int, data_dir: str) -> Found:
     """Settle the counters of a worker that is gone: what is stored is journaled, the rest lost.

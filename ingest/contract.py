@@ -81,8 +81,10 @@ class ListenerLimitsSpec(_Message, frozen=True):
 
 
 class ListenerSpec(_Message, frozen=True):
-    """One listener of a worker slot. The worker hands it on as JSON: `ListenerConfig` in
-    native/src/receive/config.rs says what the fields mean.
+    """One listener of a worker slot.
+
+    The worker hands it on as JSON: `ListenerConfig` in native/src/receive/config.rs says what the
+    fields mean.
     """
 
     index: int

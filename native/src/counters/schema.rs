@@ -121,6 +121,11 @@ pub mod cells {
         CONNECTIONS_REFUSED = "ingest_connections_refused_total";
         CONNECTIONS_EXPIRED = "ingest_connections_expired_total";
         SOURCE_PAUSES = "ingest_source_pauses_total";
+        TLS_HANDSHAKES = "ingest_tls_handshakes_total";
+        TLS_HANDSHAKES_FAILED = "ingest_tls_handshakes_failed_total";
+        TLS_ERRORS = "ingest_tls_errors_total";
+        TLS_RELOADS = "ingest_tls_reloads_total";
+        TLS_RELOAD_ERRORS = "ingest_tls_reload_errors_total";
         DATAGRAMS = "ingest_datagrams_received_total";
         UDP_RECEIVE_BUFFER = "ingest_udp_receive_buffer_bytes";
         KERNEL_DROPPED = "ingest_kernel_dropped_total";

@@ -69,6 +69,17 @@ pub const EXPIRIES: &[&str] = &["idle", "frame", "memory"];
 pub const ACCEPT_PAUSES: &[&str] = &["connections", "descriptors"];
 /// What one address may send too much of.
 pub const SOURCE_LIMITS: &[&str] = &["events", "bytes"];
+/// Why TLS handshakes came to nothing.
+pub const HANDSHAKE_FAILURES: &[&str] = &[
+    "plain_text",
+    "no_certificate",
+    "expired_certificate",
+    "bad_certificate",
+    "refused_by_client",
+    "protocol",
+    "timeout",
+    "closed",
+];
 const EDITS: &[&str] = &["control_field_removed", "group_wrapped", "envelope_unwrapped"];
 /// Upper bounds in seconds; `+Inf` and `sum` close a histogram.
 const SYNC_BOUNDS: &[&str] = &[
@@ -216,6 +227,29 @@ pub const METRICS: &[Metric] = &[
         "limit",
         SOURCE_LIMITS,
         "Times that a connection was not read for a while because its address had sent too much.",
+    ),
+    counter(Listener, "ingest_tls_handshakes_total", "TLS handshakes that succeeded."),
+    labelled(
+        Listener,
+        "ingest_tls_handshakes_failed_total",
+        "reason",
+        HANDSHAKE_FAILURES,
+        "TLS handshakes that did not.",
+    ),
+    counter(
+        Listener,
+        "ingest_tls_errors_total",
+        "TLS connections closed because a record after the handshake broke the rules.",
+    ),
+    counter(
+        Listener,
+        "ingest_tls_reloads_total",
+        "Times that changed certificate files were taken for new connections.",
+    ),
+    counter(
+        Listener,
+        "ingest_tls_reload_errors_total",
+        "Times that changed certificate files could not be used, and the former stayed in use.",
     ),
     counter(
         Listener,

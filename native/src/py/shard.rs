@@ -16,7 +16,7 @@ use crate::decode;
 use crate::error::Error;
 use crate::journal::{Compression, Recovery};
 use crate::receive::config::ListenerConfig;
-use crate::receive::{Bounds, Listener, Notice};
+use crate::receive::{self, Bounds, Listener, Notice};
 use crate::shard::{Found, Keeping, Limits, Pipeline, Shard, SharedMemory, recover};
 
 /// What opening the journals of a shard found.
@@ -265,8 +265,16 @@ fn recover_worker(
     Ok(py.detach(|| recover(&region, worker, &data_dir))?.into())
 }
 
+/// Whether a TLS listener could be opened with these files.
+#[pyfunction]
+#[pyo3(signature = (certificate, key, client_ca=None))]
+fn check_tls(certificate: PathBuf, key: PathBuf, client_ca: Option<PathBuf>) -> PyResult<()> {
+    Ok(receive::check_tls(&certificate, &key, client_ca.as_deref())?)
+}
+
 pub(super) fn register(module: &Bound<'_, PyModule>) -> PyResult<()> {
     module.add_class::<PyShard>()?;
     module.add_class::<PyFound>()?;
+    module.add_function(wrap_pyfunction!(check_tls, module)?)?;
     module.add_function(wrap_pyfunction!(recover_worker, module)?)
 }

@@ -4,7 +4,9 @@ use std::net::SocketAddr;
 use std::os::fd::{AsRawFd, OwnedFd};
 
 use super::admission::{Refusal, shift};
+use super::config::Kind;
 use super::connections::Connection;
+use super::opening::unix_identity;
 use super::receiver::Receiver;
 use super::socket::{self, Accepted};
 use super::{Intake, Origin, Read, Sender};
@@ -116,8 +118,14 @@ impl Receiver {
     fn open(&mut self, socket: OwnedFd, listener: usize, peer: Option<SocketAddr>) {
         let index = self.listeners[listener].config.index;
         add(self.region.listener(self.worker, index, cells::CONNECTIONS_OPENED, 0), 1);
-        let sender = Sender { peer, identity: None };
-        if let Some(place) = self.take_in(Connection::new(socket, listener, sender)) {
+        let is_unix = self.listeners[listener].config.kind == Kind::UnixStream;
+        let identity = if is_unix { unix_identity(&socket) } else { None };
+        let mut connection = Connection::new(socket, listener, Sender { peer, identity });
+        self.begin_opening(&mut connection);
+        let is_opening = connection.opening.is_some();
+        if let Some(place) = self.take_in(connection)
+            && !is_opening
+        {
             self.established(place);
         }
     }
@@ -155,9 +163,21 @@ impl Receiver {
         Some(connection)
     }
 
+    /// Closes a connection of which nothing is wanted, also not what was read.
+    pub(super) fn abandon(&mut self, place: usize) {
+        let Some(connection) = self.connections.at(place) else { return };
+        if connection.tls.is_some() {
+            socket::discard(&connection.socket, &mut self.ciphertext);
+        }
+        self.forget(place);
+    }
+
     /// Closes a connection that leaves nothing.
-    pub(super) fn forget(&mut self, place: usize) {
-        let Some(connection) = self.take_out(place) else { return };
+    fn forget(&mut self, place: usize) {
+        let Some(mut connection) = self.take_out(place) else { return };
+        if let Some(tls) = &mut connection.tls {
+            tls.close(&connection.socket);
+        }
         let index = self.listeners[connection.listener].config.index;
         add(self.region.listener(self.worker, index, cells::CONNECTIONS_CLOSED, 0), 1);
         // Dropping the socket closes it, which also takes it out of the epoll set: nobody
@@ -180,8 +200,12 @@ impl Receiver {
     fn end(&mut self, place: usize, intake: &mut impl Intake, last: fn(&mut Framer, &mut Frames)) {
         let Some(connection) = self.connections.at(place) else { return };
         self.partial_bytes -= connection.framer.partial_bytes();
-        last(&mut connection.framer, &mut self.frames);
         let config = &self.listeners[connection.listener].config;
+        if let Some(opening) = connection.opening.take() {
+            let bytes = opening.into_frames();
+            connection.framer.feed(&bytes, config.limits.line_bytes, &mut self.frames);
+        }
+        last(&mut connection.framer, &mut self.frames);
         if self.frames.count() > 0 {
             intake.take(&Read {
                 listener: config.index,

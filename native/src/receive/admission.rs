@@ -8,26 +8,42 @@ use super::rules::Rules;
 use crate::counters::{Load, REFUSALS, Sources, add, cells};
 use crate::frame::Frames;
 
-/// Why a connection is closed before anything is read from it, in the order of [`REFUSALS`].
+/// Why a connection is closed before anything is read from it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Refusal {
-    Denied = 0,
-    OpeningTimeout = 2,
-    SourceConnections = 3,
-    ListenerConnections = 4,
+    Denied,
+    /// What is wrong with it.
+    ProxyHeader(&'static str),
+    OpeningTimeout,
+    SourceConnections,
+    ListenerConnections,
+}
+
+impl Refusal {
+    /// Its place in [`REFUSALS`].
+    fn index(self) -> usize {
+        match self {
+            Self::Denied => 0,
+            Self::ProxyHeader(_) => 1,
+            Self::OpeningTimeout => 2,
+            Self::SourceConnections => 3,
+            Self::ListenerConnections => 4,
+        }
+    }
 }
 
 impl Receiver {
     /// Counts and notes that somebody was refused.
     pub(super) fn refuse(&mut self, listener: usize, refusal: Refusal, peer: Option<SocketAddr>) {
         let config = &self.listeners[listener].config;
-        let reason = refusal as usize;
+        let reason = refusal.index();
         add(self.region.listener(self.worker, config.index, cells::CONNECTIONS_REFUSED, reason), 1);
         let rules = &self.rules[listener];
         self.notices.add(config.index, REFUSALS[reason], peer, || match refusal {
             Refusal::Denied => "its address may not send here".into(),
+            Refusal::ProxyHeader(words) => words.into(),
             Refusal::OpeningTimeout => {
-                format!("not ready to send after {} s", config.limits.opening_seconds)
+                format!("no whole PROXY header after {} s", config.limits.opening_seconds)
             }
             Refusal::SourceConnections => {
                 format!("its address has {} connections", rules.source_connections.unwrap_or(0))
@@ -38,16 +54,23 @@ impl Receiver {
         });
     }
 
+    /// Refuses a connection that is open, which ends it.
+    pub(super) fn turn_away(&mut self, place: usize, refusal: Refusal) {
+        let Some(connection) = self.connections.at(place) else { return };
+        let (listener, peer) = (connection.listener, connection.sender.peer);
+        self.refuse(listener, refusal, peer);
+        self.abandon(place);
+    }
+
     /// Who sends is known now: it may send from here on, or is closed. Says whether it may.
     pub(super) fn established(&mut self, place: usize) -> bool {
         let Some(connection) = self.connections.at(place) else { return false };
-        connection.times.is_opening = false;
+        connection.opening = None;
         connection.times.active_ns = self.now_ns;
         let (listener, peer) = (connection.listener, connection.sender.peer);
         let refusal = self.refusal(place, listener, peer);
         if let Some(refusal) = refusal {
-            self.refuse(listener, refusal, peer);
-            self.forget(place);
+            self.turn_away(place, refusal);
         }
         refusal.is_none()
     }

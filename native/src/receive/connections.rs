@@ -3,6 +3,8 @@
 use std::os::fd::OwnedFd;
 
 use super::Sender;
+use super::opening::Opening;
+use super::tls_session::TlsSession;
 use crate::counters;
 use crate::frame::Framer;
 
@@ -15,8 +17,6 @@ pub struct Times {
     pub frame_ns: Option<u64>,
     /// Until when it is not read, for its sender has sent too much; zero: it is.
     pub resume_ns: u64,
-    /// Whether something has to come before its first frame: a PROXY header, a handshake.
-    pub is_opening: bool,
 }
 
 impl Times {
@@ -54,13 +54,18 @@ pub struct Connection {
     pub source: Option<counters::Place>,
     /// What its deadlines are measured from.
     pub times: Times,
+    /// What it has to show before its first frame; none: no more.
+    pub opening: Option<Box<Opening>>,
+    /// What decrypts it, if it is encrypted.
+    pub tls: Option<Box<TlsSession>>,
 }
 
 impl Connection {
     /// One from which nothing has been read yet.
     pub fn new(socket: OwnedFd, listener: usize, sender: Sender) -> Self {
         let (framer, times) = (Framer::default(), Times::default());
-        Self { socket, listener, sender, framer, source: None, times }
+        let (source, opening, tls) = (None, None, None);
+        Self { socket, listener, sender, framer, source, times, opening, tls }
     }
 }
 

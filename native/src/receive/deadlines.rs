@@ -1,7 +1,6 @@
 //! What time does to connections: those that are late are closed, paused ones are read again.
 //! All are looked at four times a second, which for thousands of them takes microseconds.
 
-use super::admission::Refusal;
 use super::connections::Connection;
 use super::receiver::Receiver;
 use super::rules::Rules;
@@ -29,12 +28,8 @@ enum Due {
 fn due(connection: &Connection, rules: &Rules, now_ns: u64) -> Due {
     let times = &connection.times;
     let is_over = |since_ns: u64, limit_ns: u64| now_ns.saturating_sub(since_ns) > limit_ns;
-    if times.is_opening {
-        return if is_over(times.active_ns, rules.opening_ns) {
-            Due::Opening
-        } else {
-            Due::Nothing
-        };
+    if let Some(opening) = &connection.opening {
+        return if opening.is_late(now_ns) { Due::Opening } else { Due::Nothing };
     }
     if times.is_paused() {
         return if times.resume_ns <= now_ns { Due::Resumption } else { Due::Nothing };
@@ -56,13 +51,9 @@ impl Receiver {
         self.now_ns = clock::monotonic_ns();
         for place in self.connections.places() {
             let Some(connection) = self.connections.at(place) else { continue };
-            let (listener, peer) = (connection.listener, connection.sender.peer);
-            match due(connection, &self.rules[listener], self.now_ns) {
+            match due(connection, &self.rules[connection.listener], self.now_ns) {
                 Due::Resumption => self.end_pause(place),
-                Due::Opening => {
-                    self.refuse(listener, Refusal::OpeningTimeout, peer);
-                    self.forget(place);
-                }
+                Due::Opening => self.end_late_opening(place),
                 // What it leaves has to find room.
                 Due::Expiry(expiry) if intake.has_room() => self.expire(place, expiry, intake),
                 Due::Nothing | Due::Expiry(_) => {}

@@ -13,12 +13,18 @@ mod epoll;
 mod finish;
 mod networks;
 mod notices;
+mod opening;
 mod pacing;
+mod proxy_protocol;
 mod reading;
 mod receiver;
 mod rules;
 mod socket;
 mod timer;
+mod tls_failure;
+mod tls_files;
+mod tls_identity;
+mod tls_session;
 
 use std::net::SocketAddr;
 use std::sync::Arc;
@@ -27,6 +33,7 @@ pub use arena::Arena;
 pub use networks::Networks;
 pub use notices::Notice;
 pub use receiver::{Bounds, Listener, Receiver};
+pub use tls_files::check as check_tls;
 
 use crate::frame::Frames;
 

@@ -5,13 +5,15 @@ use std::os::fd::AsRawFd;
 use super::admission::{DatagramGuard, Dropped};
 use super::config::Kind;
 use super::datagrams::{DATAGRAMS_BYTES, UNIX_BYTES};
+use super::opening::HANDSHAKE_BYTES;
 use super::receiver::{Listener, Outcome, Receiver};
 use super::socket::{self, Received};
+use super::tls_session::TlsRead;
 use super::{Intake, Origin, Read, Sender};
 use crate::counters::{DROP_REASONS, Load, add, cells};
 
 /// The most that one read takes from one connection.
-const READ_BYTES: usize = 256 * 1024;
+pub(super) const READ_BYTES: usize = 256 * 1024;
 
 impl Receiver {
     pub(super) fn read_connection(&mut self, place: usize, intake: &mut impl Intake) -> Outcome {
@@ -19,14 +21,72 @@ impl Receiver {
             return Outcome::Stalled;
         }
         let Some(connection) = self.connections.at(place) else { return Outcome::Empty };
+        if connection.opening.as_ref().is_some_and(|opening| !opening.is_handshake()) {
+            match self.read_header(place) {
+                Err(outcome) => return outcome,
+                // Of frames, or of a handshake, more may have come already.
+                Ok(held) if held.is_empty() => {}
+                Ok(held) => return self.take_held(place, &held, intake),
+            }
+        }
+        let Some(connection) = self.connections.at(place) else { return Outcome::Empty };
         let Some(buffer) = self.arena.reserve(READ_BYTES) else { return Outcome::Stalled };
+        if let Some(tls) = &mut connection.tls {
+            let read = tls.read(&connection.socket, &mut self.ciphertext, buffer);
+            return self.take_decrypted(place, read, intake);
+        }
         let length = match socket::receive(&connection.socket, buffer) {
             Received::Bytes(length) => length,
             Received::Empty => return Outcome::Empty,
             Received::End => return Outcome::End,
         };
+        self.take_bytes(place, length, length, intake);
+        Outcome::Read(length)
+    }
+
+    /// Takes what was read while a PROXY header was looked for, and is none.
+    fn take_held(&mut self, place: usize, held: &[u8], intake: &mut impl Intake) -> Outcome {
+        let Some(buffer) = self.arena.reserve(READ_BYTES) else { return Outcome::Stalled };
+        buffer[..held.len()].copy_from_slice(held);
+        self.take_bytes(place, held.len(), held.len(), intake);
+        Outcome::Read(held.len())
+    }
+
+    /// Takes what a TLS connection gave into the last reservation.
+    fn take_decrypted(&mut self, place: usize, read: TlsRead, intake: &mut impl Intake) -> Outcome {
+        let TlsRead { received, decrypted, end } = read;
+        self.watch_for_writing(place);
+        let Some(connection) = self.connections.at(place) else { return Outcome::Empty };
+        let was_opening = connection.opening.is_some();
+        if was_opening && !self.advance_handshake(place, received, end.as_ref()) {
+            return Outcome::Read(HANDSHAKE_BYTES);
+        }
+        if received > 0 {
+            self.take_bytes(place, decrypted, received, intake);
+        }
+        match end {
+            Some(Ok(())) => Outcome::End,
+            Some(Err(error)) => {
+                self.note_tls_error(place, &error);
+                Outcome::End
+            }
+            None if was_opening => Outcome::Read(HANDSHAKE_BYTES),
+            None if received == 0 => Outcome::Empty,
+            None => Outcome::Read(received),
+        }
+    }
+
+    /// Takes the bytes at the beginning of the last reservation, for which so many were received.
+    fn take_bytes(
+        &mut self,
+        place: usize,
+        length: usize,
+        received: usize,
+        intake: &mut impl Intake,
+    ) {
         let start = self.arena.commit(length);
         let chunk = self.arena.chunk(start, length);
+        let Some(connection) = self.connections.at(place) else { return };
         let config = &self.listeners[connection.listener].config;
         let (listener, line_limit) = (config.index, config.limits.line_bytes);
         let (held, before) = (connection.framer.partial_bytes(), connection.framer.pending());
@@ -46,10 +106,9 @@ impl Receiver {
             mark: start + length as u64,
         });
         self.arena.consume();
-        self.count_read(listener, length);
-        self.pace(place, Load { events: self.frames.count() as u64, bytes: length as u64 });
+        self.count_read(listener, received);
+        self.pace(place, Load { events: self.frames.count() as u64, bytes: received as u64 });
         self.bound_partials(intake);
-        Outcome::Read(length)
     }
 
     pub(super) fn read_datagrams(&mut self, listener: usize, intake: &mut impl Intake) -> Outcome {

@@ -4,14 +4,18 @@
 use std::os::fd::{AsRawFd, FromRawFd, OwnedFd, RawFd};
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
+use std::time::Instant;
 
 use super::config::{Kind, ListenerConfig};
 use super::connections::Connections;
 use super::datagrams::{DATAGRAMS_BYTES, DatagramBuffers, Sent};
 use super::epoll::Epoll;
 use super::notices::{Notice, Notices};
+use super::opening::certificates;
+use super::reading::READ_BYTES;
 use super::rules::Rules;
 use super::timer::Timer;
+use super::tls_files::TlsFiles;
 use super::{Arena, Intake, Progress, descriptors, socket};
 use crate::clock;
 use crate::counters::{Region, Sources, add, cells};
@@ -76,6 +80,12 @@ pub struct Receiver {
     pub(super) listeners: Vec<Listener>,
     /// What each of them holds its senders to.
     pub(super) rules: Vec<Rules>,
+    /// Those of the listeners that speak TLS.
+    pub(super) certificates: Vec<Option<TlsFiles>>,
+    /// When their certificates are looked at again.
+    pub(super) next_look: Instant,
+    /// What is read of TLS connections, before it is decrypted into the arena.
+    pub(super) ciphertext: Vec<u8>,
     pub(super) connections: Connections,
     /// How many of them the descriptors of this process suffice for.
     most_connections: usize,
@@ -103,8 +113,8 @@ impl Receiver {
     /// Takes over the sockets. Nothing is read before [`Self::listen`].
     ///
     /// # Errors
-    /// When the rules of a listener cannot be read, or the epoll set, the timer or the arena
-    /// cannot be had.
+    /// When the rules or certificates of a listener cannot be used, or the epoll set, the timer
+    /// or the arena cannot be had.
     pub fn new(
         region: Arc<Region>,
         sources: Arc<Sources>,
@@ -118,6 +128,8 @@ impl Receiver {
         let rules = listeners.iter().map(|listener| Rules::new(&listener.config));
         let rules = rules.collect::<Result<_>>()?;
         let datagrams = listeners.iter().any(|listener| !listener.config.kind.has_connections());
+        let is_encrypted = listeners.iter().any(|listener| listener.config.tls.is_some());
+        let certificates = listeners.iter().map(certificates).collect::<Result<_>>()?;
         let (epoll, timer) = (Epoll::new()?, Timer::new()?);
         epoll.add(timer.fileno(), TIMER_TOKEN)?;
         let receiver = Self {
@@ -125,6 +137,9 @@ impl Receiver {
             round: 0..0,
             listeners,
             rules,
+            certificates,
+            next_look: Instant::now(),
+            ciphertext: vec![0; if is_encrypted { READ_BYTES } else { 0 }],
             connections: Connections::default(),
             most_connections: descriptors::spare(),
             is_short_of_descriptors: false,
@@ -260,11 +275,12 @@ impl Receiver {
         intake.has_room() && self.arena.has_room(length)
     }
 
-    /// Housekeeping of the loop timer: kernel drop counters, accepting after a shortage.
+    /// Housekeeping of the loop timer: certificates that changed, kernel drop counters, accepting after a shortage.
     ///
     /// # Errors
     /// When the listeners cannot be watched again.
     pub fn tick(&mut self, intake: &impl Intake) -> Result<()> {
+        self.refresh_certificates(Instant::now());
         self.publish_datagram_sockets();
         self.release(intake);
         let pending = self.arena.pending();

@@ -13,7 +13,7 @@ const NEVER_NS: u64 = u64::MAX;
 pub(super) struct Rules {
     allow: Networks,
     deny: Networks,
-    proxies: Networks,
+    pub(super) proxies: Networks,
     pub(super) connections: Option<u32>,
     pub(super) source_connections: Option<u32>,
     pub(super) idle_ns: u64,

@@ -86,18 +86,32 @@ pub struct Pipeline {
 }
 
 impl Pipeline {
-    fn compile(&self, limits: decode::Limits) -> Result<(Vec<Runner>, Scrubber)> {
+    /// With labels, the first segment adds them.
+    fn compile(&self, limits: decode::Limits, has_labels: bool) -> Result<(Vec<Runner>, Scrubber)> {
         let python = || self.python.clone();
-        let segments = self.segments.iter();
-        let mut runners: Vec<Runner> = segments
+        let mut segments = self.segments.clone();
+        if segments.is_empty() {
+            segments.push(config::Segment::default());
+        }
+        segments[0].has_labels = has_labels;
+        let segments = segments.iter();
+        let runners = segments
             .map(|segment| Runner::new(segment, limits, python()))
             .collect::<Result<_>>()?;
-        if runners.is_empty() {
-            runners.push(Runner::new(&config::Segment::default(), limits, None)?);
-        }
         let scrubber = Scrubber::new(&self.redactors, self.has_foreign_redactors, python())?;
         Ok((runners, scrubber))
     }
+}
+
+/// For each listener of a region, its labels as the text of a JSON object.
+fn labels(listeners: &[Listener], count: usize) -> Vec<Option<String>> {
+    let mut labels = vec![None; count];
+    for Listener { config, .. } in listeners.iter().filter(|of| !of.config.labels.is_empty()) {
+        if let Some(labels) = labels.get_mut(config.index) {
+            *labels = serde_json::to_string(&config.labels).ok();
+        }
+    }
+    labels
 }
 
 /// The sockets and journals of one worker.
@@ -122,8 +136,10 @@ impl Shard {
         limits: Limits,
         pipeline: &Pipeline,
     ) -> Result<(Self, Found)> {
-        let (runners, scrubber) = pipeline.compile(limits.event)?;
         let SharedMemory { region, sources } = memory.clone();
+        let labels = labels(&listeners, region.listeners().len());
+        let has_labels = labels.iter().any(Option::is_some);
+        let (runners, scrubber) = pipeline.compile(limits.event, has_labels)?;
         if worker >= region.workers() || worker >= sources.workers() {
             return Err(Error::Invalid(format!("worker {worker}")));
         }
@@ -166,6 +182,7 @@ impl Shard {
         let lines = Lines {
             readers,
             runners,
+            labels,
             handoff: Handoff::default(),
             held: vec![0; region.listeners().len()],
             floor: 0,
