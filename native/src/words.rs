@@ -35,19 +35,17 @@ pub fn position(text: &[u8], marks: impl Fn(u64) -> u64) -> Option<usize> {
 /// Whether `marks` marks no byte.
 #[inline]
 pub fn none(text: &[u8], marks: impl Fn(u64) -> u64) -> bool {
-    let marks = |word: [u8; 8]| marks(u64::from_le_bytes(word));
     let found = if let Some(last) = text.last_chunk() {
         // Without a branch, so that the compiler makes vectors of words. The last one may overlap
         // the one before.
-        text.as_chunks().0.iter().fold(marks(*last), |found, word| found | marks(*word))
+        text.as_chunks().0.iter().fold(marks(u64::from_le_bytes(*last)), |found, word| {
+            found | marks(u64::from_le_bytes(*word))
+        })
+    } else if let (Some(first), Some(last)) = (text.first_chunk(), text.last_chunk()) {
+        let [first, last] = [first, last].map(|half| u64::from(u32::from_le_bytes(*half)));
+        marks(first | last << 32)
     } else {
-        match (text, text.last_chunk()) {
-            ([a, b, c, d, ..], Some([e, f, g, h])) => marks([*a, *b, *c, *d, *e, *f, *g, *h]),
-            ([a, b, c], _) => marks([*a, *b, *c, *c, *c, *c, *c, *c]),
-            ([a, b], _) => marks([*a, *b, *b, *b, *b, *b, *b, *b]),
-            ([a], _) => marks([*a; 8]),
-            _ => 0,
-        }
+        text.iter().fold(0, |found, byte| found | marks(LOWEST * u64::from(*byte)))
     };
     found == 0
 }

@@ -40,15 +40,15 @@ fn moved(framer: &Framer) -> Framer {
 }
 
 fn run<'a>(chunks: impl IntoIterator<Item = &'a [u8]>) -> Vec<Found> {
-    let (mut framer, mut frames, mut found) = (Framer::default(), Frames::default(), vec![]);
+    let (mut connection, mut frames, mut found) = (Framer::default(), Frames::default(), vec![]);
     for chunk in chunks {
-        framer.feed(chunk, LIMIT, &mut frames);
+        connection.feed(chunk, LIMIT, &mut frames);
         collect(&frames, chunk, &mut found);
-        assert!(framer.partial_bytes() <= LIMIT);
-        framer = moved(&framer);
+        assert!(connection.partial_bytes() <= LIMIT);
+        connection = moved(&connection);
     }
-    let is_within_frame = framer.is_within_frame();
-    framer.finish(&mut frames);
+    let is_within_frame = connection.is_within_frame();
+    connection.finish(&mut frames);
     assert_eq!(frames.count(), usize::from(is_within_frame));
     collect(&frames, b"", &mut found);
     found
