@@ -88,7 +88,7 @@ def acquire(settings: Settings, stack: ExitStack) -> tuple[Resources, Deployment
     stack.callback(data_directory.release)
     opened = OpenSockets()
     stack.callback(opened.close)
-    deployment = deploy(settings, opened, None)
+    deployment = deploy(settings, opened, None, number=1)
     admin, admin_address = sockets.listen_on(settings.admin.address)
     stack.callback(admin.close)
     region, sources = _create_shared_memory(

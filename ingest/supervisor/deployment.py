@@ -51,6 +51,8 @@ class BoundListener:
 class Deployment:
     """Settings with all that workers of them need."""
 
+    number: int
+    """Workers of the same number know the same listeners, and may pass connections on."""
     settings: Settings
     listeners: tuple[BoundListener, ...]
     """By their index in the region; no listener the server ever had is missing."""
@@ -110,7 +112,9 @@ class OpenSockets:
         self.keep(set())
 
 
-def deploy(settings: Settings, opened: OpenSockets, before: Deployment | None) -> Deployment:
+def deploy(
+    settings: Settings, opened: OpenSockets, before: Deployment | None, number: int
+) -> Deployment:
     """Bind the listeners that are not bound yet and give everything its place.
 
     Raises BootError or ConfigurationError, with what was bound before and no more, where that
@@ -130,7 +134,7 @@ def deploy(settings: Settings, opened: OpenSockets, before: Deployment | None) -
         listeners[name] = BoundListener(name, listener, group.address, group)
     stages = dict.fromkeys(before.stages if before else ())
     stages.update(dict.fromkeys(stage.name for stage in settings.pipeline.spec().stages))
-    return Deployment(settings, tuple(listeners.values()), tuple(stages))
+    return Deployment(number, settings, tuple(listeners.values()), tuple(stages))
 
 
 def _bind(

@@ -9,6 +9,7 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Sequence
 from datetime import UTC, datetime
+from itertools import count
 from operator import attrgetter
 from typing import TYPE_CHECKING
 
@@ -62,6 +63,7 @@ class Reloading:
         self._resources = resources
         self._region = resources.region
         self._workers = workers
+        self._numbers = count(deployment.number + 1)
         self._requests = 0
         self._answered = 0
         self._replacement_wanted = False
@@ -110,7 +112,7 @@ class Reloading:
         try:
             settings = self._load()
             _refuse_fixed(before.settings, settings)
-            candidate = deploy(settings, self._resources.sockets, before)
+            candidate = deploy(settings, self._resources.sockets, before, next(self._numbers))
             if self._told(candidate) == self._told(before):
                 self._answer("unchanged", "there is nothing to replace")
                 return
@@ -141,10 +143,10 @@ class Reloading:
         if candidate is None:
             _report_replacement(rollout.failed_worker)
         elif rollout.failed_worker is None:
-            self._put_in_force(candidate)
+            self._put_in_force(rollout.target)
             self._answer("applied", f"{len(self._workers)} workers were replaced")
         else:
-            self._put_in_force(self.deployment.reached_by(candidate))
+            self._put_in_force(rollout.target)
             self._answer(
                 "failed",
                 f"worker {rollout.failed_worker} cannot be replaced by one of the new"

@@ -29,7 +29,8 @@ class Rollout:
     ) -> None:
         """Take one deployment as both where workers are only renewed: nothing is undone then."""
         self._posts = posts
-        self._target = target
+        self.target = target
+        """What the workers are brought to."""
         self._fallback = fallback
         self._waiting = deque(posts)
         self._replaced: list[WorkerPost] = []
@@ -51,7 +52,7 @@ class Rollout:
             if self._replacement is None:
                 if self._current.slot.state is WorkerState.STARTING:
                     return  # it will be ready, or gone
-                self._replacement = self._current.replace(self._target, now)
+                self._replacement = self._current.replace(self.target, now)
             if not self._replacement.is_over:
                 return
             post, phase = self._current, self._replacement.phase
@@ -70,8 +71,8 @@ class Rollout:
             return
         self.failed_worker = failed.index
         self._waiting.clear()
-        if self._target is not self._fallback:
-            self._target = self._fallback
+        if self.target is not self._fallback:
+            self.target = self._fallback
             self._waiting.extend(reversed(self._replaced))
             for post in self._posts:
                 if post not in self._replaced:

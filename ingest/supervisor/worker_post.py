@@ -227,6 +227,7 @@ class WorkerPost(Post):
         self._set("ingest_worker_state", WorkerState.STARTING)
         self._set("ingest_worker_heartbeat_ns", int(now * _NANOSECONDS))
         self._set("ingest_worker_generation", self.slot.generation)
+        self._set("ingest_worker_configuration", self._deployment.number)
 
     def _note_ready(self, now: float) -> None:
         super()._note_ready(now)

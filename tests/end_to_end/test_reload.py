@@ -296,6 +296,20 @@ def test_a_worker_that_dies_meanwhile_is_followed_by_its_successor(tmp_path: Pat
         assert server.status().workers[0].generation == 2
 
 
+def test_a_worker_that_does_not_hand_over_is_killed(tmp_path: Path) -> None:
+    """The successor stands by already, and goes on where the worker stopped."""
+    patience = {"INGEST_SUPERVISION__DRAIN_TIMEOUT": "500ms"}
+    with ReloadingServer(tmp_path, environment=patience) as server:
+        pids = server.pids()
+        os.kill(pids[0], signal.SIGSTOP)
+        server.signal(signal.SIGUSR1)
+        wait_until(lambda: "Every worker was replaced." in server.log())
+        assert "not handed over within 0.5 s" in server.log()
+        assert not set(pids) & set(server.pids())
+        server.send_datagrams(INFO, count=SENDERS)
+        server.settle(SENDERS)
+
+
 def test_the_server_can_be_stopped_while_a_worker_is_replaced(tmp_path: Path) -> None:
     """Worker and successor both end in order, and nothing stays behind."""
     (tmp_path / "closed").touch()

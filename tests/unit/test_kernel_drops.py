@@ -28,6 +28,7 @@ def groups() -> Iterator[list[SocketGroup]]:
 def deployment(*bound: SocketGroup | None) -> Deployment:
     """Return one whose listeners have these sockets."""
     return Deployment(
+        1,
         Settings(),
         tuple(
             BoundListener(

@@ -88,6 +88,7 @@ pub mod cells {
 
     cells! {
         HEARTBEAT = "ingest_worker_heartbeat_ns";
+        CONFIGURATION = "ingest_worker_configuration";
         CHECKPOINT = "ingest_journal_checkpoint";
         STALL = "ingest_journal_stall";
         CONNECTIONS = "ingest_connections";

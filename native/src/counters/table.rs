@@ -96,6 +96,11 @@ use Scope::{Listener, Server, Stage, Worker};
 pub const METRICS: &[Metric] = &[
     private(Worker, "ingest_worker_state", "0 gone, 1 starting, 2 ready, 3 draining."),
     private(Worker, "ingest_worker_heartbeat_ns", "CLOCK_MONOTONIC of the last loop timer."),
+    private(
+        Worker,
+        "ingest_worker_configuration",
+        "Number of the configuration it was started with; others may know other listeners.",
+    ),
     private(Worker, "ingest_worker_standby", "Generation of the successor that waits to go on."),
     private_pair(Worker, "ingest_journal_checkpoint", "(Next durable sequence + 1) * 2 + row."),
     private_pair(Worker, "ingest_journal_stall", "0 none, 1 no space, 2 disk error."),
