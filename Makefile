@@ -96,7 +96,7 @@ test-python: build $(VENV)/installed-test $(VENV)/installed-plugins
 # Programs that the tests make send. They are unpacked and not installed: the packages of rsyslog and
 # syslog-ng exclude each other, and neither is to become the daemon of this machine.
 CLIENTS := .clients
-CLIENT_PACKAGES := "rsyslog rsyslog-gnutls haproxy" syslog-ng-core
+CLIENT_PACKAGES := "rsyslog rsyslog-openssl haproxy" syslog-ng-core
 
 .PHONY: clients
 clients: $(CLIENTS)/unpacked ## Unpack rsyslog, syslog-ng and HAProxy for the tests, where there is apt

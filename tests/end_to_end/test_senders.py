@@ -165,6 +165,19 @@ def test_structured_data_of_logger_are_data(site: Site) -> None:
     }
 
 
+def test_json_that_a_program_logs_to_syslog_is_the_event(site: Site) -> None:
+    """Only what the object leaves open is taken from syslog."""
+    begun = datetime.now(UTC)
+    logged = {"level": "CRITICAL", "message": "payment refused", "data": {"total": 17.5}}
+    with site.arriving(1) as events:
+        run_block(site, "logger-rfc3164.sh", "tcp", f"<155>{json.dumps(logged)}\n".encode())
+    without_time(events, begun)
+    assert events[0]["diagnostics"].pop("hostname")
+    diagnostics = {"facility": "local3", "severity": "error"}
+    expected = {**logged, "logger": "checkout", "diagnostics": diagnostics}
+    assert without_origin(events, "tcp") == [expected]
+
+
 @pytest.mark.parametrize(("socket_type", "listener"), [("STREAM", "tcp"), ("DGRAM", "udp")])
 def test_records_of_python_keep_their_line_breaks(
     socket_type: str, listener: str, site: Site

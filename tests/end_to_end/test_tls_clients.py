@@ -92,7 +92,7 @@ def test_the_refused_are_counted_by_reason_and_store_nothing(
     s_client(site, *trusting, "-cert", good, "-key", good.with_suffix(".key"))
     ledger = site.server.settle(before.received + 1)
     assert ledger.journaled == before.journaled + 1
-    assert reason in site.server.log()
+    wait_until(lambda: reason in site.server.log())
 
 
 def refused_by_reason(site: Site) -> dict[str, int]:

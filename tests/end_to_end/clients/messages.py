@@ -24,7 +24,7 @@ TEXTS = (
     'a "quotation", a \\ and [brackets]',
     "17 begins like a count of octets",
     "<13>begins like another message",
-    '{"looks":"like JSON"}',
+    "{begins like} JSON",
     "100 % and {braces}",
     "long " + "x" * 700,
 )

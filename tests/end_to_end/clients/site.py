@@ -17,7 +17,7 @@ from tests.stored import Follower
 
 BALANCER = "127.0.0.9"
 """The address that the server believes when it tells who sent something."""
-SUBJECT = "O=Branch Offices, CN=till-7"
+SUBJECT = "CN=till-7,O=Branch Offices"
 Event = dict[str, Any]
 
 
