@@ -10,6 +10,7 @@ import pytest
 
 from ingest._native import METRICS
 from tests.certificates import Authority
+from tests.end_to_end.clients.openssl import in_good_standing, s_client, trusting
 from tests.end_to_end.clients.site import Site, documented_site
 from tests.harness import PATIENCE_SECONDS, wait_until
 from tests.stored import tool
@@ -24,47 +25,23 @@ def site(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Site]:
         yield running
 
 
-def s_client(site: Site, *options: object) -> None:
-    """Send a line, or try to."""
-    host, port = site.address("tls")
-    subprocess.run(
-        [
-            *(
-                tool("openssl"),
-                "s_client",
-                "-quiet",
-                "-no_ign_eof",
-                "-nocommands",
-                "-verify_return_error",
-            ),
-            *("-connect", f"{host}:{port}", *map(str, options)),
-        ],
-        input=LINE,
-        capture_output=True,
-        timeout=PATIENCE_SECONDS,
-        check=False,  # with TLS 1.3 a client may end before it hears that it was refused
-    )
-
-
 def refused(site: Site, kind: str, directory: Path) -> str:
     """Be refused in a way; return the reason that is to be counted."""
-    trusting = ("-CAfile", site.certificates / "ca.pem")
+    address = site.address("tls")
     if kind == "plain text":
-        host, port = site.address("tls")
-        subprocess.run(
-            [tool("nc"), "-N", host, str(port)], input=LINE, check=False, timeout=PATIENCE_SECONDS
-        )
+        command = [tool("nc"), "-N", *map(str, address)]
+        subprocess.run(command, input=LINE, check=False, timeout=PATIENCE_SECONDS)
         return "plain_text"
     if kind == "no certificate":
-        s_client(site, *trusting)
+        s_client(address, LINE, *trusting(site))
         return "no_certificate"
     if kind == "a client that does not trust the server":
-        s_client(site, "-CAfile", Authority(directory).own.certificate)
+        s_client(address, LINE, "-CAfile", Authority(directory).own.certificate)
         return "refused_by_client"
     stranger = kind == "certificate of another authority"
     authority = Authority(directory) if stranger else site.authority
     issued = authority.issue("refused", subject="/CN=till-8", expired=not stranger)
-    s_client(site, *trusting, "-cert", issued.certificate, "-key", issued.key)
+    s_client(address, LINE, *trusting(site), "-cert", issued.certificate, "-key", issued.key)
     return "bad_certificate" if stranger else "expired_certificate"
 
 
@@ -87,9 +64,7 @@ def test_the_refused_are_counted_by_reason_and_store_nothing(
     reason = refused(site, kind, tmp_path)
     wait_until(lambda: refused_by_reason(site) != reasons)
     assert refused_by_reason(site) == {**reasons, reason: reasons[reason] + 1}
-    good = site.certificates / "client.pem"
-    trusting = ("-CAfile", site.certificates / "ca.pem")
-    s_client(site, *trusting, "-cert", good, "-key", good.with_suffix(".key"))
+    s_client(site.address("tls"), LINE, *in_good_standing(site))
     ledger = site.server.settle(before.received + 1)
     assert ledger.journaled == before.journaled + 1
     wait_until(lambda: reason in site.server.log())
