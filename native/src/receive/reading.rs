@@ -61,7 +61,7 @@ impl Receiver {
         if was_opening && !self.advance_handshake(place, received, end.as_ref()) {
             return Outcome::Read(HANDSHAKE_BYTES);
         }
-        if received > 0 {
+        if received + decrypted > 0 {
             self.take_bytes(place, decrypted, received, intake);
         }
         match end {
