@@ -75,6 +75,19 @@ impl Opening {
         self.step == Step::Handshake
     }
 
+    /// Whether it is not known yet who sends.
+    pub(super) fn awaits_header(&self) -> bool {
+        self.step == Step::Header
+    }
+
+    pub(super) fn has_deadline(&self) -> bool {
+        self.deadline_ns.is_some()
+    }
+
+    pub(super) fn held_bytes(&self) -> usize {
+        self.held.len()
+    }
+
     pub(super) fn is_late(&self, now_ns: u64) -> bool {
         self.deadline_ns.is_some_and(|deadline_ns| deadline_ns < now_ns)
     }
