@@ -22,6 +22,7 @@ from ingest.pipeline.failures import describe
 from ingest.receive import Answer, Intake
 from ingest.worker.faults import complete, is_ours, note_exit
 from ingest.worker.pipeline import PythonPipeline, native_pipeline
+from ingest.worker.standby import wait_for_go
 
 _PYTHON_SHARE_OF_DRAIN = 0.8
 """What plugins have passed by then is still to be made durable."""
@@ -58,23 +59,36 @@ def open_shard(spec: WorkerSpec, region: Region) -> Shard:
 
 
 class Worker:
-    """One worker from its readiness to its end."""
+    """One worker from the start of its plugins to its end."""
 
     def __init__(self, spec: WorkerSpec, loop: asyncio.AbstractEventLoop) -> None:
         self._spec = spec
         self._loop = loop
         self._region = Region.attach(spec.region)
-        self._python = PythonPipeline(spec, self._region)
-        self._python.start(loop)
-        self._shard = open_shard(spec, self._region)
-        process = self._python.process if self._python else None
-        self._intake = Intake(loop, self._shard, process)
         self._stall: str | None = None
         self._heart: asyncio.TimerHandle | None = None
         self._python_deadline = 0.0
+        self._python = PythonPipeline(spec, self._region)
+        self._python.start(loop)
+
+    def wait_for_go(self) -> bool:
+        """Wait until the worker before this one is gone; False: this one is not wanted any more."""
+        if self._spec.go is None:
+            return True
+        self._region.set(self._spec.index, "ingest_worker_standby", self._spec.generation)
+        return wait_for_go(self._loop, self._spec.go, self._spec.lifeline)
+
+    def give_up(self) -> ExitStatus:
+        """End without having served."""
+        self._python.stop(self._loop)
+        return ExitStatus.CLEAN
 
     def start(self) -> None:
         """Take part in the service; from here on the state cell says so."""
+        self._shard = open_shard(self._spec, self._region)
+        self._python.take_over()
+        process = self._python.process if self._python else None
+        self._intake = Intake(self._loop, self._shard, process)
         found = self._shard.found
         for note in found.notes:
             _log.warning("The journal was repaired.", reason=note)
@@ -82,6 +96,7 @@ class Worker:
             _log.error("Events of the previous worker were lost.", events=found.lost)
         self._loop.set_exception_handler(self._fail)
         self._loop.add_signal_handler(signal.SIGTERM, self._loop.stop)
+        self._loop.add_signal_handler(signal.SIGUSR2, self._loop.stop)
         # A terminal sends SIGINT to every process; only the supervisor decides what it means.
         self._loop.add_signal_handler(signal.SIGINT, lambda: None)
         self._loop.add_reader(self._spec.lifeline, self._orphaned)
@@ -126,7 +141,8 @@ class Worker:
 
     def _let_nothing_interrupt(self) -> None:
         """Ignore what would stop the loop, or need the shard, while plugins still work in it."""
-        self._loop.add_signal_handler(signal.SIGTERM, lambda: None)
+        for number in (signal.SIGTERM, signal.SIGUSR2):
+            self._loop.add_signal_handler(number, lambda: None)
         self._loop.remove_reader(self._spec.lifeline)
         if self._heart is not None:
             self._heart.cancel()
@@ -197,6 +213,8 @@ def run(spec: WorkerSpec) -> ExitStatus:
     loop = uvloop.new_event_loop()
     try:
         worker = Worker(spec, loop)
+        if not worker.wait_for_go():
+            return worker.give_up()
         worker.start()
         worker.serve()
         return worker.drain()

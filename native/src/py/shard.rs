@@ -138,7 +138,7 @@ impl PyShard {
         let limits = Limits { event, receive };
         let listeners =
             listeners.iter().map(|json| listener(json)).collect::<PyResult<Vec<_>>>()?;
-        let region = Arc::clone(&region.0);
+        let region = region.view();
         let pipeline = Pipeline {
             segments: segments.iter().map(|json| segment(json)).collect::<PyResult<_>>()?,
             redactors: segment(redactors)?,
@@ -258,10 +258,10 @@ fn recover_worker(
     worker: usize,
     data_dir: PathBuf,
 ) -> PyResult<PyFound> {
-    if worker >= region.0.workers() {
+    let region = region.view();
+    if worker >= region.workers() {
         return Err(Error::Invalid(format!("no worker {worker}")).into());
     }
-    let region = Arc::clone(&region.0);
     Ok(py.detach(|| recover(&region, worker, &data_dir))?.into())
 }
 

@@ -321,12 +321,13 @@ impl Receiver {
         for (_, listener, socket) in self.sockets(false) {
             let Some(memory) = socket::memory(socket) else { continue };
             let cell = |cell| self.region.listener(self.worker, listener.config.index, cell, 0);
+            let (dropped, base) = (cell(cells::KERNEL_DROPPED), cell(cells::KERNEL_DROPS_BASE));
             // The kernel counts in 32 bits, over the life of the socket, which outlives the
-            // worker just as the cell does.
-            let dropped = cell(cells::KERNEL_DROPPED);
+            // worker just as the cells do. The base is what sockets before it dropped.
+            let counted =
+                dropped.load(Ordering::Relaxed).wrapping_sub(base.load(Ordering::Acquire));
             #[allow(clippy::cast_possible_truncation)]
-            let counted = dropped.load(Ordering::Relaxed) as u32;
-            add(dropped, u64::from(memory.drops.wrapping_sub(counted)));
+            add(dropped, u64::from(memory.drops.wrapping_sub(counted as u32)));
             if listener.config.kind == Kind::Udp {
                 // The kernel doubles what it grants, to have room for its own bookkeeping.
                 let granted = u64::from(memory.receive_buffer / 2);
