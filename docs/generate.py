@@ -173,14 +173,14 @@ def _default(key: Key) -> str:
     value = key.field.default
     if value is None:
         return ""
-    if isinstance(value, str | bool | tuple):
+    if isinstance(value, str | bool | tuple | dict):
         return f"`{json.dumps(value)}`"
     written = key.write(value)
     return f"`{written}`" if written.replace(".", "").isdigit() else f'`"{written}"`'
 
 
 def _labels(scope: str, label: str | None) -> list[str]:
-    place = ["worker"] if scope == "worker" else [scope, "worker"]
+    place = {"server": [], "worker": ["worker"]}.get(scope, [scope, "worker"])
     return [*place, label] if label else place
 
 

@@ -16,7 +16,9 @@ __all__ = [
     "Segment",
     "SegmentReport",
     "Shard",
+    "Sources",
     "__version__",
+    "check_tls",
     "recover_worker",
     "verify_directory",
 ]
@@ -97,7 +99,8 @@ class Ledger:
 class Region:
     """The shared memory of a running server: one slot of cells per worker index.
 
-    Cells are unsigned 64-bit integers with one writer each; reading takes no lock.
+    Cells are unsigned 64-bit integers with one writer each; reading takes no lock. Names are seen
+    as of the last `refresh`.
     """
 
     @staticmethod
@@ -105,6 +108,8 @@ class Region:
         workers: int, listeners: Sequence[str], stages: Sequence[str], descriptor: bytes
     ) -> Region:
         """Make a region with every cell at zero; `descriptor` is kept for readers, unchanged.
+
+        There is room for 16 more listeners and 32 more stages.
 
         Raises ValueError for impossible sizes and OSError when the memory cannot be had.
         """
@@ -114,6 +119,14 @@ class Region:
 
         Raises ValueError when another version of the program made it, OSError when it is no region.
         """
+    def publish(self, listeners: Sequence[str], stages: Sequence[str], descriptor: bytes) -> None:
+        """Let readers find these names and this text; only the process that made the region may.
+
+        Names may be added behind those there are. Raises ValueError, and changes nothing, where
+        others are missing or there is no room.
+        """
+    def refresh(self) -> None:
+        """Take notice of what was published. Raises ValueError where the region is damaged."""
     def fileno(self) -> int:
         """Return the descriptor to hand to a child process."""
     @property
@@ -121,29 +134,32 @@ class Region:
         """How many worker slots there are."""
     @property
     def listeners(self) -> list[str]:
-        """Names of the listeners, by index."""
+        """Names of the listeners, by index, also of those that are no more."""
     @property
     def stages(self) -> list[str]:
-        """Names of the stages of the pipeline, by index."""
+        """Names of the stages, by index, also of those that are no more in the pipeline."""
     @property
     def descriptor(self) -> bytes:
-        """The text given to `create`."""
+        """The text given to `create` or `publish`."""
     @property
     def boot_time_ns(self) -> int:
         """When the region was made, nanoseconds since the epoch."""
     def get(
         self,
-        worker: int,
+        worker: int | None,
         metric: str,
         *,
         listener: int | None = None,
         stage: int | None = None,
         label: str | None = None,
     ) -> int:
-        """Read one cell. Raises KeyError for a name or index that does not exist."""
+        """Read one cell; the worker is None for those of the whole server.
+
+        Raises KeyError for a name or index that does not exist.
+        """
     def set(
         self,
-        worker: int,
+        worker: int | None,
         metric: str,
         value: int,
         *,
@@ -154,7 +170,7 @@ class Region:
         """Write one cell; only its one writer may. Raises KeyError like `get`."""
     def add(
         self,
-        worker: int,
+        worker: int | None,
         metric: str,
         value: int = 1,
         *,
@@ -165,11 +181,36 @@ class Region:
         """Increase one cell; only its one writer may. Raises KeyError like `get`."""
     def ledger(self, worker: int, listener: int) -> Ledger:
         """Read the sum of one worker and listener. Raises KeyError when there is no such pair."""
-    def samples(self) -> list[tuple[int, int, int | None, str | None, int]]:
+    def samples(self) -> list[tuple[int, int | None, int | None, str | None, int]]:
         """Read every public cell.
 
-        Each is (index into METRICS, worker, index of the listener or stage, label value, cell).
+        Each is (index into METRICS, worker, index of the listener or stage, label value, cell); the
+        worker is None for those of the whole server.
         """
+
+@final
+class Sources:
+    """The table of sending addresses: what each may still send, and its open connections.
+
+    Shared memory of all workers; how it is laid out stands in native/src/counters/sources.rs.
+    """
+
+    @staticmethod
+    def create(workers: int) -> Sources:
+        """Make a table without senders.
+
+        Raises ValueError for an impossible number and OSError when the memory cannot be had.
+        """
+    @staticmethod
+    def attach(fileno: int) -> Sources:
+        """Map the table behind a file descriptor, which is duplicated.
+
+        Raises ValueError when another version of the program made it, OSError when it is no table.
+        """
+    def fileno(self) -> int:
+        """Return the descriptor to hand to a child process."""
+    def clear(self, worker: int) -> None:
+        """Forget the connections of a worker that is gone. Raises KeyError if there is none."""
 
 @final
 class Found:
@@ -199,9 +240,10 @@ class Shard:
     def __new__(
         cls,
         region: Region,
+        sources: Sources,
         worker: int,
         data_dir: str,
-        sockets: Sequence[tuple[Literal["tcp", "udp"], int]],
+        listeners: Sequence[str],
         *,
         compression_level: int | None,
         sync_interval_seconds: float,
@@ -210,10 +252,10 @@ class Shard:
         retention_bytes: int | None,
         retention_age_seconds: float | None,
         queue_bytes: int,
-        line_bytes: int,
         depth: int,
         keys: int,
         connections: int,
+        partial_bytes: int,
         arena_bytes: int,
         segments: Sequence[str],
         redactors: str,
@@ -222,8 +264,8 @@ class Shard:
     ) -> Shard:
         """Recover the journals, settle a predecessor's counters and take over the sockets.
 
-        `sockets` gives kind and descriptor for each listener of the region, in its order; the
-        shard closes them. `compression_level` is a Zstandard level or None to store lines as they
+        `listeners` are `ListenerSpec`s as JSON; the shard closes their descriptors.
+        `compression_level` is a Zstandard level or None to store lines as they
         are. `segments` are the native segments of the pipeline as JSON (`Segment` in
         native/src/pipeline/config.rs), between each two of which is one in Python; `redactors` is
         a segment of all native redactors, for the dead letters, and `has_foreign_redactors` says
@@ -261,6 +303,8 @@ class Shard:
         """Return whether there is room again after `drain` returned False."""
     def tick(self) -> None:
         """Write the heartbeat and the gauges; call it from a timer of the loop."""
+    def take_notices(self) -> list[tuple[str, str, str | None, str, int]]:
+        """Return whom to tell people about: listener, cause, peer, words, and how many others."""
     def stall_text(self) -> str | None:
         """Return the operating system's words for what holds a journal back, if anything does."""
     def finish(
@@ -275,6 +319,13 @@ class Shard:
         how many events could not be made durable; they are counted as lost. The shard cannot be
         used afterwards. What `process` raises is raised when all is closed.
         """
+
+def check_tls(certificate: str, key: str, client_ca: str | None = None) -> None:
+    """Check that a TLS listener could be opened with these PEM files.
+
+    They are the server's certificate with its chain, its private key, and the certificates that
+    those of clients are signed with. Raises ValueError naming the file and what is wrong with it.
+    """
 
 def recover_worker(region: Region, worker: int, data_dir: str) -> Found:
     """Settle the counters of a worker that is gone: what is stored is journaled, the rest lost.
@@ -293,8 +344,12 @@ class Handoff:
     def lines(self) -> bytes:
         r"""The events, canonical, one per line, each ended by `\n`."""
     @property
-    def runs(self) -> list[tuple[int, str, str | None, int]]:
-        """Where they come from: number of events, listener, peer, nanoseconds since the epoch."""
+    def runs(self) -> list[tuple[int, str, str | None, str | None, int]]:
+        """Where they come from.
+
+        Number of events, listener, peer, identity (members of a JSON object), nanoseconds since
+        the epoch.
+        """
 
 @final
 class Segment:

@@ -22,7 +22,12 @@ JOURNAL_DIRECTORY = "journal"
 DEAD_DIRECTORY = "dead"
 """Inside the data directory: the shards that hold the dead letters."""
 
-ListenerKind = Literal["tcp", "udp"]
+ReloadResult = Literal["applied", "unchanged", "refused", "failed"]
+ListenerKind = Literal["tcp", "udp", "tls", "unix_stream", "unix_datagram"]
+ListenerFormat = Literal["auto", "json", "syslog"]
+Unparsed = Literal["dead_letter", "keep"]
+ClientAuth = Literal["none", "optional", "required"]
+TlsVersion = Literal["1.2", "1.3"]
 Compression = Literal["none", "zstd"]
 LogFormat = Literal["json", "pretty"]
 LogLevel = Literal["DEBUG", "INFO", "WARNING", "ERROR"]
@@ -53,14 +58,52 @@ class _Message(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
     """Both ends are of one version, so a field that is missing or unknown is a mistake."""
 
 
+class TlsSpec(_Message, frozen=True):
+    """How a listener speaks TLS; PEM files by absolute path."""
+
+    certificate: str
+    key: str
+    client_ca: str | None
+    client_auth: ClientAuth
+    minimum_version: TlsVersion
+
+
+class ListenerLimitsSpec(_Message, frozen=True):
+    """What the senders of a listener are held to; None: no limit."""
+
+    line_bytes: int
+    connections: int | None
+    source_connections: int | None
+    idle_seconds: float | None
+    frame_seconds: float | None
+    opening_seconds: float
+    source_events_per_second: int | None
+    source_bytes_per_second: int | None
+
+
 class ListenerSpec(_Message, frozen=True):
-    """One inherited socket of a worker slot, bound but not yet listening."""
+    """One listener of a worker slot.
+
+    The worker hands it on as JSON: `ListenerConfig` in native/src/receive/config.rs says what the
+    fields mean.
+    """
 
     index: int
+    """Of the shared region."""
     name: str
     kind: ListenerKind
     address: str
-    descriptor: int
+    descriptor: int | None
+    """The inherited socket, bound but not yet listening; None: its connections only live on."""
+    format: ListenerFormat
+    unparsed: Unparsed
+    time_zone: str
+    labels: dict[str, str]
+    allow: tuple[str, ...]
+    deny: tuple[str, ...]
+    proxies: tuple[str, ...]
+    tls: TlsSpec | None
+    limits: ListenerLimitsSpec
 
 
 class JournalSpec(_Message, frozen=True):
@@ -77,18 +120,22 @@ class JournalSpec(_Message, frozen=True):
 
 
 class LimitsSpec(_Message, frozen=True):
-    """The bounds a worker holds its senders to."""
+    """The bounds a worker holds all its senders to."""
 
-    line_bytes: int
     depth: int
     keys: int
     connections: int
+    """Open at once, over all workers."""
+    partial_bytes: int
+    """For the incomplete frames of all connections of the worker."""
     arena_bytes: int
 
 
 class StageSpec(_Message, frozen=True):
     """One stage of the pipeline, checked and with its defaults filled in."""
 
+    index: int
+    """Of the shared region; in a configuration, its place in the pipeline."""
     name: str
     """As configured; the `stage` label of its metrics."""
     kind: StageKind
@@ -109,9 +156,10 @@ class StageSpec(_Message, frozen=True):
 
 
 class KernelSpec(_Message, frozen=True):
-    """A native kernel with what it is told, at the position of its stage."""
+    """A native kernel with what it is told."""
 
     index: int
+    """Of its stage."""
     kernel: str
     config: dict[str, Any]
 
@@ -140,6 +188,8 @@ class WorkerSpec(_Message, frozen=True):
     index: int
     generation: int
     region: int
+    sources: int
+    """The table of sending addresses, shared memory like the region."""
     lifeline: int
     data_dir: str
     listeners: tuple[ListenerSpec, ...]
@@ -148,6 +198,9 @@ class WorkerSpec(_Message, frozen=True):
     pipeline: PipelineSpec
     heartbeat_seconds: float
     drain_seconds: float
+    go: int | None
+    """The reading end of a pipe: a successor waits there for a byte, with everything prepared,
+    until the worker before it is gone. None: the place is free."""
     log: LogSpec
 
 
@@ -166,6 +219,17 @@ class ListenerDescription(_Message, frozen=True):
     name: str
     kind: ListenerKind
     address: str
+    bound: bool
+    """Whether senders can connect; others were removed, and what they counted is kept."""
+
+
+class ReloadDescription(_Message, frozen=True):
+    """How reading the configuration again ended."""
+
+    result: ReloadResult
+    message: str
+    """What was done, or why not; one line for people."""
+    finished_at: str
 
 
 class ServerDescription(_Message, frozen=True):
@@ -175,8 +239,10 @@ class ServerDescription(_Message, frozen=True):
     data_dir: str
     workers: int
     listeners: tuple[ListenerDescription, ...]
+    """By their index in the region."""
     admin: str | None
     heartbeat_timeout_seconds: float
+    last_reload: ReloadDescription | None
 
 
 class RunningServer(_Message, frozen=True):

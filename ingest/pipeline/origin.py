@@ -5,6 +5,8 @@ from __future__ import annotations
 from datetime import UTC, datetime
 from typing import Any
 
+import msgspec
+
 from ingest.pipeline import exchange
 from ingest.pipeline.contracts import Event
 
@@ -20,10 +22,13 @@ class Origin:
 
     def members(self, origin: exchange.Origin) -> dict[str, Any]:
         """Return what `diagnostics.ingest` says of events of this origin."""
-        members = {"received_at": _timestamp(origin.received_ns)}
+        members: dict[str, Any] = {"received_at": _timestamp(origin.received_ns)}
         if origin.peer is not None:
             members["peer"] = origin.peer
-        return {**members, "listener": origin.listener, "shard": origin.shard}
+        members = {**members, "listener": origin.listener, "shard": origin.shard}
+        if origin.identity is not None:
+            members |= msgspec.json.decode(f"{{{origin.identity}}}")
+        return members
 
     @staticmethod
     def place(event: Event, members: dict[str, Any]) -> Event:

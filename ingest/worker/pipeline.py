@@ -74,6 +74,11 @@ class PythonPipeline:
                 if not is_well:
                     _log.warning("A plugin is not well or left out.", stage=stage)
 
+    def take_over(self) -> None:
+        """Show how the stages stand, once nobody else does."""
+        for segment in self._segments:
+            segment.report_counts()
+
     def stop(self, loop: asyncio.AbstractEventLoop) -> None:
         """Stop the plugins, those of the last segment first, and tasks that they have left."""
         for segment in reversed(self._segments):
@@ -86,8 +91,8 @@ class PythonPipeline:
     async def process(self, batch: Handoff) -> Answer:
         """Run the stages of a segment on a batch."""
         origins = [
-            Origin(count, listener, peer, received_ns, self._index)
-            for count, listener, peer, received_ns in batch.runs
+            Origin(count, listener, peer, received_ns, self._index, identity)
+            for count, listener, peer, identity, received_ns in batch.runs
         ]
         outcome = await self._segments[batch.segment].process(batch.lines, origins)
         return outcome.lines, outcome.verdicts, outcome.stages

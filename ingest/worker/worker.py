@@ -13,7 +13,8 @@ import time
 
 import uvloop
 
-from ingest._native import Handoff, Region, Shard
+from ingest import contract
+from ingest._native import Handoff, Region, Shard, Sources
 from ingest.contract import WorkerSpec, WorkerState
 from ingest.errors import BootError, ExitStatus
 from ingest.logs import get_logger
@@ -21,6 +22,7 @@ from ingest.pipeline.failures import describe
 from ingest.receive import Answer, Intake
 from ingest.worker.faults import complete, is_ours, note_exit
 from ingest.worker.pipeline import PythonPipeline, native_pipeline
+from ingest.worker.standby import wait_for_go
 
 _PYTHON_SHARE_OF_DRAIN = 0.8
 """What plugins have passed by then is still to be made durable."""
@@ -34,9 +36,10 @@ def open_shard(spec: WorkerSpec, region: Region) -> Shard:
     try:
         return Shard(
             region,
+            Sources.attach(spec.sources),
             spec.index,
             spec.data_dir,
-            [(listener.kind, listener.descriptor) for listener in spec.listeners],
+            [contract.encode(listener).decode() for listener in spec.listeners],
             compression_level=spec.journal.level if compressed else None,
             sync_interval_seconds=spec.journal.sync_interval_seconds,
             segment_bytes=spec.journal.segment_bytes,
@@ -44,10 +47,10 @@ def open_shard(spec: WorkerSpec, region: Region) -> Shard:
             retention_bytes=spec.journal.retention_bytes,
             retention_age_seconds=spec.journal.retention_age_seconds,
             queue_bytes=spec.journal.queue_bytes,
-            line_bytes=spec.limits.line_bytes,
             depth=spec.limits.depth,
             keys=spec.limits.keys,
             connections=spec.limits.connections,
+            partial_bytes=spec.limits.partial_bytes,
             arena_bytes=spec.limits.arena_bytes,
             **native_pipeline(spec.pipeline),
         )
@@ -56,23 +59,36 @@ def open_shard(spec: WorkerSpec, region: Region) -> Shard:
 
 
 class Worker:
-    """One worker from its readiness to its end."""
+    """One worker from the start of its plugins to its end."""
 
     def __init__(self, spec: WorkerSpec, loop: asyncio.AbstractEventLoop) -> None:
         self._spec = spec
         self._loop = loop
         self._region = Region.attach(spec.region)
-        self._python = PythonPipeline(spec, self._region)
-        self._python.start(loop)
-        self._shard = open_shard(spec, self._region)
-        process = self._python.process if self._python else None
-        self._intake = Intake(loop, self._shard, process)
         self._stall: str | None = None
         self._heart: asyncio.TimerHandle | None = None
         self._python_deadline = 0.0
+        self._python = PythonPipeline(spec, self._region)
+        self._python.start(loop)
+
+    def wait_for_go(self) -> bool:
+        """Wait until the worker before this one is gone; False: this one is not wanted any more."""
+        if self._spec.go is None:
+            return True
+        self._region.set(self._spec.index, "ingest_worker_standby", self._spec.generation)
+        return wait_for_go(self._loop, self._spec.go, self._spec.lifeline)
+
+    def give_up(self) -> ExitStatus:
+        """End without having served."""
+        self._python.stop(self._loop)
+        return ExitStatus.CLEAN
 
     def start(self) -> None:
         """Take part in the service; from here on the state cell says so."""
+        self._shard = open_shard(self._spec, self._region)
+        self._python.take_over()
+        process = self._python.process if self._python else None
+        self._intake = Intake(self._loop, self._shard, process)
         found = self._shard.found
         for note in found.notes:
             _log.warning("The journal was repaired.", reason=note)
@@ -80,6 +96,7 @@ class Worker:
             _log.error("Events of the previous worker were lost.", events=found.lost)
         self._loop.set_exception_handler(self._fail)
         self._loop.add_signal_handler(signal.SIGTERM, self._loop.stop)
+        self._loop.add_signal_handler(signal.SIGUSR2, self._loop.stop)
         # A terminal sends SIGINT to every process; only the supervisor decides what it means.
         self._loop.add_signal_handler(signal.SIGINT, lambda: None)
         self._loop.add_reader(self._spec.lifeline, self._orphaned)
@@ -124,7 +141,8 @@ class Worker:
 
     def _let_nothing_interrupt(self) -> None:
         """Ignore what would stop the loop, or need the shard, while plugins still work in it."""
-        self._loop.add_signal_handler(signal.SIGTERM, lambda: None)
+        for number in (signal.SIGTERM, signal.SIGUSR2):
+            self._loop.add_signal_handler(number, lambda: None)
         self._loop.remove_reader(self._spec.lifeline)
         if self._heart is not None:
             self._heart.cancel()
@@ -150,6 +168,18 @@ class Worker:
         self._shard.tick()
         self._intake.tend()
         self._report_stall()
+        self._report_notices()
+
+    def _report_notices(self) -> None:
+        for listener, cause, peer, detail, others in self._shard.take_notices():
+            _log.warning(
+                "A sender was refused, or has to wait.",
+                listener=listener,
+                cause=cause,
+                peer=peer,
+                detail=detail,
+                others_since_the_last_message=others,
+            )
 
     def _report_stall(self) -> None:
         stall = self._shard.stall_text()
@@ -183,6 +213,8 @@ def run(spec: WorkerSpec) -> ExitStatus:
     loop = uvloop.new_event_loop()
     try:
         worker = Worker(spec, loop)
+        if not worker.wait_for_go():
+            return worker.give_up()
         worker.start()
         worker.serve()
         return worker.drain()

@@ -100,7 +100,14 @@ fn measure_pipeline(name: &str, events: &[Vec<u8>], segment: &str) {
     let limits = Limits { depth: 64, keys: 1024 };
     let mut runner = Runner::new(&segment, limits, None).expect("a pipeline");
     let received_ns = 1_700_000_000_000_000_000;
-    runner.begin(&Origin { received_ns, peer: None, listener: "tcp-5140", shard: 0 });
+    runner.begin(&Origin {
+        received_ns,
+        peer: None,
+        identity: None,
+        listener: "tcp-5140",
+        labels: None,
+        shard: 0,
+    });
     let mut out = Vec::with_capacity(1 << 20);
     measure(name, events, |event| {
         if out.len() > 500_000 {

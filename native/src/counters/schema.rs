@@ -23,6 +23,8 @@ pub enum Scope {
     Listener,
     /// One per worker and stage of the pipeline.
     Stage,
+    /// One for the whole server, written by the supervisor.
+    Server,
 }
 
 impl Scope {
@@ -32,6 +34,7 @@ impl Scope {
             Self::Worker => "worker",
             Self::Listener => "listener",
             Self::Stage => "stage",
+            Self::Server => "server",
         }
     }
 }
@@ -66,7 +69,7 @@ impl Metric {
     }
 }
 
-/// The place of a row's first cell within its worker or listener block.
+/// The place of a row's first cell within the block of its scope.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Cell {
     pub(super) scope: Scope,
@@ -85,11 +88,15 @@ pub mod cells {
 
     cells! {
         HEARTBEAT = "ingest_worker_heartbeat_ns";
+        CONFIGURATION = "ingest_worker_configuration";
         CHECKPOINT = "ingest_journal_checkpoint";
         STALL = "ingest_journal_stall";
         CONNECTIONS = "ingest_connections";
         INTAKE_PAUSED = "ingest_intake_paused";
         INTAKE_PAUSES = "ingest_intake_pauses_total";
+        ACCEPT_PAUSES = "ingest_accept_pauses_total";
+        PARTIAL = "ingest_partial_bytes";
+        SOURCE_OVERFLOWS = "ingest_source_overflows_total";
         ACCEPT_ERRORS = "ingest_accept_errors_total";
         ARENA = "ingest_arena_bytes";
         EDITS = "ingest_edits_total";
@@ -114,8 +121,19 @@ pub mod cells {
         READS = "ingest_reads_total";
         CONNECTIONS_OPENED = "ingest_connections_opened_total";
         CONNECTIONS_CLOSED = "ingest_connections_closed_total";
+        LISTENER_CONNECTIONS = "ingest_listener_connections";
+        CONNECTIONS_REFUSED = "ingest_connections_refused_total";
+        CONNECTIONS_EXPIRED = "ingest_connections_expired_total";
+        SOURCE_PAUSES = "ingest_source_pauses_total";
+        TLS_HANDSHAKES = "ingest_tls_handshakes_total";
+        TLS_HANDSHAKES_FAILED = "ingest_tls_handshakes_failed_total";
+        TLS_ERRORS = "ingest_tls_errors_total";
+        TLS_RELOADS = "ingest_tls_reloads_total";
+        TLS_RELOAD_ERRORS = "ingest_tls_reload_errors_total";
         DATAGRAMS = "ingest_datagrams_received_total";
+        UDP_RECEIVE_BUFFER = "ingest_udp_receive_buffer_bytes";
         KERNEL_DROPPED = "ingest_kernel_dropped_total";
+        KERNEL_DROPS_BASE = "ingest_kernel_drops_base";
         STAGE_FILTERED = "ingest_stage_filtered_total";
         STAGE_CHANGED = "ingest_stage_changed_total";
         STAGE_SAMPLE_RATE = "ingest_stage_sample_rate";
@@ -126,6 +144,10 @@ pub mod cells {
     pub const LOST_WORKER_DIED: usize = 0;
     /// See [`LOST_WORKER_DIED`].
     pub const LOST_DRAIN_DEADLINE: usize = 1;
+    /// Index of `denied` and `rate_limited` within [`DROPPED`].
+    pub const DROPPED_DENIED: usize = 3;
+    /// See [`DROPPED_DENIED`].
+    pub const DROPPED_RATE_LIMITED: usize = 4;
 }
 
 const fn same(left: &str, right: &str) -> bool {
@@ -144,7 +166,7 @@ const fn same(left: &str, right: &str) -> bool {
 }
 
 const fn cell(name: &str) -> Cell {
-    let mut widths = [0; 3];
+    let mut widths = [0; 4];
     let mut at = 0;
     while at < METRICS.len() {
         let row = &METRICS[at];
@@ -185,6 +207,8 @@ pub(super) const WORKER_CELLS: usize = width(Scope::Worker);
 pub(super) const LISTENER_CELLS: usize = width(Scope::Listener);
 /// Cells that are kept per worker and stage.
 pub(super) const STAGE_CELLS: usize = width(Scope::Stage);
+/// Cells of the whole server.
+pub(super) const SERVER_CELLS: usize = width(Scope::Server);
 
 const fn width(scope: Scope) -> usize {
     let mut cells = 0;

@@ -54,8 +54,32 @@ const fn bytes(mut row: Metric) -> Metric {
 const JOURNALS: &[&str] = &["events", "dead"];
 /// Why events that were received never became durable.
 pub const LOST_REASONS: &[&str] = &["worker_died", "drain_deadline"];
-/// Why events were discarded by policy: a plugin whose stage is fail-closed did not do its work.
-pub const DROP_REASONS: &[&str] = &["stage_error", "stage_timeout", "stage_breaker_open"];
+/// Why events were discarded by policy: a plugin whose stage is fail-closed did not do its work, or
+/// a datagram came from an address that may not send, or sends too much.
+pub const DROP_REASONS: &[&str] =
+    &["stage_error", "stage_timeout", "stage_breaker_open", "denied", "rate_limited"];
+/// So many of them, the first, are what becomes of events at which a plugin failed.
+pub const PLUGIN_DROP_REASONS: usize = 3;
+/// Why a connection was closed before anything was read from it.
+pub const REFUSALS: &[&str] =
+    &["denied", "proxy_header", "opening_timeout", "source_connections", "listener_connections"];
+/// Why a connection was closed for what its sender did, or did not do.
+pub const EXPIRIES: &[&str] = &["idle", "frame", "memory"];
+/// Why nobody was accepted for a while.
+pub const ACCEPT_PAUSES: &[&str] = &["connections", "descriptors"];
+/// What one address may send too much of.
+pub const SOURCE_LIMITS: &[&str] = &["events", "bytes"];
+/// Why TLS handshakes came to nothing.
+pub const HANDSHAKE_FAILURES: &[&str] = &[
+    "plain_text",
+    "no_certificate",
+    "expired_certificate",
+    "bad_certificate",
+    "refused_by_client",
+    "protocol",
+    "timeout",
+    "closed",
+];
 const EDITS: &[&str] = &["control_field_removed", "group_wrapped", "envelope_unwrapped"];
 /// Upper bounds in seconds; `+Inf` and `sum` close a histogram.
 const SYNC_BOUNDS: &[&str] = &[
@@ -63,19 +87,37 @@ const SYNC_BOUNDS: &[&str] = &[
     "+Inf", "sum",
 ];
 
-use Scope::{Listener, Stage, Worker};
+/// How reading the configuration again ended.
+const RELOAD_RESULTS: &[&str] = &["applied", "unchanged", "refused", "failed"];
+
+use Scope::{Listener, Server, Stage, Worker};
 
 /// Every metric and protocol cell.
 pub const METRICS: &[Metric] = &[
     private(Worker, "ingest_worker_state", "0 gone, 1 starting, 2 ready, 3 draining."),
     private(Worker, "ingest_worker_heartbeat_ns", "CLOCK_MONOTONIC of the last loop timer."),
+    private(
+        Worker,
+        "ingest_worker_configuration",
+        "Number of the configuration it was started with; others may know other listeners.",
+    ),
+    private(Worker, "ingest_worker_standby", "Generation of the successor that waits to go on."),
     private_pair(Worker, "ingest_journal_checkpoint", "(Next durable sequence + 1) * 2 + row."),
     private_pair(Worker, "ingest_journal_stall", "0 none, 1 no space, 2 disk error."),
     gauge(Worker, "ingest_worker_pid", "Process id of the worker, 0 while there is none."),
     gauge(Worker, "ingest_worker_generation", "How many processes this slot has had."),
-    counter(Worker, "ingest_worker_restarts_total", "Times the supervisor replaced the worker."),
+    counter(
+        Worker,
+        "ingest_worker_restarts_total",
+        "Times a worker was started for one that died.",
+    ),
+    counter(
+        Worker,
+        "ingest_worker_replacements_total",
+        "Times a worker handed its work over to a successor that stood ready.",
+    ),
     gauge(Worker, "ingest_worker_breaker_open", "1 while respawning is held back, else 0."),
-    gauge(Worker, "ingest_connections", "TCP connections open now."),
+    gauge(Worker, "ingest_connections", "Connections open now."),
     gauge(
         Worker,
         "ingest_intake_paused",
@@ -84,6 +126,21 @@ pub const METRICS: &[Metric] = &[
     ),
     counter(Worker, "ingest_intake_pauses_total", "Times reading stopped for the journal."),
     counter(Worker, "ingest_accept_errors_total", "accept() calls that failed."),
+    labelled(
+        Worker,
+        "ingest_accept_pauses_total",
+        "reason",
+        ACCEPT_PAUSES,
+        "Times that who wants to connect was left waiting: too many connections are open, or no \
+         file descriptors are left.",
+    ),
+    bytes(gauge(Worker, "ingest_partial_bytes", "Bytes held of frames that are incomplete.")),
+    counter(
+        Worker,
+        "ingest_source_overflows_total",
+        "Times that the table of sending addresses had no room for one, which then shares its \
+         limits with others.",
+    ),
     bytes(gauge(Worker, "ingest_arena_bytes", "Bytes read that are not yet durable.")),
     labelled(
         Worker,
@@ -144,7 +201,8 @@ pub const METRICS: &[Metric] = &[
         "ingest_events_dropped_total",
         "reason",
         DROP_REASONS,
-        "Events discarded because a plugin failed whose policy is to let nothing through.",
+        "Events discarded by policy: a plugin failed that lets nothing through then, or a datagram \
+         came from an address that may not send or sends too much.",
     ),
     labelled(
         Listener,
@@ -162,14 +220,71 @@ pub const METRICS: &[Metric] = &[
     ),
     bytes(counter(Listener, "ingest_received_bytes_total", "Bytes read from sockets.")),
     counter(Listener, "ingest_reads_total", "System calls that read data."),
-    counter(Listener, "ingest_connections_opened_total", "TCP connections accepted."),
-    counter(Listener, "ingest_connections_closed_total", "TCP connections closed."),
-    counter(Listener, "ingest_datagrams_received_total", "UDP datagrams read."),
+    gauge(Listener, "ingest_listener_connections", "Connections of the listener open now."),
+    counter(Listener, "ingest_connections_opened_total", "Connections taken in."),
+    counter(Listener, "ingest_connections_closed_total", "Connections closed."),
+    labelled(
+        Listener,
+        "ingest_connections_refused_total",
+        "reason",
+        REFUSALS,
+        "Connections closed before anything was read from them: the address may not send, the \
+         PROXY header or the handshake was wrong or late, or there are too many.",
+    ),
+    labelled(
+        Listener,
+        "ingest_connections_expired_total",
+        "reason",
+        EXPIRIES,
+        "Connections closed because they were silent, left a frame incomplete for too long, or \
+         held the most when incomplete frames took too much memory.",
+    ),
+    labelled(
+        Listener,
+        "ingest_source_pauses_total",
+        "limit",
+        SOURCE_LIMITS,
+        "Times that a connection was not read for a while because its address had sent too much.",
+    ),
+    counter(Listener, "ingest_tls_handshakes_total", "TLS handshakes that succeeded."),
+    labelled(
+        Listener,
+        "ingest_tls_handshakes_failed_total",
+        "reason",
+        HANDSHAKE_FAILURES,
+        "TLS handshakes that did not.",
+    ),
+    counter(
+        Listener,
+        "ingest_tls_errors_total",
+        "TLS connections closed because a record after the handshake broke the rules.",
+    ),
+    counter(
+        Listener,
+        "ingest_tls_reloads_total",
+        "Times that changed certificate files were taken for new connections.",
+    ),
+    counter(
+        Listener,
+        "ingest_tls_reload_errors_total",
+        "Times that changed certificate files could not be used, and the former stayed in use.",
+    ),
+    counter(
+        Listener,
+        "ingest_datagrams_received_total",
+        "Datagrams read, each counted also where the kernel hands over several at once.",
+    ),
+    bytes(gauge(
+        Listener,
+        "ingest_udp_receive_buffer_bytes",
+        "What the kernel grants a UDP socket of `limits.udp_receive_buffer_bytes`.",
+    )),
     counter(
         Listener,
         "ingest_kernel_dropped_total",
         "UDP datagrams the kernel dropped before they could be read.",
     ),
+    private(Listener, "ingest_kernel_drops_base", "What sockets before this one have dropped."),
     counter(Stage, "ingest_stage_filtered_total", "Events that the stage dropped on purpose."),
     counter(
         Stage,
@@ -213,4 +328,29 @@ pub const METRICS: &[Metric] = &[
     },
     gauge(Stage, "ingest_stage_keys", "Keys that a filter remembers."),
     gauge(Stage, "ingest_stage_breaker_open", "1 while a Python plugin is left out, else 0."),
+    private(Server, "ingest_reload_requests", "SIGHUPs the supervisor has noticed."),
+    private(Server, "ingest_reload_answered", "The last of them that was answered."),
+    labelled(
+        Server,
+        "ingest_reloads_total",
+        "result",
+        RELOAD_RESULTS,
+        "Times the configuration was read again: it is in force, it was in force already, it was \
+         refused, or workers did not start with it and the one before is in force again.",
+    ),
+    gauge(Server, "ingest_reload_running", "1 while workers are replaced one by one, else 0."),
+    gauge(
+        Server,
+        "ingest_last_reload_successful",
+        "1 if what the configuration said when it was last read is in force, else 0.",
+    ),
+    Metric {
+        unit: "seconds",
+        scale: 1_000_000_000,
+        ..gauge(
+            Server,
+            "ingest_last_reload_timestamp_seconds",
+            "When the last reading of the configuration was done with, since the epoch.",
+        )
+    },
 ];

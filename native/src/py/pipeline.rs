@@ -71,7 +71,7 @@ impl PySegment {
         let mut guard = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         let runner = &mut *guard;
         let received_ns = received_ns.unwrap_or_else(clock::now_ns);
-        runner.begin(&Origin { received_ns, peer, listener, shard });
+        runner.begin(&Origin { received_ns, peer, identity: None, listener, labels: None, shard });
         let mut out = Vec::new();
         let mut results = Vec::with_capacity(lines.len());
         for line in lines {
@@ -165,14 +165,15 @@ pub struct PyHandoff {
     #[pyo3(get)]
     lines: Py<PyBytes>,
     #[pyo3(get)]
-    runs: Vec<(u32, String, Option<String>, u64)>,
+    runs: Vec<(u32, String, Option<String>, Option<String>, u64)>,
 }
 
 impl PyHandoff {
     pub(super) fn new(py: Python<'_>, handoff: Handoff, region: &Region) -> Self {
         let runs = handoff.runs.iter().map(|run| {
-            let peer = run.peer.map(|peer| peer.to_string());
-            (run.count, region.listeners()[run.listener].clone(), peer, run.received_ns)
+            let peer = run.sender.peer.map(|peer| peer.to_string());
+            let identity = run.sender.identity.as_deref().map(str::to_owned);
+            (run.count, region.listeners()[run.listener].clone(), peer, identity, run.received_ns)
         });
         Self {
             segment: handoff.segment,

@@ -1,6 +1,6 @@
 //! `Shard` for Python: the worker's loop drains it when its descriptor is readable.
 
-use std::os::fd::{FromRawFd, OwnedFd, RawFd};
+use std::os::fd::RawFd;
 use std::path::PathBuf;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
@@ -10,12 +10,14 @@ use pyo3::prelude::*;
 
 use super::pipeline::{Answer, FullMatch, PyHandoff, returned, segment};
 use super::region::PyRegion;
+use super::sources::PySources;
 use crate::counters::Region;
 use crate::decode;
 use crate::error::Error;
 use crate::journal::{Compression, Recovery};
-use crate::receive::{Source, SourceKind};
-use crate::shard::{Found, Keeping, Limits, Pipeline, Shard, recover};
+use crate::receive::config::ListenerConfig;
+use crate::receive::{self, Bounds, Listener, Notice};
+use crate::shard::{Found, Keeping, Limits, Pipeline, Shard, SharedMemory, recover};
 
 /// What opening the journals of a shard found.
 #[pyclass(name = "Found", module = "ingest._native", frozen, get_all)]
@@ -77,33 +79,34 @@ fn duration(seconds: f64) -> PyResult<Duration> {
         .map_err(|error| PyValueError::new_err(format!("{seconds} seconds: {error}")))
 }
 
-fn source(kind: &str, descriptor: RawFd) -> PyResult<Source> {
-    let kind = match kind {
-        "tcp" => SourceKind::Tcp,
-        "udp" => SourceKind::Udp,
-        other => return Err(PyValueError::new_err(format!("no such kind of listener: {other}"))),
-    };
-    if descriptor < 0 {
+fn listener(json: &str) -> PyResult<Listener> {
+    let config: ListenerConfig = serde_json::from_str(json)
+        .map_err(|error| PyValueError::new_err(format!("listener: {error}")))?;
+    if let Some(descriptor) = config.descriptor.filter(|descriptor| *descriptor < 0) {
         return Err(PyValueError::new_err(format!("descriptor {descriptor}")));
     }
     // SAFETY: the documented contract of `Shard` is that it takes the descriptors over.
-    Ok(Source { kind, socket: unsafe { OwnedFd::from_raw_fd(descriptor) } })
+    Ok(unsafe { Listener::adopt(config) })
 }
+
+/// Listener, cause, peer, detail, and how many others there were.
+type NoticeRow = (String, &'static str, Option<String>, String, u64);
 
 #[pymethods]
 impl PyShard {
     #[new]
     #[allow(clippy::too_many_arguments)] // all by keyword: the two specs, one field each
-    #[pyo3(signature = (region, worker, data_dir, sockets, *, compression_level,
+    #[pyo3(signature = (region, sources, worker, data_dir, listeners, *, compression_level,
         sync_interval_seconds, segment_bytes, segment_age_seconds, retention_bytes,
-        retention_age_seconds, queue_bytes, line_bytes, depth, keys, connections, arena_bytes,
+        retention_age_seconds, queue_bytes, depth, keys, connections, partial_bytes, arena_bytes,
         segments, redactors, has_foreign_redactors, full_match))]
     fn new(
         py: Python<'_>,
         region: &PyRegion,
+        sources: &PySources,
         worker: usize,
         data_dir: PathBuf,
-        sockets: Vec<(String, RawFd)>,
+        listeners: Vec<String>,
         compression_level: Option<i32>,
         sync_interval_seconds: f64,
         segment_bytes: u64,
@@ -111,10 +114,10 @@ impl PyShard {
         retention_bytes: Option<u64>,
         retention_age_seconds: Option<f64>,
         queue_bytes: usize,
-        line_bytes: usize,
         depth: u32,
         keys: u32,
-        connections: usize,
+        connections: u64,
+        partial_bytes: usize,
         arena_bytes: usize,
         segments: Vec<String>,
         redactors: &str,
@@ -131,19 +134,20 @@ impl PyShard {
             queue_bytes,
         };
         let event = decode::Limits { depth, keys };
-        let limits = Limits { line_bytes, event, connections, arena_bytes };
-        let sources: PyResult<Vec<Source>> =
-            sockets.iter().map(|(kind, descriptor)| source(kind, *descriptor)).collect();
-        let (sources, region) = (sources?, Arc::clone(&region.0));
+        let receive = Bounds { connections, partial_bytes, arena_bytes };
+        let limits = Limits { event, receive };
+        let listeners =
+            listeners.iter().map(|json| listener(json)).collect::<PyResult<Vec<_>>>()?;
+        let region = region.view();
         let pipeline = Pipeline {
             segments: segments.iter().map(|json| segment(json)).collect::<PyResult<_>>()?,
             redactors: segment(redactors)?,
             has_foreign_redactors,
             python: FullMatch::shared(full_match),
         };
+        let memory = SharedMemory { region: Arc::clone(&region), sources: Arc::clone(&sources.0) };
         let (shard, found) = py.detach(|| {
-            let region = Arc::clone(&region);
-            Shard::open(region, worker, &data_dir, sources, &keeping, limits, &pipeline)
+            Shard::open(&memory, worker, &data_dir, listeners, &keeping, limits, &pipeline)
         })?;
         let found = Py::new(py, PyFound::from(found))?;
         Ok(Self { shard: Mutex::new(Some(shard)), region, found })
@@ -196,6 +200,16 @@ impl PyShard {
         Ok(self.with(Shard::tick)??)
     }
 
+    fn take_notices(&self) -> PyResult<Vec<NoticeRow>> {
+        let notices = self.with(Shard::take_notices)?;
+        let row = |notice: Notice| {
+            let listener = self.region.listeners()[notice.listener].clone();
+            let peer = notice.peer.map(|peer| peer.to_string());
+            (listener, notice.cause, peer, notice.detail, notice.others)
+        };
+        Ok(notices.into_iter().map(row).collect())
+    }
+
     fn stall_text(&self) -> PyResult<Option<String>> {
         self.with(|shard| shard.stall_text())
     }
@@ -244,15 +258,23 @@ fn recover_worker(
     worker: usize,
     data_dir: PathBuf,
 ) -> PyResult<PyFound> {
-    if worker >= region.0.workers() {
+    let region = region.view();
+    if worker >= region.workers() {
         return Err(Error::Invalid(format!("no worker {worker}")).into());
     }
-    let region = Arc::clone(&region.0);
     Ok(py.detach(|| recover(&region, worker, &data_dir))?.into())
+}
+
+/// Whether a TLS listener could be opened with these files.
+#[pyfunction]
+#[pyo3(signature = (certificate, key, client_ca=None))]
+fn check_tls(certificate: PathBuf, key: PathBuf, client_ca: Option<PathBuf>) -> PyResult<()> {
+    Ok(receive::check_tls(&certificate, &key, client_ca.as_deref())?)
 }
 
 pub(super) fn register(module: &Bound<'_, PyModule>) -> PyResult<()> {
     module.add_class::<PyShard>()?;
     module.add_class::<PyFound>()?;
+    module.add_function(wrap_pyfunction!(check_tls, module)?)?;
     module.add_function(wrap_pyfunction!(recover_worker, module)?)
 }

@@ -1,10 +1,14 @@
 //! The end of the intake: what the kernel already holds is read, then all is closed.
 
-use std::os::fd::AsRawFd;
+use std::os::fd::RawFd;
 use std::time::Instant;
 
-use super::receiver::{ACCEPT_BATCH, Outcome, Receiver};
-use super::{Intake, SourceKind, socket};
+use super::accepting::ACCEPT_BATCH;
+use super::config::Kind;
+use super::datagrams::UNIX_QUEUE_BYTES;
+use super::receiver::{Outcome, Receiver};
+use super::{Intake, socket};
+use crate::clock;
 
 impl Receiver {
     /// Ends the intake: accepts who already waits, reads what the kernel already holds of
@@ -18,6 +22,7 @@ impl Receiver {
         mut wait_for_room: impl FnMut(&mut I) -> bool,
     ) {
         self.round = 0..0;
+        self.now_ns = clock::monotonic_ns();
         self.connections.end_round();
         if self.listening {
             self.accept_waiting(deadline);
@@ -30,28 +35,31 @@ impl Receiver {
             });
             self.close(place, intake);
         }
-        // After the connections, whose bytes are known: datagrams only by the memory they take.
-        for index in self.sources_of(SourceKind::Udp) {
-            let held = socket::held_memory(self.sources[index].socket.as_raw_fd());
+        // After the connections, whose bytes are known: datagrams only by the memory they take,
+        // which those of a Unix socket take from their senders.
+        for (index, socket) in self.listener_sockets(false) {
+            let held = match self.listeners[index].config.kind {
+                Kind::UnixDatagram => UNIX_QUEUE_BYTES,
+                _ => socket::memory(socket).map_or(0, |memory| memory.held as usize),
+            };
             self.read_rest(held, intake, deadline, &mut wait_for_room, |this, intake| {
                 this.read_datagrams(index, intake)
             });
         }
-        self.unwatch_sources(SourceKind::Udp);
-        self.count_kernel_drops();
+        self.unwatch_sockets(false);
+        self.publish_datagram_sockets();
     }
 
     fn accept_waiting(&mut self, deadline: Instant) {
-        for index in self.sources_of(SourceKind::Tcp) {
+        for (index, _) in self.listener_sockets(true) {
             while Instant::now() < deadline && self.accept_batch(index) == ACCEPT_BATCH {}
         }
-        self.pause_accepting();
+        self.stop_accepting();
         self.listening = false;
     }
 
-    fn sources_of(&self, kind: SourceKind) -> Vec<usize> {
-        let sources = self.sources.iter().enumerate();
-        sources.filter(|(_, source)| source.kind == kind).map(|(index, _)| index).collect()
+    fn listener_sockets(&self, has_connections: bool) -> Vec<(usize, RawFd)> {
+        self.sockets(has_connections).map(|(at, _, socket)| (at, socket)).collect()
     }
 
     /// Reads what a socket held when the end began. A sender that never stops must not keep

@@ -1,47 +1,87 @@
 //! Sockets to bytes: an epoll set of its own, drained once per wake-up of the loop that
 //! polls it. Frames are handed on per read; this module knows nothing of what they mean.
 
+mod accepting;
+mod admission;
 mod arena;
+pub mod config;
 mod connections;
 mod datagrams;
+mod deadlines;
+mod descriptors;
 mod epoll;
 mod finish;
+mod networks;
+mod notices;
+mod opening;
+mod pacing;
+mod proxy_protocol;
+mod reading;
 mod receiver;
+mod rules;
 mod socket;
+mod timer;
+mod tls_failure;
+mod tls_files;
+mod tls_identity;
+mod tls_session;
 
 use std::net::SocketAddr;
+use std::sync::Arc;
 
 pub use arena::Arena;
-pub use receiver::{Receiver, Source, SourceKind};
+pub use networks::Networks;
+pub use notices::Notice;
+pub use receiver::{Bounds, Listener, Receiver};
+pub use tls_files::check as check_tls;
 
 use crate::frame::Frames;
+
+/// Who is at the other end, as far as it is known.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Sender {
+    /// Its address; none for one of the same machine.
+    pub peer: Option<SocketAddr>,
+    /// What else tells who it is: members of a JSON object, `"tls":{…},"proxy":"…"`.
+    pub identity: Option<Arc<str>>,
+}
 
 /// Who sent the frames of a read.
 #[derive(Debug, Clone, Copy)]
 pub enum Origin<'a> {
-    /// The peer of a connection.
-    Connection(SocketAddr),
+    /// The other end of a connection.
+    Connection(&'a Sender),
     /// The sender of each datagram, with the offset in the chunk where the datagram ends.
-    Datagrams(&'a [(u32, SocketAddr)]),
+    Datagrams(&'a [(u32, Option<SocketAddr>)]),
 }
 
 impl Origin<'_> {
-    /// Who sent the frame that ends at this offset of the chunk.
+    /// The address of who sent the frame that ends at this offset of the chunk.
     pub fn peer(&self, frame_end: u32) -> Option<SocketAddr> {
         match self {
-            Self::Connection(peer) => Some(*peer),
+            Self::Connection(sender) => sender.peer,
             Self::Datagrams(datagrams) => {
                 let at = datagrams.partition_point(|(end, _)| *end < frame_end);
-                datagrams.get(at).map(|(_, peer)| *peer)
+                datagrams.get(at).and_then(|(_, peer)| *peer)
             }
+        }
+    }
+
+    /// What else tells who sent the frames.
+    pub fn identity(&self) -> Option<&Arc<str>> {
+        match self {
+            Self::Connection(sender) => sender.identity.as_ref(),
+            Self::Datagrams(_) => None,
         }
     }
 }
 
 /// One read's worth of complete frames.
 pub struct Read<'a> {
-    /// Index of the listener.
+    /// Index of the listener in the region.
     pub listener: usize,
+    /// The longest frame of the listener.
+    pub line_limit: usize,
     /// The bytes, in the arena.
     pub chunk: &'a [u8],
     /// What of them is complete, and the line that earlier reads began.
@@ -58,6 +98,9 @@ pub trait Intake {
     fn has_room(&self) -> bool;
     /// Takes one read. The frames are gone from the sockets, so this cannot fail.
     fn take(&mut self, read: &Read<'_>);
+    /// So many events of a listener (by its index in the region) were read and are not taken, for
+    /// the reason with that index within `ingest_events_dropped_total`.
+    fn discard(&mut self, listener: usize, reason: usize, events: u64);
     /// Position of the arena below which everything taken is durable; `consumed` when all is.
     fn durable_mark(&self, consumed: u64) -> u64;
 }

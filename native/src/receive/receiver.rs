@@ -1,50 +1,67 @@
 //! The sockets of one worker. One `drain` call per wake-up reads every ready connection
-//! once per round, at most [`READ_BYTES`] each, so that no sender starves another.
+//! once per round, a bounded number of bytes each, so that no sender starves another.
 
-use std::net::SocketAddr;
-use std::os::fd::{AsRawFd, OwnedFd, RawFd};
+use std::os::fd::{AsRawFd, FromRawFd, OwnedFd, RawFd};
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
+use std::time::Instant;
 
-use super::connections::{Connection, Connections};
-use super::datagrams::{BATCH, DATAGRAM_BYTES, DatagramBuffers};
+use super::config::{Kind, ListenerConfig};
+use super::connections::Connections;
+use super::datagrams::{DATAGRAMS_BYTES, DatagramBuffers, Sent};
 use super::epoll::Epoll;
-use super::socket::{self, Accepted, Received};
-use super::{Arena, Intake, Origin, Progress, Read};
-use crate::counters::{Region, add, cells};
+use super::notices::{Notice, Notices};
+use super::opening::certificates;
+use super::reading::READ_BYTES;
+use super::rules::Rules;
+use super::timer::Timer;
+use super::tls_files::TlsFiles;
+use super::{Arena, Intake, Progress, descriptors, socket};
+use crate::clock;
+use crate::counters::{Region, Sources, add, cells};
 use crate::error::Result;
-use crate::frame::{Framer, Frames};
+use crate::frame::Frames;
 
-/// The most that one read takes from one connection.
-const READ_BYTES: usize = 256 * 1024;
-/// The most that one batch of datagrams takes, each ended by a newline.
-const DATAGRAMS_BYTES: usize = BATCH * (DATAGRAM_BYTES + 1);
 /// About what one drain reads before it gives the loop to others.
 const DRAIN_BYTES: usize = 4 * 1024 * 1024;
 /// What serving a socket counts for at least, so that many tiny reads end a drain as well.
 const SERVICE_BYTES: usize = 16 * 1024;
-/// Connections accepted per wake-up of their listener.
-pub(super) const ACCEPT_BATCH: usize = 64;
 /// The smallest ring in which every kind of read finds room.
 pub const MINIMUM_ARENA_BYTES: usize = 3 * DATAGRAMS_BYTES;
 
 const LISTENER_TOKEN: u64 = 1 << 63;
+const TIMER_TOKEN: u64 = 1 << 61;
 
-/// What a source speaks.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum SourceKind {
-    /// Connections with newline-terminated frames.
-    Tcp,
-    /// Datagrams with one or more lines.
-    Udp,
+/// What all senders together are held to.
+#[derive(Debug, Clone, Copy)]
+pub struct Bounds {
+    /// Connections open at once, over all workers; who comes then waits.
+    pub connections: u64,
+    /// Bytes of all incomplete frames of this worker.
+    pub partial_bytes: usize,
+    /// Size of the receive ring of this worker.
+    pub arena_bytes: usize,
 }
 
-/// One inherited socket of the worker; the supervisor keeps another copy of it open.
-pub struct Source {
-    /// What it speaks.
-    pub kind: SourceKind,
-    /// The bound socket.
-    pub socket: OwnedFd,
+/// One listener of the worker.
+pub struct Listener {
+    /// What it is told.
+    pub config: ListenerConfig,
+    /// The inherited socket, of which the supervisor keeps another copy open; none when it is no
+    /// longer bound.
+    pub socket: Option<OwnedFd>,
+}
+
+impl Listener {
+    /// Takes over the descriptor that the configuration names.
+    ///
+    /// # Safety
+    /// The descriptor is open and belongs to nobody else in this process.
+    pub unsafe fn adopt(config: ListenerConfig) -> Self {
+        // SAFETY: promised by the caller.
+        let socket = config.descriptor.map(|raw| unsafe { OwnedFd::from_raw_fd(raw) });
+        Self { config, socket }
+    }
 }
 
 /// What reading from one socket came to.
@@ -57,54 +74,107 @@ pub(super) enum Outcome {
 
 /// The sockets of one worker, with the memory they are read into.
 pub struct Receiver {
-    epoll: Epoll,
+    pub(super) epoll: Epoll,
     /// The events of the last poll that are still to be served.
     pub(super) round: std::ops::Range<usize>,
-    pub(super) sources: Vec<Source>,
+    pub(super) listeners: Vec<Listener>,
+    /// What each of them holds its senders to.
+    pub(super) rules: Vec<Rules>,
+    /// Those of the listeners that speak TLS.
+    pub(super) certificates: Vec<Option<TlsFiles>>,
+    /// When their certificates are looked at again.
+    pub(super) next_look: Instant,
+    /// What is read of TLS connections, before it is decrypted into the arena.
+    pub(super) ciphertext: Vec<u8>,
     pub(super) connections: Connections,
-    accepting: bool,
+    /// How many of them the descriptors of this process suffice for.
+    most_connections: usize,
+    pub(super) is_short_of_descriptors: bool,
+    pub(super) bounds: Bounds,
+    /// What the incomplete frames of all connections hold.
+    pub(super) partial_bytes: usize,
+    pub(super) timer: Timer,
+    /// The time, `CLOCK_MONOTONIC`: read once a round, which is often enough for deadlines.
+    pub(super) now_ns: u64,
+    pub(super) accepting: bool,
     pub(super) listening: bool,
-    line_limit: usize,
-    arena: Arena,
-    frames: Frames,
-    datagrams: Option<DatagramBuffers>,
-    senders: Vec<(u32, SocketAddr)>,
-    region: Arc<Region>,
-    worker: usize,
+    pub(super) arena: Arena,
+    pub(super) frames: Frames,
+    pub(super) datagrams: Option<DatagramBuffers>,
+    /// Where each datagram of a batch ends, and who sent it.
+    pub(super) senders: Vec<Sent>,
+    pub(super) notices: Notices,
+    pub(super) region: Arc<Region>,
+    pub(super) sources: Arc<Sources>,
+    pub(super) worker: usize,
 }
 
 impl Receiver {
     /// Takes over the sockets. Nothing is read before [`Self::listen`].
     ///
     /// # Errors
-    /// When the epoll set or the arena cannot be had.
+    /// When the rules or certificates of a listener cannot be used, or the epoll set, the timer
+    /// or the arena cannot be had.
     pub fn new(
         region: Arc<Region>,
+        sources: Arc<Sources>,
         worker: usize,
-        sources: Vec<Source>,
-        arena_bytes: usize,
-        line_limit: usize,
-        connection_limit: usize,
+        listeners: Vec<Listener>,
+        bounds: Bounds,
     ) -> Result<Self> {
-        for source in &sources {
-            socket::set_nonblocking(source.socket.as_raw_fd())?;
+        for socket in listeners.iter().filter_map(|listener| listener.socket.as_ref()) {
+            socket::set_nonblocking(socket.as_raw_fd())?;
         }
-        let datagrams = sources.iter().any(|source| source.kind == SourceKind::Udp);
-        Ok(Self {
-            epoll: Epoll::new()?,
+        let rules = listeners.iter().map(|listener| Rules::new(&listener.config));
+        let rules = rules.collect::<Result<_>>()?;
+        let datagrams = listeners.iter().any(|listener| !listener.config.kind.has_connections());
+        let is_encrypted = listeners.iter().any(|listener| listener.config.tls.is_some());
+        let certificates = listeners.iter().map(certificates).collect::<Result<_>>()?;
+        let (epoll, timer) = (Epoll::new()?, Timer::new()?);
+        epoll.add(timer.fileno(), TIMER_TOKEN)?;
+        let receiver = Self {
+            epoll,
             round: 0..0,
-            sources,
-            connections: Connections::new(connection_limit),
+            listeners,
+            rules,
+            certificates,
+            next_look: Instant::now(),
+            ciphertext: vec![0; if is_encrypted { READ_BYTES } else { 0 }],
+            connections: Connections::default(),
+            most_connections: descriptors::spare(),
+            is_short_of_descriptors: false,
+            bounds,
+            partial_bytes: 0,
+            timer,
+            now_ns: clock::monotonic_ns(),
             accepting: false,
             listening: false,
-            line_limit,
-            arena: Arena::new(arena_bytes.max(MINIMUM_ARENA_BYTES))?,
+            arena: Arena::new(bounds.arena_bytes.max(MINIMUM_ARENA_BYTES))?,
             frames: Frames::default(),
             datagrams: datagrams.then(DatagramBuffers::new),
-            senders: Vec::with_capacity(BATCH),
+            senders: Vec::new(),
+            notices: Notices::default(),
             region,
+            sources,
             worker,
-        })
+        };
+        receiver.clear_predecessor();
+        Ok(receiver)
+    }
+
+    /// The connections of a worker that was killed are closed, whatever it had counted.
+    fn clear_predecessor(&self) {
+        self.sources.clear(self.worker);
+        self.region.worker(self.worker, cells::CONNECTIONS, 0).store(0, Ordering::SeqCst);
+        for listener in 0..self.region.listeners().len() {
+            let open = self.region.listener(self.worker, listener, cells::LISTENER_CONNECTIONS, 0);
+            open.store(0, Ordering::SeqCst);
+        }
+    }
+
+    /// Whether a connection more leaves enough descriptors for the rest of the process.
+    pub(super) fn has_descriptors(&self) -> bool {
+        self.connections.count() < self.most_connections
     }
 
     /// The descriptor to poll: readable while any socket has something.
@@ -112,48 +182,48 @@ impl Receiver {
         self.epoll.fileno()
     }
 
+    /// What people should know of and was not told before.
+    pub fn take_notices(&mut self) -> Vec<Notice> {
+        self.notices.take()
+    }
+
+    /// The bound sockets of the listeners that have connections, or of the others.
+    pub(super) fn sockets(
+        &self,
+        has_connections: bool,
+    ) -> impl Iterator<Item = (usize, &Listener, RawFd)> {
+        let listeners = self.listeners.iter().enumerate();
+        listeners
+            .filter(move |(_, listener)| listener.config.kind.has_connections() == has_connections)
+            .filter_map(|(at, listener)| {
+                Some((at, listener, listener.socket.as_ref()?.as_raw_fd()))
+            })
+    }
+
     /// Begins to accept connections and to read datagrams.
     ///
     /// # Errors
     /// When a socket cannot listen.
     pub fn listen(&mut self) -> Result<()> {
-        for source in &self.sources {
-            if source.kind == SourceKind::Tcp {
-                socket::listen(source.socket.as_raw_fd())?;
-            }
+        for (_, _, socket) in self.sockets(true) {
+            socket::listen(socket)?;
         }
         self.listening = true;
-        self.watch_sources(SourceKind::Udp)?;
+        self.watch_sockets(false)?;
         self.resume_accepting()
     }
 
-    fn watch_sources(&self, kind: SourceKind) -> Result<()> {
-        for (index, source) in self.sources.iter().enumerate().filter(|(_, s)| s.kind == kind) {
-            self.epoll.add(source.socket.as_raw_fd(), LISTENER_TOKEN | index as u64)?;
+    pub(super) fn watch_sockets(&self, has_connections: bool) -> Result<()> {
+        for (at, _, socket) in self.sockets(has_connections) {
+            self.epoll.add(socket, LISTENER_TOKEN | at as u64)?;
         }
         Ok(())
     }
 
-    pub(super) fn unwatch_sources(&self, kind: SourceKind) {
-        for source in self.sources.iter().filter(|source| source.kind == kind) {
+    pub(super) fn unwatch_sockets(&self, has_connections: bool) {
+        for (_, _, socket) in self.sockets(has_connections) {
             // Not being watched any more is what is wanted.
-            let _ = self.epoll.remove(source.socket.as_raw_fd());
-        }
-    }
-
-    fn resume_accepting(&mut self) -> Result<()> {
-        if self.listening && !self.accepting && !self.connections.is_full() {
-            self.watch_sources(SourceKind::Tcp)?;
-            self.accepting = true;
-        }
-        Ok(())
-    }
-
-    /// Leaves those who want to connect in the kernel's queue.
-    pub(super) fn pause_accepting(&mut self) {
-        if self.accepting {
-            self.unwatch_sources(SourceKind::Tcp);
-            self.accepting = false;
+            let _ = self.epoll.remove(socket);
         }
     }
 
@@ -162,6 +232,7 @@ impl Receiver {
     /// this one stopped, so that the last of a round is served as often as the first.
     pub fn drain(&mut self, intake: &mut impl Intake) -> Progress {
         self.release(intake);
+        self.now_ns = clock::monotonic_ns();
         let mut left = DRAIN_BYTES;
         loop {
             while let Some(event) = self.round.clone().next() {
@@ -185,6 +256,7 @@ impl Receiver {
 
     fn begin_round(&mut self) {
         self.connections.end_round();
+        self.now_ns = clock::monotonic_ns();
         self.round = 0..self.epoll.poll();
     }
 
@@ -196,22 +268,25 @@ impl Receiver {
 
     /// Whether `length` bytes can be read now. What made no event, such as the middle of a
     /// long line, is given back first: no commit of a journal will ever do it.
-    fn make_room(&mut self, length: usize, intake: &impl Intake) -> bool {
+    pub(super) fn make_room(&mut self, length: usize, intake: &impl Intake) -> bool {
         if !self.arena.has_room(length) {
             self.release(intake);
         }
         intake.has_room() && self.arena.has_room(length)
     }
 
-    /// Housekeeping of the loop timer: kernel drop counters, accepting after a shortage.
+    /// Housekeeping of the loop timer: certificates that changed, kernel drop counters, accepting after a shortage.
     ///
     /// # Errors
     /// When the listeners cannot be watched again.
     pub fn tick(&mut self, intake: &impl Intake) -> Result<()> {
-        self.count_kernel_drops();
+        self.refresh_certificates(Instant::now());
+        self.publish_datagram_sockets();
         self.release(intake);
         let pending = self.arena.pending();
         self.region.worker(self.worker, cells::ARENA, 0).store(pending, Ordering::Relaxed);
+        let partial = self.partial_bytes as u64;
+        self.region.worker(self.worker, cells::PARTIAL, 0).store(partial, Ordering::Relaxed);
         self.resume_accepting()
     }
 
@@ -221,6 +296,10 @@ impl Receiver {
     }
 
     fn serve(&mut self, token: u64, intake: &mut impl Intake) -> Outcome {
+        if token == TIMER_TOKEN {
+            self.keep_deadlines(intake);
+            return Outcome::Empty;
+        }
         if token & LISTENER_TOKEN == 0 {
             let Ok(place) = usize::try_from(token) else { return Outcome::Empty };
             let outcome = self.read_connection(place, intake);
@@ -230,168 +309,30 @@ impl Receiver {
             return outcome;
         }
         let Ok(index) = usize::try_from(token & !LISTENER_TOKEN) else { return Outcome::Empty };
-        match self.sources[index].kind {
-            SourceKind::Udp => self.read_datagrams(index, intake),
-            SourceKind::Tcp => {
-                self.accept_batch(index);
-                Outcome::Empty
-            }
-        }
-    }
-
-    pub(super) fn accept_batch(&mut self, index: usize) -> usize {
-        for accepted in 0..ACCEPT_BATCH {
-            if self.connections.is_full() {
-                self.pause_accepting();
-                return accepted;
-            }
-            match socket::accept(self.sources[index].socket.as_raw_fd()) {
-                Accepted::Connection(socket, peer) => self.open(socket, index, peer),
-                Accepted::Empty => return accepted,
-                Accepted::Failed => {
-                    self.count_accept_error();
-                    return accepted;
-                }
-                Accepted::Exhausted => {
-                    // The next tick tries again; until then the kernel keeps the queue.
-                    self.count_accept_error();
-                    self.pause_accepting();
-                    return accepted;
-                }
-            }
-        }
-        ACCEPT_BATCH
-    }
-
-    pub(super) fn count_kernel_drops(&self) {
-        for (index, source) in self.sources.iter().enumerate() {
-            if source.kind == SourceKind::Udp
-                && let Some(drops) = socket::kernel_drops(source.socket.as_raw_fd())
-            {
-                // The kernel counts in 32 bits, over the life of the socket, which outlives
-                // the worker just as the cell does.
-                let cell = self.region.listener(self.worker, index, cells::KERNEL_DROPPED, 0);
-                #[allow(clippy::cast_possible_truncation)]
-                let counted = cell.load(Ordering::Relaxed) as u32;
-                add(cell, u64::from(drops.wrapping_sub(counted)));
-            }
-        }
-    }
-
-    fn count_accept_error(&self) {
-        add(self.region.worker(self.worker, cells::ACCEPT_ERRORS, 0), 1);
-    }
-
-    fn open(&mut self, socket: OwnedFd, listener: usize, peer: SocketAddr) {
-        let descriptor = socket.as_raw_fd();
-        let framer = Framer::default();
-        let place = self.connections.add(Connection { socket, listener, peer, framer });
-        if self.epoll.add(descriptor, place as u64).is_err() {
-            self.connections.take(place);
-            self.count_accept_error();
-            return;
-        }
-        add(self.region.listener(self.worker, listener, cells::CONNECTIONS_OPENED, 0), 1);
-        self.publish_connections();
-    }
-
-    fn publish_connections(&self) {
-        self.region
-            .worker(self.worker, cells::CONNECTIONS, 0)
-            .store(self.connections.count() as u64, Ordering::Relaxed);
-    }
-
-    /// Closes a connection; what is left of its last line is a line.
-    pub(super) fn close(&mut self, place: usize, intake: &mut impl Intake) {
-        let Some(mut connection) = self.connections.take(place) else { return };
-        connection.framer.finish(&mut self.frames);
-        let listener = connection.listener;
-        if self.frames.count() > 0 {
-            intake.take(&Read {
-                listener,
-                chunk: &[],
-                frames: &self.frames,
-                origin: Origin::Connection(connection.peer),
-                mark: self.arena.received(),
-            });
-        }
-        // Dropping the socket closes it, which also takes it out of the epoll set: nobody
-        // else holds a copy of an accepted connection.
-        drop(connection);
-        add(self.region.listener(self.worker, listener, cells::CONNECTIONS_CLOSED, 0), 1);
-        self.publish_connections();
-        // A failure here is met again, and reported, by the next tick.
-        let _ = self.resume_accepting();
-    }
-
-    pub(super) fn read_connection(&mut self, place: usize, intake: &mut impl Intake) -> Outcome {
-        if !self.make_room(READ_BYTES, intake) {
-            return Outcome::Stalled;
-        }
-        let Some(connection) = self.connections.at(place) else { return Outcome::Empty };
-        let Some(buffer) = self.arena.reserve(READ_BYTES) else { return Outcome::Stalled };
-        let length = match socket::receive(&connection.socket, buffer) {
-            Received::Bytes(length) => length,
-            Received::Empty => return Outcome::Empty,
-            Received::End => return Outcome::End,
-        };
-        let start = self.arena.commit(length);
-        let chunk = self.arena.chunk(start, length);
-        connection.framer.feed(chunk, self.line_limit, &mut self.frames);
-        let listener = connection.listener;
-        intake.take(&Read {
-            listener,
-            chunk,
-            frames: &self.frames,
-            origin: Origin::Connection(connection.peer),
-            mark: start + length as u64,
-        });
-        self.arena.consume();
-        self.count_read(listener, length);
-        Outcome::Read(length)
-    }
-
-    pub(super) fn read_datagrams(&mut self, index: usize, intake: &mut impl Intake) -> Outcome {
-        if !self.make_room(DATAGRAMS_BYTES, intake) {
-            return Outcome::Stalled;
-        }
-        let Some(datagrams) = &mut self.datagrams else { return Outcome::Empty };
-        let count = datagrams.receive(self.sources[index].socket.as_raw_fd());
-        if count == 0 {
+        if self.listeners[index].config.kind.has_connections() {
+            self.accept_batch(index);
             return Outcome::Empty;
         }
-        let length = datagrams.joined_length(count);
-        let Some(buffer) = self.arena.reserve(length) else { return Outcome::Stalled };
-        self.senders.clear();
-        let mut end = 0;
-        for datagram in 0..count {
-            let (bytes, sender) = datagrams.datagram(datagram);
-            buffer[end..end + bytes.len()].copy_from_slice(bytes);
-            end += bytes.len();
-            buffer[end] = b'\n';
-            // A batch is a few MiB at most.
-            #[allow(clippy::cast_possible_truncation)]
-            self.senders.push((end as u32, sender));
-            end += 1;
-        }
-        let start = self.arena.commit(length);
-        let chunk = self.arena.chunk(start, length);
-        self.frames.of_datagrams(chunk, self.senders.iter().map(|(end, _)| *end));
-        intake.take(&Read {
-            listener: index,
-            chunk,
-            frames: &self.frames,
-            origin: Origin::Datagrams(&self.senders),
-            mark: start + length as u64,
-        });
-        self.arena.consume();
-        add(self.region.listener(self.worker, index, cells::DATAGRAMS, 0), count as u64);
-        self.count_read(index, length - count);
-        Outcome::Read(length)
+        self.read_datagrams(index, intake)
     }
 
-    fn count_read(&self, listener: usize, bytes: usize) {
-        add(self.region.listener(self.worker, listener, cells::RECEIVED_BYTES, 0), bytes as u64);
-        add(self.region.listener(self.worker, listener, cells::READS, 0), 1);
+    /// Shows how much the kernel holds for each socket, and counts what it had to drop.
+    pub(super) fn publish_datagram_sockets(&self) {
+        for (_, listener, socket) in self.sockets(false) {
+            let Some(memory) = socket::memory(socket) else { continue };
+            let cell = |cell| self.region.listener(self.worker, listener.config.index, cell, 0);
+            let (dropped, base) = (cell(cells::KERNEL_DROPPED), cell(cells::KERNEL_DROPS_BASE));
+            // The kernel counts in 32 bits, over the life of the socket, which outlives the
+            // worker just as the cells do. The base is what sockets before it dropped.
+            let counted =
+                dropped.load(Ordering::Relaxed).wrapping_sub(base.load(Ordering::Acquire));
+            #[allow(clippy::cast_possible_truncation)]
+            add(dropped, u64::from(memory.drops.wrapping_sub(counted as u32)));
+            if listener.config.kind == Kind::Udp {
+                // The kernel doubles what it grants, to have room for its own bookkeeping.
+                let granted = u64::from(memory.receive_buffer / 2);
+                cell(cells::UDP_RECEIVE_BUFFER).store(granted, Ordering::Relaxed);
+            }
+        }
     }
 }

@@ -21,8 +21,8 @@ pub enum Received {
 
 /// What one attempt to accept gave.
 pub enum Accepted {
-    /// A connection and its peer.
-    Connection(OwnedFd, SocketAddr),
+    /// A connection and its peer, if that has an address.
+    Connection(OwnedFd, Option<SocketAddr>),
     /// Nobody waits.
     Empty,
     /// This one connection failed before it was accepted.
@@ -102,6 +102,41 @@ pub fn receive(connection: &OwnedFd, buffer: &mut [u8]) -> Received {
     }
 }
 
+/// Sends what the kernel takes now; returns how many bytes. What a broken connection no longer
+/// takes is found out by reading from it.
+pub fn send(connection: &OwnedFd, bytes: &[u8]) -> usize {
+    let flags = libc::MSG_NOSIGNAL | libc::MSG_DONTWAIT;
+    // SAFETY: the buffer is valid for its length.
+    let count =
+        unsafe { libc::send(connection.as_raw_fd(), bytes.as_ptr().cast(), bytes.len(), flags) };
+    usize::try_from(count).unwrap_or(0)
+}
+
+/// Reads and forgets what has come: closing a connection with unread bytes resets it, and what
+/// was last sent to the peer would be lost with it.
+pub fn discard(connection: &OwnedFd, buffer: &mut [u8]) {
+    // Once: who sends without end is not waited for.
+    receive(connection, buffer);
+}
+
+/// The user and the process that opened a Unix connection.
+pub fn peer_credentials(connection: &OwnedFd) -> Option<(libc::uid_t, libc::pid_t)> {
+    let mut credentials: libc::ucred = zeroed();
+    #[allow(clippy::cast_possible_truncation)]
+    let mut length = size_of::<libc::ucred>() as libc::socklen_t;
+    // SAFETY: the struct is as long as `length` says.
+    let status = unsafe {
+        libc::getsockopt(
+            connection.as_raw_fd(),
+            libc::SOL_SOCKET,
+            libc::SO_PEERCRED,
+            (&raw mut credentials).cast(),
+            &raw mut length,
+        )
+    };
+    (status == 0).then_some((credentials.uid, credentials.pid))
+}
+
 /// Bytes that the kernel holds for a connection now.
 pub fn readable_bytes(connection: &OwnedFd) -> usize {
     let mut count: libc::c_int = 0;
@@ -112,10 +147,22 @@ pub fn readable_bytes(connection: &OwnedFd) -> usize {
 
 /// Indices into the array that `SO_MEMINFO` gives (`linux/sock_diag.h`), and its length.
 const SK_MEMINFO_RMEM_ALLOC: usize = 0;
+const SK_MEMINFO_RCVBUF: usize = 1;
 const SK_MEMINFO_DROPS: usize = 8;
 const SK_MEMINFO_VARS: usize = 9;
 
-fn memory_info(socket: RawFd) -> Option<[u32; SK_MEMINFO_VARS]> {
+/// How a socket for datagrams stands.
+pub struct Memory {
+    /// Bytes that the waiting datagrams take, which are more than their own.
+    pub held: u32,
+    /// As many they may take.
+    pub receive_buffer: u32,
+    /// Datagrams dropped since the socket was made, in 32 bits.
+    pub drops: u32,
+}
+
+/// Asks the kernel how a socket stands.
+pub fn memory(socket: RawFd) -> Option<Memory> {
     let mut values = [0u32; SK_MEMINFO_VARS];
     #[allow(clippy::cast_possible_truncation)]
     let mut length = size_of_val(&values) as libc::socklen_t;
@@ -129,36 +176,29 @@ fn memory_info(socket: RawFd) -> Option<[u32; SK_MEMINFO_VARS]> {
             &raw mut length,
         )
     };
-    (status == 0).then_some(values)
+    (status == 0).then_some(Memory {
+        held: values[SK_MEMINFO_RMEM_ALLOC],
+        receive_buffer: values[SK_MEMINFO_RCVBUF],
+        drops: values[SK_MEMINFO_DROPS],
+    })
 }
 
-/// Datagrams that the kernel has dropped at this socket since it was made, in 32 bits.
-pub fn kernel_drops(socket: RawFd) -> Option<u32> {
-    memory_info(socket).map(|values| values[SK_MEMINFO_DROPS])
-}
-
-/// Memory that the datagrams waiting at a socket take, which is more than their bytes.
-pub fn held_memory(socket: RawFd) -> usize {
-    memory_info(socket).map_or(0, |values| values[SK_MEMINFO_RMEM_ALLOC] as usize)
-}
-
-/// The address in a `sockaddr_storage` that the kernel filled in.
-pub(super) fn peer_address(storage: &libc::sockaddr_storage) -> SocketAddr {
+/// The address in a `sockaddr_storage` that the kernel filled in, if it is one of the Internet.
+pub(super) fn peer_address(storage: &libc::sockaddr_storage) -> Option<SocketAddr> {
     let place = std::ptr::from_ref(storage);
     match i32::from(storage.ss_family) {
         libc::AF_INET => {
             // SAFETY: the family says that this is what the storage holds.
             let address = unsafe { place.cast::<libc::sockaddr_in>().read() };
             let ip = Ipv4Addr::from(u32::from_be(address.sin_addr.s_addr));
-            SocketAddr::new(IpAddr::V4(ip), u16::from_be(address.sin_port))
+            Some(SocketAddr::new(IpAddr::V4(ip), u16::from_be(address.sin_port)))
         }
         libc::AF_INET6 => {
             // SAFETY: the family says that this is what the storage holds.
             let address = unsafe { place.cast::<libc::sockaddr_in6>().read() };
             let ip = Ipv6Addr::from(address.sin6_addr.s6_addr);
-            SocketAddr::new(ip.to_canonical(), u16::from_be(address.sin6_port))
+            Some(SocketAddr::new(ip.to_canonical(), u16::from_be(address.sin6_port)))
         }
-        // Other families have no address to show.
-        _ => SocketAddr::new(IpAddr::V4(Ipv4Addr::UNSPECIFIED), 0),
+        _ => None,
     }
 }

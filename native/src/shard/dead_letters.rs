@@ -36,7 +36,7 @@ impl DeadLetters {
         let letter = DeadLetter {
             received_ns: run.received_ns,
             listener: &self.region.listeners()[run.listener],
-            peer: run.peer,
+            peer: run.sender.peer,
             reject,
             stage: stage.map(|stage| self.region.stages()[stage].as_str()),
             line,

@@ -1,17 +1,16 @@
 //! Events on their way through Python: what is handed over, and what comes back.
 
-use std::net::SocketAddr;
-
-use crate::counters::DROP_REASONS;
+use crate::counters::PLUGIN_DROP_REASONS;
 use crate::error::{Error, Result};
+use crate::receive::Sender;
 
 /// Consecutive events of one sender that were received together.
-#[derive(Debug, Clone, Copy)]
+#[derive(Debug, Clone)]
 pub struct Run {
     /// Index of the listener.
     pub listener: usize,
     /// Who sent them.
-    pub peer: Option<SocketAddr>,
+    pub sender: Sender,
     /// Nanoseconds since the epoch.
     pub received_ns: u64,
     /// How many there are.
@@ -48,7 +47,7 @@ pub enum Verdict {
     Filtered,
     /// It goes to the dead letters.
     DeadLetter,
-    /// It is discarded, for the reason with that index in [`DROP_REASONS`].
+    /// It is discarded, for the reason with that index in `DROP_REASONS`.
     Dropped(usize),
 }
 
@@ -60,7 +59,7 @@ impl Verdict {
             2 => Some(Self::DeadLetter),
             reason => {
                 let reason = usize::from(reason) - 3;
-                (reason < DROP_REASONS.len()).then_some(Self::Dropped(reason))
+                (reason < PLUGIN_DROP_REASONS).then_some(Self::Dropped(reason))
             }
         }
     }

@@ -8,6 +8,7 @@ use std::time::Instant;
 
 use super::BATCH_BYTES;
 use super::dead_letters::DeadLetters;
+use super::format::Reader;
 use super::handoff::{Handoff, Returned, Run, Verdict};
 use super::recover::JOURNALS;
 use super::tally::{Tally, count_stages, set_decoding, show_stages};
@@ -17,7 +18,7 @@ use crate::error::Result;
 use crate::frame::Frame;
 use crate::journal::Journal;
 use crate::pipeline::{Origin, Runner};
-use crate::receive::{Intake, Read};
+use crate::receive::{Intake, Read, Sender};
 use crate::reject::Reject;
 
 /// A batch for Python of this size is handed over before more is read.
@@ -25,8 +26,12 @@ const HANDOFF_BYTES: usize = 256 * 1024;
 
 /// Takes frames: runs the pipeline and hands the results to the journals.
 pub(super) struct Lines {
+    /// By the listeners' indices in the region; none for those that are not configured.
+    pub(super) readers: Vec<Option<Box<Reader>>>,
     /// The native segments: what reads lines, and what follows each Python segment.
     pub(super) runners: Vec<Runner>,
+    /// For each listener, its labels: the text of a JSON object.
+    pub(super) labels: Vec<Option<String>>,
     /// Events that wait for Python.
     pub(super) handoff: Handoff,
     /// For each listener, the events that wait for Python or are in its hands.
@@ -35,7 +40,6 @@ pub(super) struct Lines {
     pub(super) floor: u64,
     pub(super) events: Journal,
     pub(super) dead: DeadLetters,
-    pub(super) line_limit: usize,
     pub(super) region: Arc<Region>,
     pub(super) worker: usize,
 }
@@ -149,8 +153,10 @@ impl Lines {
     fn begin_run(&mut self, segment: usize, run: &Run) {
         self.runners[segment].begin(&Origin {
             received_ns: run.received_ns,
-            peer: run.peer,
+            peer: run.sender.peer,
+            identity: run.sender.identity.as_deref(),
             listener: &self.region.listeners()[run.listener],
+            labels: self.labels[run.listener].as_deref(),
             shard: self.worker,
         });
     }
@@ -183,7 +189,7 @@ impl Lines {
             self.events.batch().add(source, tally.kept, run.received_ns, run.mark);
         } else if tally.kept > 0 {
             self.held[run.listener] += u64::from(tally.kept);
-            self.handoff.runs.push(Run { count: tally.kept, ..*run });
+            self.handoff.runs.push(Run { count: tally.kept, ..run.clone() });
         }
         if tally.dead() > 0 {
             self.dead.journal.batch().add(source, tally.dead(), run.received_ns, run.mark);
@@ -225,26 +231,30 @@ impl Intake for Lines {
             return;
         }
         let listener = read.listener;
+        // What is read was configured. It is put back below.
+        let Some(mut reader) = self.readers[listener].take() else { return };
         // Counted as received before anything else can happen to them.
         add(self.region.listener(self.worker, listener, cells::RECEIVED, 0), count as u64);
         let mut waiting = count as u64;
         set_decoding(&self.region, self.worker, listener, self.held[listener] + waiting);
-        if !self.has_handoff() {
+        if self.handoff.runs.is_empty() {
             self.floor = read.mark - read.chunk.len() as u64;
         }
 
         let received_ns = clock::now_ns();
+        reader.begin(received_ns);
         let whole = read.frames.whole_lines(read.chunk);
         let is_utf8 = simdutf8::basic::from_utf8(whole).is_ok();
-        let head = read.frames.head(self.line_limit).map(|frame| (0, frame, false));
-        let lines = read.frames.lines(read.chunk, self.line_limit);
+        let head = read.frames.head(read.line_limit).map(|frame| (0, frame, false));
+        let lines = read.frames.lines(read.chunk, read.line_limit);
         let mut frames = head
             .into_iter()
             .chain(lines.map(|(end, frame)| (end, frame, is_utf8)))
             .map(|(end, frame, is_utf8)| (read.origin.peer(end), frame, is_utf8))
             .peekable();
         while let Some(&(peer, ..)) = frames.peek() {
-            let run = Run { listener, peer, received_ns, count: 0, mark: read.mark };
+            let sender = Sender { peer, identity: read.origin.identity().cloned() };
+            let run = Run { listener, sender, received_ns, count: 0, mark: read.mark };
             self.begin_run(0, &run);
             let mut tally = Tally::default();
             let is_last = self.runners.len() == 1;
@@ -255,15 +265,20 @@ impl Intake for Lines {
                 let (reject, raw, length) = match frame {
                     Frame::Overlong { head, length } => (Reject::LineTooLong, head, length),
                     Frame::Incomplete { head, length } => (Reject::IncompleteFrame, head, length),
-                    Frame::Line(line) => match runner.run(line, is_utf8, out) {
-                        Ok(passage) => {
-                            if tally.passed(passage) {
-                                out.push(b'\n');
+                    Frame::Line(line) => {
+                        let passage = reader
+                            .read(line, is_utf8)
+                            .and_then(|(text, is_utf8)| runner.run(text, is_utf8, out));
+                        match passage {
+                            Ok(passage) => {
+                                if tally.passed(passage) {
+                                    out.push(b'\n');
+                                }
+                                continue;
                             }
-                            continue;
+                            Err(reject) => (reject, line, line.len() as u64),
                         }
-                        Err(reject) => (reject, line, line.len() as u64),
-                    },
+                    }
                 };
                 tally.rejected(reject);
                 self.dead.bury_part(raw, length, &run, reject, None);
@@ -271,6 +286,13 @@ impl Intake for Lines {
             waiting -= tally.events();
             self.settle(&tally, 0, &run, waiting);
         }
+        self.readers[listener] = Some(reader);
         count_stages(&mut self.runners[0], &self.region, self.worker);
+    }
+
+    fn discard(&mut self, listener: usize, reason: usize, count: u64) {
+        let cell = |cell, index| self.region.listener(self.worker, listener, cell, index);
+        add(cell(cells::RECEIVED, 0), count);
+        add(cell(cells::DROPPED, reason), count);
     }
 }

@@ -13,6 +13,8 @@ pub enum Content<'a> {
     Text(&'a [u8]),
     Cef(Cef<'a>),
     Cee(Cee<'a>),
+    /// They are not written here.
+    Json,
 }
 
 /// Appends the event.
@@ -40,17 +42,7 @@ pub fn write(
     if let Some(priority) = message.priority {
         write_name(b"\"level\":\"", priority.level(), out);
     }
-    out.extend_from_slice(b"\"message\":");
-    match content {
-        Content::Text(text) => write_string(text, out),
-        Content::Cef(cef) => {
-            out.push(b'"');
-            write_unescaped(cef.name, cef::unescape, out);
-            out.push(b'"');
-        }
-        Content::Cee(cee) => out.extend_from_slice(cee.message),
-    }
-    out.push(b',');
+    write_message(content, out);
     member(b"\"logger\":\"", message.logger, out);
 
     let before = out.len();
@@ -75,12 +67,31 @@ pub fn write(
     out.extend_from_slice(b"\"data\":{");
     elements.write_objects(text, structured_data::unescape, out);
     match content {
-        Content::Text(_) => {}
+        Content::Text(_) | Content::Json => {}
         Content::Cef(cef) => cef.write(text, extension, out),
         Content::Cee(cee) => cee.write(out),
     }
     close_group(before, out);
     close(out, b'{', b'}');
+}
+
+#[inline]
+fn write_message(content: &Content<'_>, out: &mut Vec<u8>) {
+    if let Content::Json = content {
+        return;
+    }
+    out.extend_from_slice(b"\"message\":");
+    match content {
+        Content::Text(text) => write_string(text, out),
+        Content::Cef(cef) => {
+            out.push(b'"');
+            write_unescaped(cef.name, cef::unescape, out);
+            out.push(b'"');
+        }
+        Content::Cee(cee) => out.extend_from_slice(cee.message),
+        Content::Json => {}
+    }
+    out.push(b',');
 }
 
 /// Ends the group that begins at a position; one without members is left out.

@@ -50,6 +50,8 @@ pub enum Flaw {
     InvalidCef,
     /// What follows `@cee:` is not an object that would be taken as an event.
     InvalidCee,
+    /// A text that begins as a JSON object and is none.
+    InvalidJson,
     /// Two sources of `data` have the same key.
     DuplicateKey,
     /// More parameters than an event may have keys.
@@ -73,6 +75,7 @@ impl Flaw {
             Self::InvalidStructuredData => "invalid_structured_data",
             Self::InvalidCef => "invalid_cef",
             Self::InvalidCee => "invalid_cee",
+            Self::InvalidJson => "invalid_json",
             Self::DuplicateKey => "duplicate_key",
             Self::TooManyKeys => "too_many_keys",
             Self::InvalidUtf8 => "invalid_utf8",
