@@ -82,8 +82,10 @@ class ListenerLimitsSpec(_Message, frozen=True):
 
 
 class ListenerSpec(_Message, frozen=True):
-    """One listener of a worker slot. The worker hands it on as JSON: `ListenerConfig` in
-    native/src/receive/config.rs says what the fields mean.
+    """One listener of a worker slot.
+
+    The worker hands it on as JSON: `ListenerConfig` in native/src/receive/config.rs says what the
+    fields mean.
     """
 
     index: int
@@ -186,6 +188,8 @@ class WorkerSpec(_Message, frozen=True):
     index: int
     generation: int
     region: int
+    sources: int
+    """The table of sending addresses, shared memory like the region."""
     lifeline: int
     data_dir: str
     listeners: tuple[ListenerSpec, ...]

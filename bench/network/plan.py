@@ -8,19 +8,19 @@ from bench.runs import Plan
 
 
 class NetworkPlan(msgspec.Struct, frozen=True):
-    """How to measure the network edge; None is the default of each case."""
+    """How to measure the network edge."""
 
     plan: Plan
     seconds: float
     """How long paced senders send."""
-    rate: float | None = None
-    """Events per second of paced senders, 0 for as fast as the server takes them."""
-    burst: int = 10
+    rate: float | None
+    """Events per second of paced senders; None is each case's own, 0 full speed where it can be."""
+    burst: int
     """The most events that one of many connections sends at a time."""
-    signals: int = 5
+    signals: int
     """How often a server is told to reload, or to replace a worker, in one run."""
-    signal_interval_seconds: float = 1.0
-    kinds: tuple[str, ...] = ()
+    signal_interval_seconds: float
+    kinds: tuple[str, ...]
     """Hostile clients to measure beside; none of them named means all."""
 
     def pace(self, default: float) -> float | None:

@@ -22,7 +22,7 @@ _TITLE = """\
 ### TLS
 
 JSON events of about 320 bytes over {connections} connections at full speed, plain and with TLS,
-pipeline `{pipeline}`. The handshakes are not in it.
+pipeline `{pipeline}`.
 
 {table}
 """

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING
 
 import ingest
 from ingest import contract, logs, sockets
-from ingest._native import Region
+from ingest._native import Region, Sources
 from ingest.contract import ReloadDescription, RunningServer, ServerDescription
 from ingest.errors import BootError
 from ingest.supervisor.data_directory import DataDirectory
@@ -39,6 +39,7 @@ class Resources:
     admin: socket
     admin_address: str
     region: Region
+    sources: Sources
     lifeline: int
     """Children inherit this reading end; its end of file tells them that the supervisor is gone."""
 
@@ -90,13 +91,13 @@ def acquire(settings: Settings, stack: ExitStack) -> tuple[Resources, Deployment
     deployment = deploy(settings, opened, None, number=1)
     admin, admin_address = sockets.listen_on(settings.admin.address)
     stack.callback(admin.close)
-    region = _create_region(
+    region, sources = _create_shared_memory(
         deployment, _describe(deployment, str(data_directory.path), admin_address, None)
     )
     reader, writer = os.pipe()
     stack.callback(os.close, reader)
     stack.callback(os.close, writer)
-    resources = Resources(data_directory, opened, admin, admin_address, region, reader)
+    resources = Resources(data_directory, opened, admin, admin_address, region, sources, reader)
     return resources, deployment
 
 
@@ -123,10 +124,13 @@ def _describe(
     )
 
 
-def _create_region(deployment: Deployment, description: ServerDescription) -> Region:
-    names = [one.name for one in deployment.listeners]
+def _create_shared_memory(
+    deployment: Deployment, description: ServerDescription
+) -> tuple[Region, Sources]:
+    names, workers = [one.name for one in deployment.listeners], description.workers
     encoded = contract.encode(description)
     try:
-        return Region.create(description.workers, names, deployment.stages, encoded)
+        region = Region.create(workers, names, deployment.stages, encoded)
+        return region, Sources.create(workers)
     except (OSError, ValueError) as error:
         raise BootError(f"cannot make the shared memory of the server: {error}") from error

@@ -44,6 +44,7 @@ def worker_spec(
         index=index,
         generation=generation,
         region=resources.region.fileno(),
+        sources=resources.sources.fileno(),
         lifeline=resources.lifeline,
         data_dir=str(resources.data_directory.path),
         listeners=tuple(
@@ -64,7 +65,7 @@ def worker_spec(
 def descriptors(spec: WorkerSpec) -> list[int]:
     """Return the descriptors that a worker inherits by its spec."""
     listening = (one.descriptor for one in spec.listeners)
-    told = (spec.region, spec.lifeline, spec.go, *listening)
+    told = (spec.region, spec.sources, spec.lifeline, spec.go, *listening)
     return [descriptor for descriptor in told if descriptor is not None]
 
 

@@ -105,6 +105,7 @@ fn measure_pipeline(name: &str, events: &[Vec<u8>], segment: &str) {
         peer: None,
         identity: None,
         listener: "tcp-5140",
+        labels: None,
         shard: 0,
     });
     let mut out = Vec::with_capacity(1 << 20);

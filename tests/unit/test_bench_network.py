@@ -106,7 +106,15 @@ def pages() -> list[NetworkCase]:
 
 def plan(rate: float | None) -> NetworkPlan:
     counts = Plan(events=7, runs=1, latency_seconds=1.0, workers=None, data_dir=Path())
-    return NetworkPlan(plan=counts, seconds=2.0, rate=rate)
+    return NetworkPlan(
+        plan=counts,
+        seconds=2.0,
+        rate=rate,
+        burst=10,
+        signals=5,
+        signal_interval_seconds=1.0,
+        kinds=(),
+    )
 
 
 @pytest.mark.skipif(shutil.which("openssl") is None, reason="openssl makes the certificate")

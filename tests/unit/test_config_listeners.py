@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import shutil
+import subprocess
 from contextlib import ExitStack
 from pathlib import Path
 
@@ -28,6 +30,21 @@ def in_directory(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     Path("ca.pem").write_text(CERTIFICATE)
     Path("locked.key").write_text(LOCKED_KEY)
     Path("empty.pem").write_text("")
+
+
+@pytest.fixture
+def real_certificate(in_directory: None) -> None:
+    """Put a certificate and its key where the others are, which is its own CA as well."""
+    openssl = shutil.which("openssl")
+    if openssl is None:
+        pytest.skip("openssl makes the certificate")
+    files = ["-keyout", "server.key", "-out", "server.pem"]
+    key = ["-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:P-256", "-nodes"]
+    subject = ["-subj", "/CN=localhost", "-addext", "subjectAltName=DNS:localhost"]
+    subprocess.run(
+        [openssl, "req", "-x509", *key, *subject, *files], check=True, capture_output=True
+    )
+    shutil.copy("server.pem", "ca.pem")
 
 
 def read(file: Path, *tables: str) -> Settings:
@@ -77,6 +94,7 @@ TCP = 'kind = "tcp"\naddress = "127.0.0.1:0"\n'
 TLS = 'kind = "tls"\naddress = "127.0.0.1:0"\n'
 
 
+@pytest.mark.usefixtures("real_certificate")
 def test_workers_are_told_all_that_was_configured(file: Path, tmp_path: Path) -> None:
     """Each field under the name that the roles agreed on, with the common limits filled in."""
     settings = read(file, FULL, UNIX)
@@ -120,6 +138,7 @@ def test_workers_are_told_all_that_was_configured(file: Path, tmp_path: Path) ->
     assert (of_unix.limits.line_bytes, of_unix.limits.connections) == (256 << 10, None)
 
 
+@pytest.mark.usefixtures("real_certificate")
 def test_what_is_printed_is_read_back_as_the_same_listeners(file: Path) -> None:
     """With every option of every kind, and nothing that has no meaning for one."""
     settings = read(file, FULL, UNIX, UDP, TCP)
@@ -286,6 +305,15 @@ def test_a_mistake_names_the_key_and_the_remedy(file: Path, table: str, expected
     assert mistake(file, 'kind = "tcp"\naddress = "127.0.0.1:1"', table).startswith(
         f"listeners[1].{expected}"
     )
+
+
+@pytest.mark.usefixtures("real_certificate")
+def test_a_key_has_to_belong_to_its_certificate(file: Path) -> None:
+    """What the workers would not start with is found before anything is bound."""
+    Path("server.key").write_text(KEY)
+    told = mistake(file, f'{TLS}tls = {{certificate = "server.pem", key = "server.key"}}')
+    assert told.startswith("listeners[0].tls: ")
+    assert "server.key" in told
 
 
 @pytest.mark.parametrize(

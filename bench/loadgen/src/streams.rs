@@ -128,11 +128,10 @@ impl Sender {
         for event in &self.readiness {
             let index = event.token().0;
             let connection = &mut self.connections[index];
-            if event.is_readable() && connection.has_more() {
+            if event.is_readable() {
+                let had_more = connection.has_more();
                 connection.note_end(&mut self.breaks);
-                self.unfinished -= usize::from(!connection.has_more());
-            } else if event.is_readable() {
-                connection.note_end(&mut self.breaks);
+                self.unfinished -= usize::from(had_more && !connection.has_more());
             }
             if event.is_writable() && std::mem::take(&mut connection.waiting) {
                 self.writable.push_back(index);

@@ -20,7 +20,6 @@ const HANDSHAKE: Duration = Duration::from_secs(10);
 const RETRY: Duration = Duration::from_millis(1);
 
 /// Whom to trust and as whom to appear.
-#[derive(Default)]
 pub struct Files {
     /// PEM of the authority that signed the server's certificate; none trusts every server.
     pub authority: Option<PathBuf>,

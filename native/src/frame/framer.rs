@@ -64,6 +64,19 @@ impl Framer {
         }
     }
 
+    /// The connection is given up: what is left of a frame is an incomplete one.
+    pub fn cut(&mut self, frames: &mut Frames) {
+        let length = self.length;
+        self.finish(frames);
+        frames.head_length = length;
+        frames.head_is_incomplete = length > 0;
+    }
+
+    /// How much has been read of a frame whose end has not.
+    pub fn pending(&self) -> u64 {
+        self.length
+    }
+
     /// Bytes of a frame that is not complete.
     pub fn partial_bytes(&self) -> usize {
         self.bytes.len()

@@ -24,11 +24,12 @@ pub enum Frame<'a> {
         /// Its whole length in bytes.
         length: u64,
     },
-    /// A frame whose octets were counted and whose connection ended within it.
+    /// A frame whose octets were counted and whose connection ended within it, or any whose end was
+    /// not waited for.
     Incomplete {
         /// What there is of it, at most as long as the limit.
         head: &'a [u8],
-        /// The length that was announced.
+        /// The length that was announced, or was there when it was given up.
         length: u64,
     },
 }

@@ -3,7 +3,42 @@
 use std::os::fd::OwnedFd;
 
 use super::Sender;
+use super::opening::Opening;
+use super::tls_session::TlsSession;
+use crate::counters;
 use crate::frame::Framer;
+
+/// What deadlines are measured from: nanoseconds of `CLOCK_MONOTONIC`.
+#[derive(Debug, Clone, Copy, Default)]
+pub struct Times {
+    /// When something was read last; while it is opening, when it was accepted.
+    pub active_ns: u64,
+    /// When the frame began that is incomplete.
+    pub frame_ns: Option<u64>,
+    /// Until when it is not read, for its sender has sent too much; zero: it is.
+    pub resume_ns: u64,
+}
+
+impl Times {
+    /// Whether it is not read for now.
+    pub fn is_paused(&self) -> bool {
+        self.resume_ns > 0
+    }
+
+    /// Something was read, and behind it a frame is incomplete, perhaps the one from before.
+    pub fn note_read(&mut self, now_ns: u64, is_within_frame: bool, is_same_frame: bool) {
+        self.active_ns = now_ns;
+        if !is_same_frame {
+            self.frame_ns = is_within_frame.then_some(now_ns);
+        }
+    }
+
+    /// It is read again: nothing counts from before.
+    pub fn restart(&mut self, now_ns: u64, is_within_frame: bool) {
+        self.resume_ns = 0;
+        self.note_read(now_ns, is_within_frame, false);
+    }
+}
 
 /// All there is to know of a connection: small, so that it can be moved between two frames.
 pub struct Connection {
@@ -15,39 +50,39 @@ pub struct Connection {
     pub sender: Sender,
     /// Its framing state, with the partial line.
     pub framer: Framer,
+    /// Its place among the connections of its address, once it has one.
+    pub source: Option<counters::Place>,
+    /// What its deadlines are measured from.
+    pub times: Times,
+    /// What it has to show before its first frame; none: no more.
+    pub opening: Option<Box<Opening>>,
+    /// What decrypts it, if it is encrypted.
+    pub tls: Option<Box<TlsSession>>,
 }
 
 impl Connection {
     /// One from which nothing has been read yet.
     pub fn new(socket: OwnedFd, listener: usize, sender: Sender) -> Self {
-        Self { socket, listener, sender, framer: Framer::default() }
+        let (framer, times) = (Framer::default(), Times::default());
+        let (source, opening, tls) = (None, None, None);
+        Self { socket, listener, sender, framer, source, times, opening, tls }
     }
 }
 
-/// A bounded set of connections.
+/// A set of connections.
+#[derive(Default)]
 pub struct Connections {
     places: Vec<Option<Connection>>,
     vacant: Vec<usize>,
     /// Places left during the round of events in work. A token of the same round may still
     /// name them, so they are not given away before it ends.
     left: Vec<usize>,
-    limit: usize,
 }
 
 impl Connections {
-    /// An empty set that takes at most `limit`.
-    pub fn new(limit: usize) -> Self {
-        Self { places: Vec::new(), vacant: Vec::new(), left: Vec::new(), limit }
-    }
-
     /// How many there are.
     pub fn count(&self) -> usize {
         self.places.len() - self.vacant.len() - self.left.len()
-    }
-
-    /// Whether no more may be added.
-    pub fn is_full(&self) -> bool {
-        self.count() >= self.limit
     }
 
     /// Every place that is or was taken, open or not.
@@ -68,6 +103,15 @@ impl Connections {
     /// The connection at a place, if it is open.
     pub fn at(&mut self, place: usize) -> Option<&mut Connection> {
         self.places.get_mut(place)?.as_mut()
+    }
+
+    /// The place of the connection that holds the most of an incomplete frame.
+    pub fn largest_partial(&self) -> Option<usize> {
+        let held = |place: usize| {
+            let connection = self.places[place].as_ref()?;
+            Some((connection.framer.partial_bytes(), place))
+        };
+        self.places().filter_map(held).max().map(|(_, place)| place)
     }
 
     /// Takes a connection out.

@@ -105,9 +105,15 @@ impl DatagramBuffers {
         self.whole().map(|at| self.piece(at).len() + self.datagrams_in(at)).sum()
     }
 
-    /// Puts the whole datagrams of the batch one behind the other into a buffer of the joined
-    /// length, each ended by a newline, and says for each where it ends and who sent it.
-    pub fn join(&self, buffer: &mut [u8], senders: &mut Vec<Sent>) {
+    /// Puts the whole datagrams of the batch that are taken one behind the other into a buffer of
+    /// the joined length, each ended by a newline, and says for each where it ends and who sent
+    /// it. Returns their length. `takes` is asked for each, the newline behind it.
+    pub fn join(
+        &self,
+        buffer: &mut [u8],
+        senders: &mut Vec<Sent>,
+        mut takes: impl FnMut(Option<SocketAddr>, &[u8]) -> bool,
+    ) -> usize {
         senders.clear();
         let mut end = 0;
         for at in self.whole() {
@@ -116,15 +122,21 @@ impl DatagramBuffers {
             for _ in 0..self.datagrams_in(at) {
                 // A piece without bytes is a datagram as well.
                 let datagram = datagrams.next().unwrap_or_default();
-                buffer[end..end + datagram.len()].copy_from_slice(datagram);
+                let start = end;
                 end += datagram.len();
+                buffer[start..end].copy_from_slice(datagram);
                 buffer[end] = b'\n';
+                if !takes(sender, &buffer[start..=end]) {
+                    end = start;
+                    continue;
+                }
                 // A batch is a few MiB at most.
                 #[allow(clippy::cast_possible_truncation)]
                 senders.push((end as u32, sender));
                 end += 1;
             }
         }
+        end
     }
 
     /// The datagrams of the batch that were too long to be taken whole: the beginning and the
@@ -186,7 +198,7 @@ mod tests {
     fn join(buffers: &DatagramBuffers) -> (Vec<u8>, Vec<Sent>) {
         let mut joined = vec![0; buffers.joined_length()];
         let mut senders = vec![(0, None)];
-        buffers.join(&mut joined, &mut senders);
+        buffers.join(&mut joined, &mut senders, |_, _| true);
         (joined, senders)
     }
 

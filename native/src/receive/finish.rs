@@ -8,6 +8,7 @@ use super::config::Kind;
 use super::datagrams::UNIX_QUEUE_BYTES;
 use super::receiver::{Outcome, Receiver};
 use super::{Intake, socket};
+use crate::clock;
 
 impl Receiver {
     /// Ends the intake: accepts who already waits, reads what the kernel already holds of
@@ -21,6 +22,7 @@ impl Receiver {
         mut wait_for_room: impl FnMut(&mut I) -> bool,
     ) {
         self.round = 0..0;
+        self.now_ns = clock::monotonic_ns();
         self.connections.end_round();
         if self.listening {
             self.accept_waiting(deadline);
@@ -52,7 +54,7 @@ impl Receiver {
         for (index, _) in self.listener_sockets(true) {
             while Instant::now() < deadline && self.accept_batch(index) == ACCEPT_BATCH {}
         }
-        self.pause_accepting();
+        self.stop_accepting();
         self.listening = false;
     }
 

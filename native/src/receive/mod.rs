@@ -2,17 +2,29 @@
 //! polls it. Frames are handed on per read; this module knows nothing of what they mean.
 
 mod accepting;
+mod admission;
 mod arena;
 pub mod config;
 mod connections;
 mod datagrams;
+mod deadlines;
+mod descriptors;
 mod epoll;
 mod finish;
 mod networks;
 mod notices;
+mod opening;
+mod pacing;
+mod proxy_protocol;
 mod reading;
 mod receiver;
+mod rules;
 mod socket;
+mod timer;
+mod tls_failure;
+mod tls_files;
+mod tls_identity;
+mod tls_session;
 
 use std::net::SocketAddr;
 use std::sync::Arc;
@@ -20,7 +32,8 @@ use std::sync::Arc;
 pub use arena::Arena;
 pub use networks::Networks;
 pub use notices::Notice;
-pub use receiver::{Listener, Receiver};
+pub use receiver::{Bounds, Listener, Receiver};
+pub use tls_files::check as check_tls;
 
 use crate::frame::Frames;
 
@@ -85,6 +98,9 @@ pub trait Intake {
     fn has_room(&self) -> bool;
     /// Takes one read. The frames are gone from the sockets, so this cannot fail.
     fn take(&mut self, read: &Read<'_>);
+    /// So many events of a listener (by its index in the region) were read and are not taken, for
+    /// the reason with that index within `ingest_events_dropped_total`.
+    fn discard(&mut self, listener: usize, reason: usize, events: u64);
     /// Position of the arena below which everything taken is durable; `consumed` when all is.
     fn durable_mark(&self, consumed: u64) -> u64;
 }

@@ -102,6 +102,41 @@ pub fn receive(connection: &OwnedFd, buffer: &mut [u8]) -> Received {
     }
 }
 
+/// Sends what the kernel takes now; returns how many bytes. What a broken connection no longer
+/// takes is found out by reading from it.
+pub fn send(connection: &OwnedFd, bytes: &[u8]) -> usize {
+    let flags = libc::MSG_NOSIGNAL | libc::MSG_DONTWAIT;
+    // SAFETY: the buffer is valid for its length.
+    let count =
+        unsafe { libc::send(connection.as_raw_fd(), bytes.as_ptr().cast(), bytes.len(), flags) };
+    usize::try_from(count).unwrap_or(0)
+}
+
+/// Reads and forgets what has come: closing a connection with unread bytes resets it, and what
+/// was last sent to the peer would be lost with it.
+pub fn discard(connection: &OwnedFd, buffer: &mut [u8]) {
+    // Once: who sends without end is not waited for.
+    receive(connection, buffer);
+}
+
+/// The user and the process that opened a Unix connection.
+pub fn peer_credentials(connection: &OwnedFd) -> Option<(libc::uid_t, libc::pid_t)> {
+    let mut credentials: libc::ucred = zeroed();
+    #[allow(clippy::cast_possible_truncation)]
+    let mut length = size_of::<libc::ucred>() as libc::socklen_t;
+    // SAFETY: the struct is as long as `length` says.
+    let status = unsafe {
+        libc::getsockopt(
+            connection.as_raw_fd(),
+            libc::SOL_SOCKET,
+            libc::SO_PEERCRED,
+            (&raw mut credentials).cast(),
+            &raw mut length,
+        )
+    };
+    (status == 0).then_some((credentials.uid, credentials.pid))
+}
+
 /// Bytes that the kernel holds for a connection now.
 pub fn readable_bytes(connection: &OwnedFd) -> usize {
     let mut count: libc::c_int = 0;

@@ -30,6 +30,8 @@ pub(super) struct Lines {
     pub(super) readers: Vec<Option<Box<Reader>>>,
     /// The native segments: what reads lines, and what follows each Python segment.
     pub(super) runners: Vec<Runner>,
+    /// For each listener, its labels: the text of a JSON object.
+    pub(super) labels: Vec<Option<String>>,
     /// Events that wait for Python.
     pub(super) handoff: Handoff,
     /// For each listener, the events that wait for Python or are in its hands.
@@ -154,6 +156,7 @@ impl Lines {
             peer: run.sender.peer,
             identity: run.sender.identity.as_deref(),
             listener: &self.region.listeners()[run.listener],
+            labels: self.labels[run.listener].as_deref(),
             shard: self.worker,
         });
     }
@@ -285,5 +288,11 @@ impl Intake for Lines {
         }
         self.readers[listener] = Some(reader);
         count_stages(&mut self.runners[0], &self.region, self.worker);
+    }
+
+    fn discard(&mut self, listener: usize, reason: usize, count: u64) {
+        let cell = |cell, index| self.region.listener(self.worker, listener, cell, index);
+        add(cell(cells::RECEIVED, 0), count);
+        add(cell(cells::DROPPED, reason), count);
     }
 }

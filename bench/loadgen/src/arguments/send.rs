@@ -66,7 +66,7 @@ pub fn share(events: u64, connections: usize, index: usize) -> u64 {
 }
 
 pub(super) fn parse(parser: &mut lexopt::Parser) -> Result<Send, Mistake> {
-    let (mut target, mut files) = (None, tls::Files::default());
+    let (mut target, mut tls_address, mut authority) = (None, None, None);
     let (mut certificate, mut key) = (None, None);
     let (mut format, mut framing, mut run) = (Format::Json, Framing::Newline, 0);
     let (mut connections, mut events) = (1, 1_000_000);
@@ -74,11 +74,7 @@ pub(super) fn parse(parser: &mut lexopt::Parser) -> Result<Send, Mistake> {
     while let Some(argument) = parser.next()? {
         match argument {
             Long("tcp") => target = Some(Target::Tcp(parser.value()?.parse()?)),
-            Long("tls") => {
-                let address = parser.value()?.parse()?;
-                // The files it needs may be named behind it.
-                target = Some(Target::Tls(address, tls::configure(&tls::Files::default())?));
-            }
+            Long("tls") => tls_address = Some(parser.value()?.parse()?),
             Long("udp") => target = Some(Target::Udp(parser.value()?.parse()?)),
             Long("unix") => target = Some(Target::Unix(parser.value()?.into())),
             Long("unix-datagram") => target = Some(Target::UnixDatagram(parser.value()?.into())),
@@ -89,7 +85,7 @@ pub(super) fn parse(parser: &mut lexopt::Parser) -> Result<Send, Mistake> {
             Long("events") => events = parser.value()?.parse()?,
             Long("rate") => rate = Some(parser.value()?.parse()?),
             Long("burst") => burst = Some(parser.value()?.parse()?),
-            Long("ca") => files.authority = Some(parser.value()?.into()),
+            Long("ca") => authority = Some(parser.value()?.into()),
             Long("certificate") => certificate = Some(parser.value()?.into()),
             Long("key") => key = Some(parser.value()?.into()),
             Long("await-close") => {
@@ -99,15 +95,15 @@ pub(super) fn parse(parser: &mut lexopt::Parser) -> Result<Send, Mistake> {
             other => return Err(other.unexpected().into()),
         }
     }
-    files.identity = match (certificate, key) {
+    let identity = match (certificate, key) {
         (Some(certificate), Some(key)) => Some((certificate, key)),
         (None, None) => None,
         _ => return Err("--certificate and --key belong together".into()),
     };
-    let target = match target.ok_or("send needs an address; see --help")? {
-        Target::Tls(address, _) => Target::Tls(address, tls::configure(&files)?),
-        other => other,
-    };
+    if let Some(address) = tls_address {
+        target = Some(Target::Tls(address, tls::configure(&tls::Files { authority, identity })?));
+    }
+    let target = target.ok_or("send needs an address; see --help")?;
     if target.takes_datagrams() {
         framing = Framing::Datagram;
     }
