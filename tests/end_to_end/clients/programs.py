@@ -37,7 +37,7 @@ def directories(pattern: str) -> str:
 def running(command: Sequence[str], log: Path, descriptors: Sequence[int] = ()) -> Iterator[None]:
     """Run a program in the foreground; end it, and show what it said if the test fails."""
     libraries = ":".join(filter(None, map(directories, LIBRARIES)))
-    environment = {**os.environ, "LD_LIBRARY_PATH": libraries}
+    environment = {**os.environ, "TZ": "UTC", "LD_LIBRARY_PATH": libraries}
     with (
         log.open("wb") as output,
         subprocess.Popen(
