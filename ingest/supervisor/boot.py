@@ -17,6 +17,7 @@ from ingest import contract, logs, sockets
 from ingest._native import Region
 from ingest.contract import ListenerDescription, RunningServer, ServerDescription
 from ingest.errors import BootError
+from ingest.supervisor import inboxes
 from ingest.supervisor.data_directory import DataDirectory
 
 if TYPE_CHECKING:
@@ -26,6 +27,7 @@ if TYPE_CHECKING:
 
     from ingest.config import Settings
     from ingest.sockets import SocketGroup
+    from ingest.supervisor.inboxes import Inbox
 
 _log = logs.get_logger(__name__)
 
@@ -39,6 +41,8 @@ class Resources:
     """By listener, in the order of the settings."""
     admin: socket
     region: Region
+    inboxes: tuple[Inbox, ...]
+    """By slot."""
     lifeline: int
     """Children inherit this reading end; its end of file tells them that the supervisor is gone."""
     description: ServerDescription
@@ -101,10 +105,13 @@ def acquire(settings: Settings, stack: ExitStack) -> Resources:
         heartbeat_timeout_seconds=settings.supervision.heartbeat_timeout,
     )
     region = _create_region(description, [stage.name for stage in settings.pipeline.spec().stages])
+    inbox_of_slots = inboxes.create(settings.workers, stack)
     reader, writer = os.pipe()
     stack.callback(os.close, reader)
     stack.callback(os.close, writer)
-    return Resources(data_directory, groups, admin, region, reader, description)
+    return Resources(
+        data_directory, groups, admin, region, inbox_of_slots, reader, description
+    )
 
 
 def _raise_descriptor_limit() -> None:

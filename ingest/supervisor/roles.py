@@ -23,6 +23,8 @@ _CELLS_OF_THE_PROCESS = (
     "ingest_worker_state",
     "ingest_worker_pid",
     "ingest_connections",
+    "ingest_worker_load",
+    "ingest_worker_busy_ratio",
     "ingest_intake_paused",
     "ingest_arena_bytes",
 )
@@ -62,6 +64,8 @@ class WorkerPost(Post):
             [
                 spec.region,
                 spec.lifeline,
+                spec.inbox,
+                *spec.outboxes,
                 self._resources.data_directory.lock,
                 *(one.descriptor for one in spec.listeners if one.descriptor is not None),
             ],

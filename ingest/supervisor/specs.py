@@ -32,6 +32,8 @@ def worker_spec(
         generation=generation,
         region=resources.region.fileno(),
         lifeline=resources.lifeline,
+        inbox=resources.inboxes[index].reader.fileno(),
+        outboxes=tuple(inbox.writer.fileno() for inbox in resources.inboxes),
         data_dir=resources.description.data_dir,
         listeners=tuple(
             _listener_spec(settings, resources, at, index) for at in range(len(resources.groups))

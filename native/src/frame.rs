@@ -142,6 +142,19 @@ impl Framer {
         }
     }
 
+    /// Appends the state to `out`, from which [`Self::restore`] makes it again elsewhere.
+    pub fn save(&self, out: &mut Vec<u8>) {
+        out.extend_from_slice(&self.length.to_le_bytes());
+        out.extend_from_slice(&self.partial);
+    }
+
+    /// The state that was saved in these bytes; none when they cannot be such a state.
+    pub fn restore(bytes: &[u8]) -> Option<Self> {
+        let (length, partial) = bytes.split_first_chunk()?;
+        let length = u64::from_le_bytes(*length);
+        (partial.len() as u64 <= length).then(|| Self { partial: partial.to_vec(), length })
+    }
+
     fn keep(&mut self, bytes: &[u8], limit: usize) {
         let room = limit.saturating_sub(self.partial.len());
         self.partial.extend_from_slice(&bytes[..bytes.len().min(room)]);

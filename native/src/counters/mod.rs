@@ -13,4 +13,4 @@ pub use ledger::{Journal, Ledger, counted_sequence, settle};
 pub use names::Sample;
 pub use region::{Region, add, observe};
 pub use schema::{Cell, Kind, Metric, Scope, cells};
-pub use table::{DROP_REASONS, LOST_REASONS, METRICS, PLUGIN_DROP_REASONS};
+pub use table::{DROP_REASONS, LOST_REASONS, METRICS, MOVE_CAUSES, PLUGIN_DROP_REASONS};

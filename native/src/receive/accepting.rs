@@ -8,6 +8,7 @@ use super::connections::Connection;
 use super::receiver::Receiver;
 use super::socket::{self, Accepted};
 use super::{Intake, Origin, Read, Sender};
+use crate::clock;
 use crate::counters::{add, cells};
 use crate::error::Result;
 
@@ -41,7 +42,11 @@ impl Receiver {
                 return accepted;
             }
             match socket::accept(socket) {
-                Accepted::Connection(socket, peer) => self.open(socket, listener, peer),
+                Accepted::Connection(socket, peer) => {
+                    if let Some(socket) = self.pass_on_accepted(socket, listener, peer) {
+                        self.open(socket, listener, peer);
+                    }
+                }
                 Accepted::Empty => return accepted,
                 Accepted::Failed => {
                     self.count_accept_error();
@@ -62,7 +67,8 @@ impl Receiver {
         add(self.region.worker(self.worker, cells::ACCEPT_ERRORS, 0), 1);
     }
 
-    fn open(&mut self, socket: OwnedFd, listener: usize, peer: Option<SocketAddr>) {
+    /// Begins with a connection that was accepted here, or elsewhere and passed on.
+    pub(super) fn open(&mut self, socket: OwnedFd, listener: usize, peer: Option<SocketAddr>) {
         let descriptor = socket.as_raw_fd();
         let sender = Sender { peer, identity: None };
         let place = self.connections.add(Connection::new(socket, listener, sender));
@@ -76,7 +82,7 @@ impl Receiver {
         self.publish_connections();
     }
 
-    fn publish_connections(&self) {
+    pub(super) fn publish_connections(&self) {
         self.region
             .worker(self.worker, cells::CONNECTIONS, 0)
             .store(self.connections.count() as u64, Ordering::Relaxed);
@@ -86,6 +92,7 @@ impl Receiver {
     pub(super) fn close(&mut self, place: usize, intake: &mut impl Intake) {
         let Some(mut connection) = self.connections.take(place) else { return };
         connection.framer.finish(&mut self.frames);
+        connection.receive_at(clock::now_ns());
         let config = &self.listeners[connection.listener].config;
         if self.frames.count() > 0 {
             intake.take(&Read {
@@ -94,6 +101,7 @@ impl Receiver {
                 chunk: &[],
                 frames: &self.frames,
                 origin: Origin::Connection(&connection.sender),
+                received_ns: connection.received_ns,
                 mark: self.arena.received(),
             });
         }

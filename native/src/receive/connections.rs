@@ -3,6 +3,7 @@
 use std::os::fd::OwnedFd;
 
 use super::Sender;
+use super::load::Load;
 use crate::frame::Framer;
 
 /// All there is to know of a connection: small, so that it can be moved between two frames.
@@ -15,12 +16,33 @@ pub struct Connection {
     pub sender: Sender,
     /// Its framing state, with the partial line.
     pub framer: Framer,
+    /// When its newest events were received (ns since the epoch): none of the next is older.
+    pub received_ns: u64,
+    /// What it sends.
+    pub load: Load,
+    /// Whether the workers read it in turn, because it is too much for one of them.
+    pub takes_turns: bool,
 }
 
 impl Connection {
     /// One from which nothing has been read yet.
     pub fn new(socket: OwnedFd, listener: usize, sender: Sender) -> Self {
-        Self { socket, listener, sender, framer: Framer::default() }
+        Self {
+            socket,
+            listener,
+            sender,
+            framer: Framer::default(),
+            received_ns: 0,
+            load: Load::new(),
+            takes_turns: false,
+        }
+    }
+
+    /// The time for events that are received now, and whether it is ahead of the clock.
+    pub fn receive_at(&mut self, now_ns: u64) -> (u64, bool) {
+        let is_ahead = self.received_ns > now_ns;
+        self.received_ns = self.received_ns.max(now_ns);
+        (self.received_ns, is_ahead)
     }
 }
 
@@ -68,6 +90,11 @@ impl Connections {
     /// The connection at a place, if it is open.
     pub fn at(&mut self, place: usize) -> Option<&mut Connection> {
         self.places.get_mut(place)?.as_mut()
+    }
+
+    /// See [`Self::at`].
+    pub fn get(&self, place: usize) -> Option<&Connection> {
+        self.places.get(place)?.as_ref()
     }
 
     /// Takes a connection out.

@@ -1,11 +1,14 @@
-//! The end of the intake: what the kernel already holds is read, then all is closed.
+//! The end of the intake: what the kernel already holds is read and all is closed, or what can go
+//! on with a successor is passed on to it.
 
 use std::os::fd::RawFd;
 use std::time::Instant;
 
 use super::accepting::ACCEPT_BATCH;
+use super::moving::Cause;
 use super::receiver::{Outcome, Receiver};
 use super::{Intake, socket};
+use crate::counters::{add, cells};
 
 impl Receiver {
     /// Ends the intake: accepts who already waits, reads what the kernel already holds of
@@ -23,13 +26,9 @@ impl Receiver {
         if self.listening {
             self.accept_waiting(deadline);
         }
+        self.empty_inbox(deadline);
         for place in self.connections.places() {
-            let Some(connection) = self.connections.at(place) else { continue };
-            let held = socket::readable_bytes(&connection.socket);
-            self.read_rest(held, intake, deadline, &mut wait_for_room, |this, intake| {
-                this.read_connection(place, intake)
-            });
-            self.close(place, intake);
+            self.finish_connection(place, intake, deadline, &mut wait_for_room);
         }
         // After the connections, whose bytes are known: datagrams only by the memory they take.
         for (index, socket) in self.listener_sockets(false) {
@@ -40,6 +39,65 @@ impl Receiver {
         }
         self.unwatch_sockets(false);
         self.count_kernel_drops();
+    }
+
+    /// Ends the intake of a worker that has a successor: reads and accepts nothing more, and passes
+    /// the connections on. Those that cannot go are read to what the kernel holds, and closed.
+    pub fn hand_over<I: Intake>(
+        &mut self,
+        intake: &mut I,
+        deadline: Instant,
+        mut wait_for_room: impl FnMut(&mut I) -> bool,
+    ) {
+        self.round = 0..0;
+        self.connections.end_round();
+        self.pause_accepting();
+        self.listening = false;
+        self.unwatch_sockets(false);
+        self.count_kernel_drops();
+        let places = self.connections.places();
+        let movable: Vec<usize> = places.filter(|place| self.is_movable(*place)).collect();
+        let mut left = &movable[..];
+        while !left.is_empty() {
+            let passed = self.pass_to_anyone(left);
+            // Where nobody has room for a batch, this one will be closed with the others.
+            left = &left[passed.max(1)..];
+        }
+        for place in self.connections.places() {
+            if self.connections.get(place).is_some() {
+                add(self.region.worker(self.worker, cells::CONNECTIONS_CUT, 0), 1);
+            }
+            self.finish_connection(place, intake, deadline, &mut wait_for_room);
+        }
+    }
+
+    /// Passes a batch to the successor, or where its inbox is full to another worker.
+    fn pass_to_anyone(&mut self, places: &[usize]) -> usize {
+        let successor = self.worker;
+        let others: Vec<usize> = self.ready_workers().map(|work| work.worker).collect();
+        [successor]
+            .into_iter()
+            .chain(others)
+            .find_map(|worker| {
+                let passed = self.pass_on(places, worker, Cause::Replacement);
+                (passed > 0).then_some(passed)
+            })
+            .unwrap_or(0)
+    }
+
+    fn finish_connection<I: Intake>(
+        &mut self,
+        place: usize,
+        intake: &mut I,
+        deadline: Instant,
+        wait_for_room: &mut impl FnMut(&mut I) -> bool,
+    ) {
+        let Some(connection) = self.connections.at(place) else { return };
+        let held = socket::readable_bytes(&connection.socket);
+        self.read_rest(held, intake, deadline, wait_for_room, |this, intake| {
+            this.read_connection(place, intake)
+        });
+        self.close(place, intake);
     }
 
     fn accept_waiting(&mut self, deadline: Instant) {

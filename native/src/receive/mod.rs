@@ -3,20 +3,27 @@
 
 mod accepting;
 mod arena;
+mod balance;
 pub mod config;
 mod connections;
 mod datagrams;
 mod epoll;
 mod finish;
+mod inbox;
+mod load;
+mod moving;
 mod notices;
+mod parcel;
 mod reading;
 mod receiver;
+mod relieving;
 mod socket;
 
 use std::net::SocketAddr;
 use std::sync::Arc;
 
 pub use arena::Arena;
+pub use inbox::Inboxes;
 pub use notices::Notice;
 pub use receiver::{Listener, Receiver};
 
@@ -73,6 +80,8 @@ pub struct Read<'a> {
     pub frames: &'a Frames,
     /// Who sent them.
     pub origin: Origin<'a>,
+    /// When, in nanoseconds since the epoch.
+    pub received_ns: u64,
     /// The position of the arena behind the chunk.
     pub mark: u64,
 }

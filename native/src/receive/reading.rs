@@ -6,6 +6,7 @@ use super::datagrams::{BATCH, DATAGRAM_BYTES};
 use super::receiver::{Listener, Outcome, Receiver};
 use super::socket::{self, Received};
 use super::{Intake, Origin, Read};
+use crate::clock;
 use crate::counters::{add, cells};
 
 /// The most that one read takes from one connection.
@@ -30,12 +31,20 @@ impl Receiver {
         let config = &self.listeners[connection.listener].config;
         let (listener, line_limit) = (config.index, config.limits.line_bytes);
         connection.framer.feed(chunk, line_limit, &mut self.frames);
+        connection.load.add(length, self.frames.count());
+        let (received_ns, is_ahead) = connection.receive_at(clock::now_ns());
+        let sender = connection.sender.clone();
+        // Not ahead of the clock: there it would be more so, with every turn.
+        if connection.takes_turns && !is_ahead {
+            self.rotate(place);
+        }
         intake.take(&Read {
             listener,
             line_limit,
-            chunk,
+            chunk: self.arena.chunk(start, length),
             frames: &self.frames,
-            origin: Origin::Connection(&connection.sender),
+            origin: Origin::Connection(&sender),
+            received_ns,
             mark: start + length as u64,
         });
         self.arena.consume();
@@ -72,12 +81,14 @@ impl Receiver {
         let chunk = self.arena.chunk(start, length);
         let (listener, line_limit) = (config.index, config.limits.line_bytes);
         self.frames.of_datagrams(chunk, line_limit);
+        self.moving.datagrams.add(length, self.frames.count());
         intake.take(&Read {
             listener,
             line_limit,
             chunk,
             frames: &self.frames,
             origin: Origin::Datagrams(&self.senders),
+            received_ns: clock::now_ns(),
             mark: start + length as u64,
         });
         self.arena.consume();

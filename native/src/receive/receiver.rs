@@ -10,9 +10,10 @@ use super::config::ListenerConfig;
 use super::connections::Connections;
 use super::datagrams::{BATCH, DatagramBuffers};
 use super::epoll::Epoll;
+use super::moving::Moving;
 use super::notices::{Notice, Notices};
 use super::reading::DATAGRAMS_BYTES;
-use super::{Arena, Intake, Progress, socket};
+use super::{Arena, Inboxes, Intake, Progress, socket};
 use crate::counters::{Region, add, cells};
 use crate::error::Result;
 use crate::frame::Frames;
@@ -25,6 +26,7 @@ const SERVICE_BYTES: usize = 16 * 1024;
 pub const MINIMUM_ARENA_BYTES: usize = 3 * DATAGRAMS_BYTES;
 
 const LISTENER_TOKEN: u64 = 1 << 63;
+pub(super) const INBOX_TOKEN: u64 = 1 << 62;
 
 /// One listener of the worker.
 pub struct Listener {
@@ -69,6 +71,7 @@ pub struct Receiver {
     pub(super) datagrams: Option<DatagramBuffers>,
     /// Where each datagram of a batch ends, and who sent it.
     pub(super) senders: Vec<(u32, Option<SocketAddr>)>,
+    pub(super) moving: Moving,
     pub(super) notices: Notices,
     pub(super) region: Arc<Region>,
     pub(super) worker: usize,
@@ -83,6 +86,7 @@ impl Receiver {
         region: Arc<Region>,
         worker: usize,
         listeners: Vec<Listener>,
+        inboxes: Inboxes,
         arena_bytes: usize,
         connection_limit: usize,
     ) -> Result<Self> {
@@ -101,6 +105,7 @@ impl Receiver {
             frames: Frames::default(),
             datagrams: datagrams.then(DatagramBuffers::new),
             senders: Vec::with_capacity(BATCH),
+            moving: Moving::new(inboxes),
             notices: Notices::default(),
             region,
             worker,
@@ -139,6 +144,7 @@ impl Receiver {
             socket::listen(socket)?;
         }
         self.listening = true;
+        self.watch_inbox()?;
         self.watch_sockets(false)?;
         self.resume_accepting()
     }
@@ -203,12 +209,14 @@ impl Receiver {
         intake.has_room() && self.arena.has_room(length)
     }
 
-    /// Housekeeping of the loop timer: kernel drop counters, accepting after a shortage.
+    /// Housekeeping of the loop timer: kernel drop counters, the balance between the workers,
+    /// accepting after a shortage.
     ///
     /// # Errors
     /// When the listeners cannot be watched again.
     pub fn tick(&mut self, intake: &impl Intake) -> Result<()> {
         self.count_kernel_drops();
+        self.balance();
         self.release(intake);
         let pending = self.arena.pending();
         self.region.worker(self.worker, cells::ARENA, 0).store(pending, Ordering::Relaxed);
@@ -221,6 +229,10 @@ impl Receiver {
     }
 
     fn serve(&mut self, token: u64, intake: &mut impl Intake) -> Outcome {
+        if token == INBOX_TOKEN {
+            self.adopt_waiting();
+            return Outcome::Empty;
+        }
         if token & LISTENER_TOKEN == 0 {
             let Ok(place) = usize::try_from(token) else { return Outcome::Empty };
             let outcome = self.read_connection(place, intake);

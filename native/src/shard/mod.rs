@@ -28,7 +28,7 @@ use crate::error::{Error, Result};
 use crate::journal::{self, Compression, Journal};
 use crate::pipeline::{PythonPatterns, Runner, Scrubber, config};
 use crate::receive::config::ListenerConfig;
-use crate::receive::{Listener, Notice, Progress, Receiver};
+use crate::receive::{Inboxes, Listener, Notice, Progress, Receiver};
 
 /// Lines are sealed into batches of about this size.
 const BATCH_BYTES: usize = 1024 * 1024;
@@ -91,6 +91,13 @@ impl Pipeline {
     }
 }
 
+/// What becomes of the connections of a shard that ends.
+#[derive(Debug, Clone, Copy)]
+enum Ending {
+    Drain,
+    HandOver,
+}
+
 /// The sockets and journals of one worker.
 pub struct Shard {
     receiver: Receiver,
@@ -109,6 +116,7 @@ impl Shard {
         worker: usize,
         data_dir: &Path,
         listeners: Vec<Listener>,
+        inboxes: Inboxes,
         keeping: &Keeping,
         limits: Limits,
         pipeline: &Pipeline,
@@ -159,8 +167,8 @@ impl Shard {
             region: Arc::clone(&region),
             worker,
         };
-        let receiver =
-            Receiver::new(region, worker, listeners, limits.arena_bytes, limits.connections)?;
+        let Limits { arena_bytes, connections, .. } = limits;
+        let receiver = Receiver::new(region, worker, listeners, inboxes, arena_bytes, connections)?;
         Ok((Self { receiver, lines, paused: false }, found))
     }
 
@@ -267,12 +275,31 @@ impl Shard {
     ///
     /// Returns how many events could not be made durable in time; they are counted as lost.
     pub fn finish(
+        self,
+        patience: Duration,
+        process: impl FnMut(Handoff, &mut Reply<'_>) -> bool,
+    ) -> u64 {
+        self.end(Ending::Drain, patience, process)
+    }
+
+    /// Passes the connections on to the shard's successor, makes what was read durable and closes.
+    /// What the kernel holds stays there. Otherwise like [`Self::finish`].
+    pub fn hand_over(
+        self,
+        patience: Duration,
+        process: impl FnMut(Handoff, &mut Reply<'_>) -> bool,
+    ) -> u64 {
+        self.end(Ending::HandOver, patience, process)
+    }
+
+    fn end(
         mut self,
+        ending: Ending,
         patience: Duration,
         mut process: impl FnMut(Handoff, &mut Reply<'_>) -> bool,
     ) -> u64 {
         let deadline = Instant::now() + patience;
-        let mut hand_over = |lines: &mut Lines| {
+        let mut process_all = |lines: &mut Lines| {
             while lines.has_handoff() {
                 let handoff = std::mem::take(&mut lines.handoff);
                 if Instant::now() >= deadline || !process(handoff, &mut Reply(lines)) {
@@ -281,14 +308,18 @@ impl Shard {
             }
             true
         };
-        self.receiver.finish(&mut self.lines, deadline, |lines: &mut Lines| {
+        let make_room = |lines: &mut Lines| {
             if lines.has_handoff() {
-                return hand_over(lines);
+                return process_all(lines);
             }
             lines.sync_now();
             lines.wait(deadline)
-        });
-        hand_over(&mut self.lines);
+        };
+        match ending {
+            Ending::Drain => self.receiver.finish(&mut self.lines, deadline, make_room),
+            Ending::HandOver => self.receiver.hand_over(&mut self.lines, deadline, make_room),
+        }
+        process_all(&mut self.lines);
         let mut lost = self.lines.give_up();
         let Lines { mut events, dead, region, worker, .. } = self.lines;
         let mut dead = dead.journal;
