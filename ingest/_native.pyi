@@ -223,8 +223,9 @@ class Shard:
     ) -> Shard:
         """Recover the journals, settle a predecessor's counters and take over the sockets.
 
-        `listeners` are `ListenerSpec`s as JSON. `inbox` is where connections come from other workers,
-        `outboxes` are, by worker, where they are sent. The shard closes all these descriptors.
+        `listeners` are `ListenerSpec`s as JSON. `inbox` is where connections come from other
+        workers, `outboxes` are, by worker, where they are sent. The shard closes all these
+        descriptors.
         `compression_level` is a Zstandard level or None to store lines as they
         are. `segments` are the native segments of the pipeline as JSON (`Segment` in
         native/src/pipeline/config.rs), between each two of which is one in Python; `redactors` is

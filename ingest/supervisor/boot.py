@@ -109,9 +109,7 @@ def acquire(settings: Settings, stack: ExitStack) -> Resources:
     reader, writer = os.pipe()
     stack.callback(os.close, reader)
     stack.callback(os.close, writer)
-    return Resources(
-        data_directory, groups, admin, region, inbox_of_slots, reader, description
-    )
+    return Resources(data_directory, groups, admin, region, inbox_of_slots, reader, description)
 
 
 def _raise_descriptor_limit() -> None:

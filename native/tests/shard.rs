@@ -2,23 +2,20 @@
 
 #![allow(clippy::unwrap_used, clippy::panic)] // in a test they are how it fails
 
+mod fixture;
+
 use std::io::{Read, Write};
 use std::net::{TcpListener, TcpStream, UdpSocket};
-use std::os::fd::OwnedFd;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
 use _native::counters::{Ledger, Region, cells};
-use _native::decode;
-use _native::journal::{Compression, Cursor, Start};
 use _native::pipeline::config::Segment;
-use _native::receive::Listener;
-use _native::shard::{Handoff, Keeping, Limits, Pipeline, Returned, Shard};
-
-/// Only a broken shard takes this long.
-const PATIENCE: Duration = Duration::from_secs(20);
+use _native::receive::Sockets;
+use _native::shard::{Handoff, Pipeline, Returned, Shard};
+use fixture::{PATIENCE, event, read};
 
 struct Bench {
     directory: PathBuf,
@@ -40,33 +37,28 @@ impl Bench {
         line_bytes: usize,
         pipeline: &Pipeline,
     ) -> Self {
-        let directory =
-            std::env::temp_dir().join(format!("ingest-shard-{name}-{}", std::process::id()));
-        std::fs::remove_dir_all(&directory).ok();
+        let directory = fixture::directory(&format!("shard-{name}"));
         let listener = TcpListener::bind("127.0.0.1:0").unwrap();
         let datagrams = UdpSocket::bind("127.0.0.1:0").unwrap();
         let (tcp, udp) = (listener.local_addr().unwrap(), datagrams.local_addr().unwrap());
         let listeners = vec![
-            listener_of(0, "tcp", line_bytes, listener.into()),
-            listener_of(1, "udp", line_bytes, datagrams.into()),
+            fixture::listener(0, "tcp", line_bytes, Some(listener.into())),
+            fixture::listener(1, "udp", line_bytes, Some(datagrams.into())),
         ];
         let names = ["tcp".to_owned(), "udp".to_owned()];
         let stages = ["first".to_owned(), "second".to_owned()];
         let region = Arc::new(Region::create(1, &names, &stages, b"").unwrap());
-        let keeping = Keeping {
-            compression: Compression::None,
-            sync_interval: Duration::from_millis(1),
-            segment_bytes: 1 << 30,
-            segment_age: Duration::from_secs(3600),
-            retention_bytes: None,
-            retention_age: None,
-            queue_bytes: 1 << 20,
-        };
-        let event = decode::Limits { depth: 64, keys: 1024 };
-        let limits = Limits { event, connections, arena_bytes: 0 };
-        let (mut shard, _) =
-            Shard::open(Arc::clone(&region), 0, &directory, listeners, &keeping, limits, pipeline)
-                .unwrap();
+        let inboxes = fixture::inherited(&fixture::inboxes(1), 0);
+        let (mut shard, _) = Shard::open(
+            Arc::clone(&region),
+            0,
+            &directory,
+            Sockets { listeners, inboxes },
+            &fixture::keeping(),
+            fixture::limits(connections),
+            pipeline,
+        )
+        .unwrap();
         shard.listen().unwrap();
         Self { directory, region, shard, tcp, udp }
     }
@@ -110,35 +102,6 @@ impl Bench {
         std::fs::remove_dir_all(&self.directory).unwrap();
         stored
     }
-}
-
-/// A listener whose name is its kind.
-fn listener_of(index: usize, kind: &str, line_bytes: usize, socket: OwnedFd) -> Listener {
-    let config = serde_json::json!({
-        "index": index, "name": kind, "kind": kind, "address": "", "descriptor": null,
-        "format": "json", "unparsed": "dead_letter", "time_zone": "UTC", "labels": {},
-        "allow": [], "deny": [], "proxies": [], "tls": null,
-        "limits": {
-            "line_bytes": line_bytes, "connections": null, "source_connections": null,
-            "idle_seconds": null, "frame_seconds": null, "opening_seconds": 10.0,
-            "source_events_per_second": null, "source_bytes_per_second": null,
-        },
-    });
-    Listener { config: serde_json::from_value(config).unwrap(), socket: Some(socket) }
-}
-
-fn read(directory: &Path) -> Vec<String> {
-    let mut cursor = Cursor::open(directory, Start::Oldest).unwrap();
-    let mut lines = Vec::new();
-    while let Some(batch) = cursor.next_batch().unwrap() {
-        let text = std::str::from_utf8(&batch.lines).unwrap();
-        lines.extend(text.lines().map(str::to_owned));
-    }
-    lines
-}
-
-fn event(number: usize) -> String {
-    format!("{{\"message\":\"event\",\"data\":{{\"number\":{number}}}}}")
 }
 
 /// Events of a connection are stored in their order; the last needs no newline.

@@ -64,6 +64,14 @@ def received(server: Server) -> list[int]:
     return [worker.received for worker in server.status().workers]
 
 
+def replace(server: Server, worker: int) -> None:
+    """Have a worker hand over to a successor, and wait until that is ready."""
+    pid = server.worker_pid(worker)
+    assert pid is not None
+    os.kill(pid, signal.SIGUSR2)
+    wait_until(lambda: server.worker_pid(worker) not in (None, pid))
+
+
 def assert_kept_in_order(data_dir: Path, sent: dict[int, int]) -> None:
     """Fail unless every event of every connection is stored once, and its place can be told.
 
@@ -147,7 +155,7 @@ def test_a_worker_with_all_the_senders_is_relieved(tmp_path: Path) -> None:
             connection = stack.enter_context(server.connect())
             before = received(server)
             connection.sendall(numbered_lines(name, 0, 1)[0] + b"\n")
-            wait_until(lambda before=before: received(server) != before)
+            server.settle(name + 1)
             worker = next(at for at in (0, 1) if received(server)[at] != before[at])
             of_worker[worker].append((name, connection))
         assert {len(found) for found in of_worker.values()} == {4}
@@ -168,19 +176,13 @@ def test_a_worker_with_all_the_senders_is_relieved(tmp_path: Path) -> None:
 def test_the_successor_of_a_worker_goes_on_with_its_connections(tmp_path: Path) -> None:
     """Whoever sends while a worker is replaced loses neither its connection nor an event."""
     with Server(tmp_path / "data", pipeline=WITH_ORIGIN) as server, ExitStack() as stack:
-        streams = [
-            Stream(stack.enter_context(server.connect()), name) for name in range(10)
-        ]
+        streams = [Stream(stack.enter_context(server.connect()), name) for name in range(10)]
         with ExitStack() as running:
             for stream in streams:
                 running.enter_context(stream.running())
             for _ in range(2):
                 for worker in (0, 1):
-                    pid = server.worker_pid(worker) or 0
-                    os.kill(pid, signal.SIGUSR2)
-                    wait_until(
-                        lambda worker=worker, pid=pid: server.worker_pid(worker) not in (None, pid)
-                    )
+                    replace(server, worker)
         assert moved(server, "replacement") > 0
         sent = {stream.name: stream.sent for stream in streams}
         ledger = server.settle(sum(sent.values()))

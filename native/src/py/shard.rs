@@ -15,7 +15,7 @@ use crate::decode;
 use crate::error::Error;
 use crate::journal::{Compression, Recovery};
 use crate::receive::config::ListenerConfig;
-use crate::receive::{Inboxes, Listener, Notice};
+use crate::receive::{Inboxes, Listener, Notice, Sockets};
 use crate::shard::{Found, Handoff, Keeping, Limits, Pipeline, Reply, Shard, recover};
 
 /// What opening the journals of a shard found.
@@ -187,6 +187,7 @@ impl PyShard {
             own: adopt(inbox)?,
             all: outboxes.into_iter().map(adopt).collect::<PyResult<_>>()?,
         };
+        let sockets = Sockets { listeners, inboxes };
         let region = Arc::clone(&region.0);
         let pipeline = Pipeline {
             segments: segments.iter().map(|json| segment(json)).collect::<PyResult<_>>()?,
@@ -196,7 +197,7 @@ impl PyShard {
         };
         let (shard, found) = py.detach(|| {
             let region = Arc::clone(&region);
-            Shard::open(region, worker, &data_dir, listeners, inboxes, &keeping, limits, &pipeline)
+            Shard::open(region, worker, &data_dir, sockets, &keeping, limits, &pipeline)
         })?;
         let found = Py::new(py, PyFound::from(found))?;
         Ok(Self { shard: Mutex::new(Some(shard)), region, found })

@@ -105,8 +105,8 @@ fn send_parts(
         (*rights).cmsg_level = libc::SOL_SOCKET;
         (*rights).cmsg_type = libc::SCM_RIGHTS;
         (*rights).cmsg_len = libc::CMSG_LEN(length) as usize;
-        let place = libc::CMSG_DATA(rights).cast::<RawFd>();
-        std::ptr::copy_nonoverlapping(descriptors.as_ptr(), place, descriptors.len());
+        let place = libc::CMSG_DATA(rights);
+        std::ptr::copy_nonoverlapping(descriptors.as_ptr().cast(), place, length as usize);
         libc::sendmsg(socket, &raw const message, libc::MSG_DONTWAIT | libc::MSG_NOSIGNAL)
     };
     if sent < 0 { Err(io::Error::last_os_error()) } else { Ok(()) }
@@ -186,11 +186,10 @@ fn received_descriptors(message: &libc::msghdr) -> Vec<OwnedFd> {
         while let Some(header) = control.as_ref() {
             if header.cmsg_level == libc::SOL_SOCKET && header.cmsg_type == libc::SCM_RIGHTS {
                 let bytes = header.cmsg_len - libc::CMSG_LEN(0) as usize;
-                let first = libc::CMSG_DATA(control).cast::<RawFd>();
-                for at in 0..bytes / size_of::<RawFd>() {
-                    let raw = first.add(at).read_unaligned();
-                    descriptors.push(OwnedFd::from_raw_fd(raw));
-                }
+                let data = std::slice::from_raw_parts(libc::CMSG_DATA(control), bytes);
+                let (raw, _) = data.as_chunks();
+                let raw = raw.iter().map(|raw| RawFd::from_ne_bytes(*raw));
+                descriptors.extend(raw.map(|raw| OwnedFd::from_raw_fd(raw)));
             }
             control = libc::CMSG_NXTHDR(message, control);
         }

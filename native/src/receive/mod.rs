@@ -25,7 +25,7 @@ use std::sync::Arc;
 pub use arena::Arena;
 pub use inbox::Inboxes;
 pub use notices::Notice;
-pub use receiver::{Listener, Receiver};
+pub use receiver::{Listener, Receiver, Sockets};
 
 use crate::frame::Frames;
 

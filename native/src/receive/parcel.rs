@@ -157,7 +157,8 @@ mod tests {
     const LIMIT: usize = 16;
 
     fn frames(stream: &[u8], cuts: &[usize], moves: bool) -> Vec<Vec<u8>> {
-        let (mut framer, mut frames, mut found) = (Framer::default(), Frames::default(), vec![]);
+        let (mut framer, mut read_frames, mut found) =
+            (Framer::default(), Frames::default(), vec![]);
         let mut note = |frames: &Frames, chunk: &[u8]| {
             found.extend(frames.head(LIMIT).map(|frame| format!("{frame:?}").into_bytes()));
             let lines = frames.lines(chunk, LIMIT);
@@ -165,8 +166,8 @@ mod tests {
         };
         for cut in cuts.windows(2) {
             let chunk = &stream[cut[0]..cut[1]];
-            framer.feed(chunk, LIMIT, &mut frames);
-            note(&frames, chunk);
+            framer.feed(chunk, LIMIT, &mut read_frames);
+            note(&read_frames, chunk);
             if moves {
                 let mut connection = connection(Sender::default());
                 connection.framer = framer;
@@ -175,8 +176,8 @@ mod tests {
                 framer = read(&mut &bytes[..]).unwrap().established.unwrap().framer;
             }
         }
-        framer.finish(&mut frames);
-        note(&frames, b"");
+        framer.finish(&mut read_frames);
+        note(&read_frames, b"");
         found
     }
 

@@ -49,6 +49,14 @@ impl Listener {
     }
 }
 
+/// What a worker inherits.
+pub struct Sockets {
+    /// By their place, which is not their index in the region.
+    pub listeners: Vec<Listener>,
+    /// For connections that move.
+    pub inboxes: Inboxes,
+}
+
 /// What reading from one socket came to.
 pub(super) enum Outcome {
     Read(usize),
@@ -85,11 +93,11 @@ impl Receiver {
     pub fn new(
         region: Arc<Region>,
         worker: usize,
-        listeners: Vec<Listener>,
-        inboxes: Inboxes,
+        sockets: Sockets,
         arena_bytes: usize,
         connection_limit: usize,
     ) -> Result<Self> {
+        let Sockets { listeners, inboxes } = sockets;
         for socket in listeners.iter().filter_map(|listener| listener.socket.as_ref()) {
             socket::set_nonblocking(socket.as_raw_fd())?;
         }

@@ -28,7 +28,7 @@ use crate::error::{Error, Result};
 use crate::journal::{self, Compression, Journal};
 use crate::pipeline::{PythonPatterns, Runner, Scrubber, config};
 use crate::receive::config::ListenerConfig;
-use crate::receive::{Inboxes, Listener, Notice, Progress, Receiver};
+use crate::receive::{Listener, Notice, Progress, Receiver, Sockets};
 
 /// Lines are sealed into batches of about this size.
 const BATCH_BYTES: usize = 1024 * 1024;
@@ -115,8 +115,7 @@ impl Shard {
         region: Arc<Region>,
         worker: usize,
         data_dir: &Path,
-        listeners: Vec<Listener>,
-        inboxes: Inboxes,
+        sockets: Sockets,
         keeping: &Keeping,
         limits: Limits,
         pipeline: &Pipeline,
@@ -128,7 +127,7 @@ impl Shard {
         let names = region.listeners();
         let is_known =
             |listener: &Listener| names.get(listener.config.index) == Some(&listener.config.name);
-        if let Some(stranger) = listeners.iter().find(|listener| !is_known(listener)) {
+        if let Some(stranger) = sockets.listeners.iter().find(|listener| !is_known(listener)) {
             let ListenerConfig { index, name, .. } = &stranger.config;
             return Err(Error::Invalid(format!("listener {index}, {name:?}")));
         }
@@ -168,7 +167,7 @@ impl Shard {
             worker,
         };
         let Limits { arena_bytes, connections, .. } = limits;
-        let receiver = Receiver::new(region, worker, listeners, inboxes, arena_bytes, connections)?;
+        let receiver = Receiver::new(region, worker, sockets, arena_bytes, connections)?;
         Ok((Self { receiver, lines, paused: false }, found))
     }
 
