@@ -60,6 +60,8 @@ pub(super) struct Moving {
     pub(super) process_ns: u64,
     /// Of all datagrams.
     pub(super) datagrams: Load,
+    /// How often in a row nothing that can be placed elsewhere would have made the load even.
+    pub(super) uneven_times: u32,
     /// Connections that may go, with what they load.
     pub(super) candidates: Vec<(u64, usize)>,
 }
@@ -76,6 +78,7 @@ impl Moving {
             measured_ns: clock::monotonic_ns(),
             process_ns: clock::process_ns(),
             datagrams: Load::new(),
+            uneven_times: 0,
             candidates: Vec::new(),
         }
     }
