@@ -1,6 +1,7 @@
 """`python -m bench`: TCP to durable journal, with numbers of connections and with pipelines.
 
-Without --connections and --cases both parts are measured, with either of them only that part.
+Without --connections, --cases and --network the first two parts are measured, with any of them only
+what is named.
 """
 
 from __future__ import annotations
@@ -16,6 +17,9 @@ from subprocess import CalledProcessError
 
 from bench import connections, machine, pipeline_table, pipelines, report
 from bench.connections import Case
+from bench.network import hostile
+from bench.network.cases import CASES
+from bench.network.plan import NetworkPlan
 from bench.runs import Plan
 from bench.server import FailedRunError
 
@@ -38,6 +42,7 @@ def main() -> int:
     try:
         cases = [_measure_connections(plan, number) for number in options.connections]
         rounds = pipelines.measure(plan, options.cases, _tell) if options.cases else None
+        network = [CASES[name](_network_plan(plan, options), _tell) for name in options.network]
     except (FailedRunError, CalledProcessError) as error:
         print(f"FAILED, nothing is written: {error}", file=sys.stderr)
         return 1
@@ -49,6 +54,7 @@ def main() -> int:
         machine=facts,
         cases=cases,
         rounds=rounds,
+        network=network,
     )
     if rounds is not None:
         _tell(pipeline_table.table(rounds))
@@ -67,6 +73,18 @@ def _measure_connections(plan: Plan, number: int) -> Case:
         f" p50 {case.latency_ms.p50:.1f} ms, p99 {case.latency_ms.p99:.1f} ms"
     )
     return case
+
+
+def _network_plan(plan: Plan, options: argparse.Namespace) -> NetworkPlan:
+    return NetworkPlan(
+        plan=plan,
+        seconds=options.seconds,
+        rate=options.rate,
+        burst=options.burst,
+        signals=options.signals,
+        signal_interval_seconds=options.interval,
+        kinds=tuple(options.hostile),
+    )
 
 
 def _tell(line: str) -> None:
@@ -94,10 +112,34 @@ def _parse() -> argparse.Namespace:
         default=Path.cwd(),
         help="where journals are written and removed again; must be a real disk",
     )
+    _add_network(parser.add_argument_group("the network edge"))
     options = parser.parse_args()
-    if not options.connections and not options.cases:
+    if not options.connections and not options.cases and options.network is None:
         options.connections, options.cases = _CONNECTIONS, list(pipelines.NAMES)
+    options.network = list(CASES) if options.network == [] else options.network or []
     return options
+
+
+def _add_network(group: argparse._ArgumentGroup) -> None:
+    group.add_argument(
+        "--network", nargs="*", choices=CASES, metavar="CASE", help=f"{', '.join(CASES)}; or all"
+    )
+    group.add_argument(
+        "--seconds", type=float, default=10.0, help="how long senders with a rate send"
+    )
+    group.add_argument(
+        "--rate", type=float, help="events/s of these in place of the case's own; 0: full speed"
+    )
+    group.add_argument(
+        "--burst", type=int, default=10, help="events that a connection of `many` sends at a time"
+    )
+    group.add_argument(
+        "--signals", type=int, default=5, help="reloads or replacements in a run of `reload`"
+    )
+    group.add_argument("--interval", type=float, default=2.0, help="seconds between these")
+    group.add_argument(
+        "--hostile", nargs="+", default=[], choices=hostile.KINDS, help="kinds for `hostile`"
+    )
 
 
 if __name__ == "__main__":

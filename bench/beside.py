@@ -11,8 +11,9 @@ from pathlib import Path
 import msgspec
 
 from bench import generator
-from bench.runs import DEBUG_ONE_IN, configuration
+from bench.runs import DEBUG_ONE_IN
 from bench.server import FailedRunError
+from bench.settings import configuration
 
 PIPELINE = "reference"
 """The configuration whose stages it runs."""

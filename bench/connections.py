@@ -10,17 +10,17 @@ from pathlib import Path
 
 import msgspec
 
-from bench import generator, latency
+from bench import latency, runs
+from bench.figures import Summary, summarise
 from bench.latency import Latency, Sampler
 from bench.runs import (
     DEADLINE_SECONDS,
     Load,
     Plan,
     Run,
-    Summary,
     check_ledger,
-    full_speed,
-    summarise,
+    check_unbroken,
+    sending,
     warm_server,
 )
 
@@ -43,16 +43,16 @@ class Case(msgspec.Struct, frozen=True):
 def measure(plan: Plan, connections: int) -> Case:
     """Measure one case; raise FailedRunError if any run loses count of an event."""
     load = Load(pipeline=PIPELINE, connections=connections, events=plan.events)
-    runs = [full_speed(plan, load) for _ in range(plan.runs)]
-    speed = summarise([run.events_per_second for run in runs])
+    measured = [runs.measure(plan, load) for _ in range(plan.runs)]
+    speed = summarise([run.events_per_second for run in measured])
     rate = speed.median / 2
     return Case(
         connections=connections,
         events=plan.events,
-        runs=runs,
+        runs=measured,
         events_per_second=speed,
-        cpu_seconds_per_million=summarise([run.cpu_seconds_per_million for run in runs]),
-        peak_resident_bytes=summarise([sum(run.peak_resident_bytes.values()) for run in runs]),
+        cpu_seconds_per_million=summarise([run.cpu_seconds_per_million for run in measured]),
+        peak_resident_bytes=summarise([sum(run.peak_resident_bytes.values()) for run in measured]),
         latency_rate=rate,
         latency_ms=_half_load(plan, load, rate),
     )
@@ -62,14 +62,12 @@ def _half_load(plan: Plan, load: Load, rate: float) -> Latency:
     events = int(rate * plan.latency_seconds)
     with warm_server(plan, load) as server, tempfile.NamedTemporaryFile() as timeline:
         file = Path(timeline.name)
-        with Sampler(server.settled_events) as settled:
-            generator.send(
-                server.address,
-                connections=load.connections,
-                events=events,
-                rate=rate,
-                timeline=file,
-            )
+        paced = msgspec.structs.replace(load, rate=rate)
+        with (
+            Sampler(server.settled_events) as settled,
+            sending(server, paced, events, timeline=file) as generator,
+        ):
+            check_unbroken(generator.finish())
             server.await_settled(load.warm_up_events + events, DEADLINE_SECONDS)
         check_ledger(server, load, events)
         return latency.distance(

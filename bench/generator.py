@@ -3,13 +3,18 @@
 from __future__ import annotations
 
 import json
-import os
 import socket
 import subprocess
 from concurrent.futures import ThreadPoolExecutor
+from functools import cache
 from pathlib import Path
+from types import TracebackType
+from typing import Literal, Self
 
 import msgspec
+
+Transport = Literal["tcp", "tls", "udp"]
+Format = Literal["json", "rfc5424", "rfc3164"]
 
 _CONNECT_SECONDS = 10.0
 _CRATE = Path(__file__).parent / "loadgen"
@@ -18,15 +23,139 @@ _CRATE = Path(__file__).parent / "loadgen"
 class Sent(msgspec.Struct, frozen=True):
     """What the generator says about one run; the times are of the monotonic clock."""
 
+    run: int
     events: int
     bytes: int
     seconds: float
     cpu_seconds: float
     started_ns: int
     ended_ns: int
+    resets: int
+    closed: int
+    """Connections that the server closed before their last event."""
+    failed: int
+    unclosed: int
+    """Connections that the server had not closed when waiting for it ended."""
+    send_errors: int
+    """Calls of sendmmsg that failed; what they were given was sent later."""
     per_connection: list[int]
 
+    @property
+    def unbroken(self) -> bool:
+        """Whether every connection lived to its last event."""
+        return not (self.resets or self.closed or self.failed or self.unclosed)
 
+
+class Deeds(msgspec.Struct, frozen=True):
+    """What hostile clients say that they did; all but the first three are counts."""
+
+    kind: str
+    seconds: float
+    cpu_seconds: float
+    attempts: int
+    opened: int
+    refused: int
+    closed_by_peer: int
+    resets: int
+    hung_up: int
+    open: int
+    bytes: int
+
+
+class Sending:
+    """A generator at work; leaving the block ends it."""
+
+    def __init__(
+        self,
+        transport: Transport,
+        address: str,
+        *,
+        connections: int,
+        events: int,
+        message_format: Format = "json",
+        run: int = 0,
+        rate: float | None = None,
+        burst: int | None = None,
+        await_close_seconds: float | None = None,
+        timeline: Path | None = None,
+    ) -> None:
+        options = [f"--{transport}={address}", f"--connections={connections}", f"--run={run}"]
+        options += [f"--events={events}", f"--format={message_format}"]
+        for name, value in (
+            ("rate", rate),
+            ("burst", burst),
+            ("await-close", await_close_seconds),
+            ("timeline", timeline),
+        ):
+            if value is not None:
+                options.append(f"--{name}={value}")
+        self._process = subprocess.Popen([program(), "send", *options], stdout=subprocess.PIPE)
+
+    def __enter__(self) -> Self:
+        """Return it; it sends already."""
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        """End it, if it has not ended."""
+        with self._process:
+            self._process.kill()
+
+    @property
+    def is_at_work(self) -> bool:
+        """Whether it has not yet sent everything."""
+        return self._process.poll() is None
+
+    def finish(self) -> Sent:
+        """Wait until the kernel has everything; raise CalledProcessError if it could not send.
+
+        Connections that broke are in the answer.
+        """
+        output, _ = self._process.communicate()
+        if not output:
+            raise subprocess.CalledProcessError(self._process.returncode, self._process.args)
+        return msgspec.json.decode(output, type=Sent)
+
+
+class Crowd:
+    """Hostile clients at work; leaving the block ends them."""
+
+    def __init__(self, kind: str, address: str, *, most_seconds: float) -> None:
+        options = [f"--tcp={address}", f"--seconds={most_seconds}", "--until-end-of-input"]
+        self._process = subprocess.Popen(
+            [program(), "hostile", kind, *options], stdin=subprocess.PIPE, stdout=subprocess.PIPE
+        )
+
+    def __enter__(self) -> Self:
+        """Return it; they are at work already."""
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        """End them, if they have not ended."""
+        with self._process:
+            self._process.kill()
+
+    @property
+    def is_at_work(self) -> bool:
+        """Whether they have not yet had all their time."""
+        return self._process.poll() is None
+
+    def finish(self) -> Deeds:
+        """Tell them to stop and return what they did."""
+        output, _ = self._process.communicate()
+        return msgspec.json.decode(output, type=Deeds)
+
+
+@cache
 def program() -> Path:
     """Return where `make bench` has cargo leave the generator."""
     metadata = subprocess.run(
@@ -38,30 +167,14 @@ def program() -> Path:
     return Path(json.loads(metadata)["target_directory"]) / "release" / "loadgen"
 
 
-def send(
-    address: str,
-    *,
-    connections: int,
-    events: int,
-    rate: float | None = None,
-    timeline: Path | None = None,
-) -> Sent:
-    """Send events over TCP and return when the kernel has them all."""
-    options = [f"--address={address}", f"--connections={connections}", f"--events={events}"]
-    if rate is not None:
-        options.append(f"--rate={rate}")
-    if timeline is not None:
-        options.append(f"--timeline={os.fspath(timeline)}")
-    done = subprocess.run([program(), "send", *options], check=True, stdout=subprocess.PIPE)
-    return msgspec.json.decode(done.stdout, type=Sent)
-
-
 def events(count: int) -> bytes:
     """Return the first events of a connection, as lines: what a server would have received."""
     with socket.create_server(("127.0.0.1", 0)) as listener, ThreadPoolExecutor(1) as pool:
         listener.settimeout(_CONNECT_SECONDS)
         received = pool.submit(_receive, listener)
-        send("{}:{}".format(*listener.getsockname()), connections=1, events=count)
+        address = "{}:{}".format(*listener.getsockname())
+        with Sending("tcp", address, connections=1, events=count) as sending:
+            sending.finish()
         return received.result()
 
 

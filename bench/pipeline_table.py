@@ -5,8 +5,9 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from bench.beside import FapilogRun
+from bench.figures import ratio, spread, summarise
 from bench.pipelines import Rounds
-from bench.runs import Run, Summary, summarise
+from bench.runs import Run
 
 _HEAD = """\
 | case | events/s | worker CPU-s per million | events per worker CPU-s | CPU to `none` | CPU to `reference` | events/s to fapilog | events per CPU-s to fapilog |
@@ -23,19 +24,6 @@ class Figures:
         self.costs = costs
         self.yields = [1e6 / cost for cost in costs]
         """Events per CPU-second."""
-
-
-def ratio(figures: Sequence[float], to: Sequence[float]) -> Summary:
-    """Return the ratios of figures that belong together, round by round."""
-    return summarise([figure / other for figure, other in zip(figures, to, strict=True)])
-
-
-def spread(summary: Summary, form: str) -> str:
-    """Return the median, and the least and the most in brackets."""
-    middle, least, most = (
-        format(value, form) for value in (summary.median, summary.minimum, summary.maximum)
-    )
-    return f"{middle} ({least} to {most})"
 
 
 def table(rounds: Rounds) -> str:

@@ -10,9 +10,9 @@ from collections.abc import Callable, Sequence
 
 import msgspec
 
-from bench import beside
+from bench import beside, runs
 from bench.beside import FapilogRun
-from bench.runs import DEBUG_ONE_IN, Load, Plan, Run, full_speed
+from bench.runs import DEBUG_ONE_IN, Load, Plan, Run
 
 CONNECTIONS = 4
 _CYCLE = CONNECTIONS * DEBUG_ONE_IN
@@ -94,7 +94,7 @@ def measure(plan: Plan, names: Sequence[str], tell: Callable[[str], None]) -> Ro
     )
     for number in range(1, plan.runs + 1):
         for case, each in zip(rounds.pipelines, loads, strict=True):
-            run = full_speed(plan, each)
+            run = runs.measure(plan, each)
             case.runs.append(run)
             tell(f"round {number}, {case.name}: {run.events_per_second:,.0f} events/s")
         for fapilog, variant in zip(rounds.fapilog, beside.VARIANTS, strict=True):

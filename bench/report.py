@@ -8,10 +8,10 @@ import msgspec
 
 from bench import pipeline_table
 from bench.connections import Case
+from bench.figures import Summary, spread
 from bench.machine import Machine
-from bench.pipeline_table import spread
+from bench.network.cases import NetworkCase
 from bench.pipelines import CONNECTIONS, Rounds
-from bench.runs import Summary
 
 _MIB = 1024 * 1024
 
@@ -52,6 +52,12 @@ sent. What is compared, and how fair that is, stands in `docs/bench.md`.
 """
 
 
+_NETWORK = """
+## Network edge
+
+{sections}"""
+
+
 class Results(msgspec.Struct, frozen=True):
     """Everything about one run of `make bench`."""
 
@@ -64,6 +70,8 @@ class Results(msgspec.Struct, frozen=True):
     """Numbers of connections."""
     rounds: Rounds | None
     """Pipelines and fapilog."""
+    network: list[NetworkCase]
+    """The network edge."""
 
 
 def write(results: Results, directory: Path) -> None:
@@ -89,6 +97,9 @@ def page(results: Results) -> str:
                 table=pipeline_table.table(results.rounds),
             )
         )
+    if results.network:
+        sections = "\n".join(case.section() for case in results.network)
+        parts.append(_NETWORK.format(sections=sections))
     return "".join(parts)
 
 

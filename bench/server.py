@@ -1,4 +1,4 @@
-"""The server under test: the real program, on free ports and a directory of its own."""
+"""The server under test: the real program, on ports and in a directory of its own."""
 
 from __future__ import annotations
 
@@ -20,6 +20,8 @@ from ingest.counters import LedgerStatus, read_status
 _START_SECONDS = 30.0
 _STOP_SECONDS = 60.0
 _POLL_SECONDS = 0.001
+_LOOK_SECONDS = 0.1
+_QUIET_SECONDS = 1.0
 # The server looks for plugins where they are installed; ours stand in the repository.
 _ENVIRONMENT = {**os.environ, "PYTHONPATH": os.fspath(Path(__file__).parents[1])}
 
@@ -32,22 +34,21 @@ class Server:
     """Starts on entering, drains on leaving; leaving fails if anything was lost."""
 
     def __init__(self, data_dir: Path, log: Path, configuration: Path, workers: int | None) -> None:
-        self._data_dir = data_dir
+        self.data_dir = data_dir
         self._log = log
         self._configuration = configuration
         self._workers = workers
 
     def __enter__(self) -> Self:
         """Start the server and wait until it is ready."""
-        command = [sys.executable, "-m", "ingest", "serve", f"--data-dir={self._data_dir}"]
-        command += ["--tcp=127.0.0.1:0", "--admin=127.0.0.1:0"]
-        command.append(f"--config={self._configuration}")
+        command = [sys.executable, "-m", "ingest", "serve", f"--data-dir={self.data_dir}"]
+        command += ["--admin=127.0.0.1:0", f"--config={self._configuration}"]
         if self._workers is not None:
             command.append(f"--workers={self._workers}")
         with self._log.open("wb") as log:
             self._process = subprocess.Popen(command, stdout=log, stderr=log, env=_ENVIRONMENT)
         running = self._await_ready()
-        self.address = running.listeners[0].address
+        self.addresses = {each.name: each.address for each in running.listeners}
         self.pids = processes.family(self._process.pid)
         descriptor = os.open(
             f"/proc/{self._process.pid}/fd/{running.region_descriptor}", os.O_RDWR | os.O_CLOEXEC
@@ -74,22 +75,66 @@ class Server:
                 f"the server ended with {status}:\n{self._log.read_text()[-4000:]}"
             )
 
+    def send_signal(self, number: signal.Signals) -> None:
+        """Send a signal to the supervisor."""
+        self._process.send_signal(number)
+
+    def signal_worker(self, worker: int, number: signal.Signals) -> None:
+        """Send a signal to the process that is a worker now."""
+        os.kill(self.region.get(worker, "ingest_worker_pid"), number)
+
     def settled_events(self) -> int:
         """Return how many events are durable or were dropped by a filter so far."""
         return sum(
-            self.region.get(worker, name, listener=0)
+            self.region.get(worker, name, listener=listener)
             for worker in range(self.region.workers)
+            for listener in range(len(self.region.listeners))
             for name in ("ingest_events_journaled_total", "ingest_events_filtered_total")
         )
 
-    def await_settled(self, events: int, deadline_seconds: float) -> int:
-        """Wait until so many events are settled; return when that was, in monotonic ns."""
+    def await_settled(
+        self, events: int, deadline_seconds: float, *, refuses_some: bool = False
+    ) -> int:
+        """Wait until so many events are settled; return when that was, in monotonic ns.
+
+        An event that went elsewhere ends the wait, unless some that are not counted have to.
+        """
         deadline = time.monotonic() + deadline_seconds
+        look_at = 0.0
         while self.settled_events() < events:
-            if time.monotonic() > deadline:
+            now = time.monotonic()
+            if now > look_at:
+                self._check_alive()
+                if not refuses_some:
+                    self._check_none_refused()
+                look_at = now + _LOOK_SECONDS
+            if now > deadline:
                 raise FailedRunError(f"{events} events were never settled: {self.ledger()}")
             time.sleep(_POLL_SECONDS)
         return time.monotonic_ns()
+
+    def await_quiet(self, deadline_seconds: float) -> LedgerStatus:
+        """Wait until nothing has been received for a while and nothing is in flight."""
+        deadline = time.monotonic() + deadline_seconds
+        before, quiet_since = self.ledger(), time.monotonic()
+        while time.monotonic() - quiet_since < _QUIET_SECONDS or before.in_flight:
+            if time.monotonic() > deadline:
+                raise FailedRunError(f"the server does not come to rest: {before}")
+            time.sleep(_LOOK_SECONDS)
+            ledger = self.ledger()
+            if ledger != before:
+                before, quiet_since = ledger, time.monotonic()
+        return before
+
+    def sum_of(self, metric: str, listener: str) -> int:
+        """Return a count of one listener, by its name, over all workers."""
+        return sum(self.counts_of(metric, listener))
+
+    def counts_of(self, metric: str, listener: str) -> list[int]:
+        """Return a count of one listener, by its name, for each worker."""
+        index = self.region.listeners.index(listener)
+        slots = range(self.region.workers)
+        return [self.region.get(slot, metric, listener=index) for slot in slots]
 
     def ledger(self) -> LedgerStatus:
         """Return the ledger over all workers."""
@@ -112,9 +157,22 @@ class Server:
                 f" but the ledger says {ledger}, and the stages {status.stages}"
             )
 
+    def _check_alive(self) -> None:
+        if self._process.poll() is not None:
+            raise FailedRunError(f"the server has ended:\n{self._end_of_log()}")
+
+    def _check_none_refused(self) -> None:
+        ledger = self.ledger()
+        if ledger.dead_lettered or any(ledger.dropped.values()) or any(ledger.lost.values()):
+            rejected = [each.rejected for each in read_status(self.region).listeners]
+            reasons = {reason for each in rejected for reason, count in each.items() if count}
+            raise FailedRunError(
+                f"the server does not take these events ({', '.join(sorted(reasons))}): {ledger}"
+            )
+
     def _await_ready(self) -> RunningServer:
         """Return what the server writes about itself once every worker is ready."""
-        file = contract.server_file(self._data_dir)
+        file = contract.server_file(self.data_dir)
         deadline = time.monotonic() + _START_SECONDS
         while self._process.poll() is None and time.monotonic() < deadline:
             if file.exists():

@@ -173,7 +173,7 @@ def _default(key: Key) -> str:
     value = key.field.default
     if value is None:
         return ""
-    if isinstance(value, str | bool | tuple):
+    if isinstance(value, str | bool | tuple | dict):
         return f"`{json.dumps(value)}`"
     written = key.write(value)
     return f"`{written}`" if written.replace(".", "").isdigit() else f'`"{written}"`'

@@ -16,7 +16,9 @@ __all__ = [
     "Segment",
     "SegmentReport",
     "Shard",
+    "Sources",
     "__version__",
+    "check_tls",
     "recover_worker",
     "verify_directory",
 ]
@@ -172,6 +174,30 @@ class Region:
         """
 
 @final
+class Sources:
+    """The table of sending addresses: what each may still send, and its open connections.
+
+    Shared memory of all workers; how it is laid out stands in native/src/counters/sources.rs.
+    """
+
+    @staticmethod
+    def create(workers: int) -> Sources:
+        """Make a table without senders.
+
+        Raises ValueError for an impossible number and OSError when the memory cannot be had.
+        """
+    @staticmethod
+    def attach(fileno: int) -> Sources:
+        """Map the table behind a file descriptor, which is duplicated.
+
+        Raises ValueError when another version of the program made it, OSError when it is no table.
+        """
+    def fileno(self) -> int:
+        """Return the descriptor to hand to a child process."""
+    def clear(self, worker: int) -> None:
+        """Forget the connections of a worker that is gone. Raises KeyError if there is none."""
+
+@final
 class Found:
     """What opening the journals of a shard found."""
 
@@ -199,6 +225,7 @@ class Shard:
     def __new__(
         cls,
         region: Region,
+        sources: Sources,
         worker: int,
         data_dir: str,
         listeners: Sequence[str],
@@ -215,6 +242,7 @@ class Shard:
         depth: int,
         keys: int,
         connections: int,
+        partial_bytes: int,
         arena_bytes: int,
         segments: Sequence[str],
         redactors: str,
@@ -280,7 +308,6 @@ class Shard:
         how many events could not be made durable; they are counted as lost. The shard cannot be
         used afterwards. What `process` raises is raised when all is closed.
         """
-
     def hand_over(
         self,
         patience_seconds: float,
@@ -290,6 +317,13 @@ class Shard:
 
         They wait in the inbox, what the kernel holds in the sockets. Otherwise like `finish`.
         """
+
+def check_tls(certificate: str, key: str, client_ca: str | None = None) -> None:
+    """Whether a TLS listener could be opened with these PEM files: the server's certificate with
+    its chain, its private key, and the certificates that those of clients are signed with.
+
+    Raises ValueError naming the file and what is wrong with it.
+    """
 
 def recover_worker(region: Region, worker: int, data_dir: str) -> Found:
     """Settle the counters of a worker that is gone: what is stored is journaled, the rest lost.

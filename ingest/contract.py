@@ -81,8 +81,10 @@ class ListenerLimitsSpec(_Message, frozen=True):
 
 
 class ListenerSpec(_Message, frozen=True):
-    """One listener of a worker slot. The worker hands it on as JSON: `ListenerConfig` in
-    native/src/receive/config.rs says what the fields mean.
+    """One listener of a worker slot.
+
+    The worker hands it on as JSON: `ListenerConfig` in native/src/receive/config.rs says what the
+    fields mean.
     """
 
     index: int
@@ -122,6 +124,9 @@ class LimitsSpec(_Message, frozen=True):
     depth: int
     keys: int
     connections: int
+    """Open at once, over all workers."""
+    partial_bytes: int
+    """For the incomplete frames of all connections of the worker."""
     arena_bytes: int
 
 
@@ -179,6 +184,8 @@ class WorkerSpec(_Message, frozen=True):
     index: int
     generation: int
     region: int
+    sources: int
+    """The table of sending addresses, shared memory like the region."""
     lifeline: int
     inbox: int
     """Where connections come from other workers, and from a predecessor."""

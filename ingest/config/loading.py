@@ -18,6 +18,7 @@ from ingest.config.resolution import resolve
 from ingest.config.sources import Environment, File, Flags, Source
 from ingest.config.tables import ConflictError
 from ingest.config.tests import check_stages
+from ingest.config.tls_files import check_tls_files
 from ingest.errors import ConfigurationError
 
 
@@ -45,6 +46,7 @@ def load_with_notes(file: Path | None, overrides: Mapping[str, Any]) -> Loaded:
         settings = Settings(**merged)
         pipeline, notes = resolve(settings.pipeline)
         check_stages(settings.tests, pipeline)
+        check_tls_files(settings.listeners)
     except ValidationError as error:
         raise ConfigurationError(explain(error, sources)) from None
     except ConflictError as error:

@@ -11,77 +11,22 @@ from typing import Annotated, Literal
 from pydantic import AfterValidator, Field, model_validator
 from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict
 
+from ingest.config.limits import Limits
+from ingest.config.listener_checks import check_listeners
+from ingest.config.listeners import Listener
 from ingest.config.pipeline import Pipeline
 from ingest.config.quantities import (
-    KIB,
     MIB,
     Address,
     Duration,
     Size,
     format_duration,
     format_size,
-    split_address,
 )
 from ingest.config.tables import ConflictError, Table
 from ingest.config.tests import PipelineTest
 
 _LARGEST_WORKERS = 1024
-
-
-class Listener(Table):
-    """Where senders connect. Give one table for each address."""
-
-    kind: Literal["tcp", "udp"] = Field(
-        description="The transport: `tcp` takes a stream of lines, `udp` datagrams of lines."
-    )
-    address: Address = Field(
-        description="`HOST:PORT` to bind; port 0 lets the kernel choose a free one."
-    )
-    name: Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]{0,62}$")] | None = Field(
-        None,
-        description="The name in metrics and logs; `KIND-PORT` where none is given.",
-    )
-
-
-def _name_listeners(listeners: tuple[Listener, ...]) -> tuple[Listener, ...]:
-    """Give every listener a name of its own, so that a counter belongs to exactly one."""
-    taken: set[str] = set()
-    for at, listener in enumerate(listeners):
-        if listener.name in taken:
-            raise ConflictError(
-                ("listeners", at, "name"),
-                f'"{listener.name}" is the name of another listener; choose a different one',
-            )
-        if listener.name is not None:
-            taken.add(listener.name)
-    named = []
-    for listener in listeners:
-        name = listener.name
-        if name is None:
-            stem = f"{listener.kind}-{split_address(listener.address)[1]}"
-            name, number = stem, 1
-            while name in taken:
-                number += 1
-                name = f"{stem}-{number}"
-            taken.add(name)
-        named.append(listener.model_copy(update={"name": name}))
-    return tuple(named)
-
-
-def _check_addresses(listeners: tuple[Listener, ...]) -> tuple[Listener, ...]:
-    if not listeners:
-        raise ValueError("is empty; give at least one [[listeners]] table with kind and address")
-    seen: set[tuple[str, str]] = set()
-    for at, listener in enumerate(listeners):
-        place = (listener.kind, listener.address)
-        if place in seen and split_address(listener.address)[1] != 0:
-            raise ConflictError(
-                ("listeners", at, "address"),
-                f"{listener.address} is already the address of a {listener.kind} listener;"
-                " choose a different one",
-            )
-        seen.add(place)
-    return listeners
 
 
 class Admin(Table):
@@ -148,34 +93,6 @@ class Journal(Table):
                 f" whole segments are deleted; give at least {format_size(self.segment_bytes)}",
             )
         return self
-
-
-class Limits(Table):
-    """The bounds that senders are held to. What breaks one goes to the dead letters."""
-
-    line_bytes: Size = Field(
-        256 * KIB,
-        ge=KIB,
-        le=16 * MIB,
-        description="The longest line; of a longer one the beginning is kept as a dead letter.",
-    )
-    depth: int = Field(64, ge=2, le=1024, description="How deep objects and arrays may nest.")
-    keys: int = Field(1024, ge=8, le=65536, description="How many keys one event may have in all.")
-    connections: int = Field(
-        10_000, ge=1, le=1_000_000, description="Open TCP connections, per worker."
-    )
-    arena_bytes: Size = Field(
-        32 * MIB,
-        ge=4 * MIB,
-        description="Memory for what was read and not yet stored, per worker.",
-    )
-    udp_receive_buffer_bytes: Size = Field(
-        8 * MIB,
-        ge=4 * KIB,
-        le=1024 * MIB,
-        description="What the kernel is asked to hold for each UDP socket;"
-        " it may grant less (`net.core.rmem_max`).",
-    )
 
 
 class Supervision(Table):
@@ -287,12 +204,10 @@ class Settings(BaseSettings):
         le=_LARGEST_WORKERS,
         description="How many worker processes share the work.",
     )
-    listeners: Annotated[
-        tuple[Listener, ...], AfterValidator(_check_addresses), AfterValidator(_name_listeners)
-    ] = Field(
+    listeners: Annotated[tuple[Listener, ...], AfterValidator(check_listeners)] = Field(
         (
-            Listener(kind="tcp", address="127.0.0.1:5140", name=None),
-            Listener(kind="udp", address="127.0.0.1:5140", name=None),
+            Listener(kind="tcp", address="127.0.0.1:5140"),
+            Listener(kind="udp", address="127.0.0.1:5140"),
         ),
         validate_default=True,
         description="Where senders connect.",
@@ -307,20 +222,28 @@ class Settings(BaseSettings):
 
     @model_validator(mode="after")
     def _fit_lines(self) -> Settings:
-        least = 2 * self.limits.line_bytes
+        longest, at = self.limits.line_bytes, "limits.line_bytes"
+        for index, listener in enumerate(self.listeners):
+            if (own := listener.limits.line_bytes or 0) > longest:
+                longest, at = own, f"listeners[{index}].limits.line_bytes"
         for table, key, size in (
             ("limits", "arena_bytes", self.limits.arena_bytes),
+            ("limits", "partial_bytes", self.limits.partial_bytes),
             ("journal", "queue_bytes", self.journal.queue_bytes),
         ):
-            if size < least:
+            if size < 2 * longest:
                 raise ConflictError(
                     (table, key),
-                    f"{format_size(size)} does not hold two lines of limits.line_bytes;"
-                    f" give at least {format_size(least)}",
+                    f"{format_size(size)} does not hold two lines of {at};"
+                    f" give at least {format_size(2 * longest)}",
                 )
+        return self
+
+    @model_validator(mode="after")
+    def _part_from_admin(self) -> Settings:
         for at, listener in enumerate(self.listeners):
-            taken = listener.kind == "tcp" and listener.address == self.admin.address
-            if taken and split_address(listener.address)[1] != 0:
+            taken = listener.place == ("tcp", self.admin.address)
+            if taken and not listener.is_shared_address:
                 raise ConflictError(
                     ("listeners", at, "address"),
                     f"{listener.address} is also admin.address; choose a different one",

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING
 
 import ingest
 from ingest import contract, logs, sockets
-from ingest._native import Region
+from ingest._native import Region, Sources
 from ingest.contract import ListenerDescription, RunningServer, ServerDescription
 from ingest.errors import BootError
 from ingest.supervisor import inboxes
@@ -41,6 +41,7 @@ class Resources:
     """By listener, in the order of the settings."""
     admin: socket
     region: Region
+    sources: Sources
     inboxes: tuple[Inbox, ...]
     """By slot."""
     lifeline: int
@@ -104,12 +105,15 @@ def acquire(settings: Settings, stack: ExitStack) -> Resources:
         admin=admin_address,
         heartbeat_timeout_seconds=settings.supervision.heartbeat_timeout,
     )
-    region = _create_region(description, [stage.name for stage in settings.pipeline.spec().stages])
+    stages = [stage.name for stage in settings.pipeline.spec().stages]
+    region, sources = _create_shared_memory(description, stages)
     inbox_of_slots = inboxes.create(settings.workers, stack)
     reader, writer = os.pipe()
     stack.callback(os.close, reader)
     stack.callback(os.close, writer)
-    return Resources(data_directory, groups, admin, region, inbox_of_slots, reader, description)
+    return Resources(
+        data_directory, groups, admin, region, sources, inbox_of_slots, reader, description
+    )
 
 
 def _raise_descriptor_limit() -> None:
@@ -121,18 +125,23 @@ def _raise_descriptor_limit() -> None:
 def _bind_listeners(settings: Settings, stack: ExitStack) -> Iterator[SocketGroup]:
     for listener in settings.listeners:
         group = sockets.bind_group(
-            listener.kind,
+            listener.transport,
             listener.address,
             settings.workers,
             receive_buffer_bytes=settings.limits.udp_receive_buffer_bytes,
+            gro=listener.gro,
+            mode=listener.file_mode,
         )
         stack.callback(group.close)
         yield group
 
 
-def _create_region(description: ServerDescription, stages: list[str]) -> Region:
+def _create_shared_memory(
+    description: ServerDescription, stages: list[str]
+) -> tuple[Region, Sources]:
     names = [listener.name for listener in description.listeners]
     try:
-        return Region.create(description.workers, names, stages, contract.encode(description))
+        region = Region.create(description.workers, names, stages, contract.encode(description))
+        return region, Sources.create(description.workers)
     except (OSError, ValueError) as error:
         raise BootError(f"cannot make the shared memory of the server: {error}") from error

@@ -27,6 +27,7 @@ _CELLS_OF_THE_PROCESS = (
     "ingest_worker_busy_ratio",
     "ingest_intake_paused",
     "ingest_arena_bytes",
+    "ingest_partial_bytes",
 )
 
 
@@ -63,6 +64,7 @@ class WorkerPost(Post):
             contract.encode(spec),
             [
                 spec.region,
+                spec.sources,
                 spec.lifeline,
                 spec.inbox,
                 *spec.outboxes,
@@ -101,6 +103,9 @@ class WorkerPost(Post):
         self.unsettled |= code != 0
         for cell in _CELLS_OF_THE_PROCESS:
             self._set(cell, 0)
+        for listener in range(len(self._region.listeners)):
+            self._region.set(self.index, "ingest_listener_connections", 0, listener=listener)
+        self._resources.sources.clear(self.index)
         self._set("ingest_worker_breaker_open", int(self.slot.breaker_open))
 
     def _set(self, cell: str, value: int) -> None:

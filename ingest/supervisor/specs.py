@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from ipaddress import ip_network
+from pathlib import Path
+from typing import TYPE_CHECKING, TypeVar
 
 from ingest import logs
 from ingest.contract import (
@@ -12,15 +14,18 @@ from ingest.contract import (
     ListenerLimitsSpec,
     ListenerSpec,
     LogSpec,
+    TlsSpec,
     WorkerSpec,
 )
 
 if TYPE_CHECKING:
-    from ingest.config import Settings
+    from ingest.config import Limits, ListenerLimits, ListenerTls, Settings
     from ingest.supervisor.boot import Resources
 
 # A worker that cannot finish in time should say so itself, just before it would be killed.
 _WORKER_SHARE_OF_DRAIN = 0.9
+
+Number = TypeVar("Number", int, float, int | None, float | None)
 
 
 def worker_spec(
@@ -31,6 +36,7 @@ def worker_spec(
         index=index,
         generation=generation,
         region=resources.region.fileno(),
+        sources=resources.sources.fileno(),
         lifeline=resources.lifeline,
         inbox=resources.inboxes[index].reader.fileno(),
         outboxes=tuple(inbox.writer.fileno() for inbox in resources.inboxes),
@@ -65,32 +71,60 @@ def log_spec(settings: Settings) -> LogSpec:
 def _listener_spec(
     settings: Settings, resources: Resources, listener: int, slot: int
 ) -> ListenerSpec:
-    group, limits = resources.groups[listener], settings.limits
+    group, configured = resources.groups[listener], settings.listeners[listener]
     return ListenerSpec(
         index=listener,
         name=resources.description.listeners[listener].name,
         kind=group.kind,
         address=group.address,
         descriptor=group.sockets[slot].fileno(),
-        format="json",
-        unparsed="dead_letter",
-        time_zone="UTC",
-        labels={},
-        allow=(),
-        deny=(),
-        proxies=(),
-        tls=None,
-        limits=ListenerLimitsSpec(
-            line_bytes=limits.line_bytes,
-            connections=None,
-            source_connections=None,
-            idle_seconds=None,
-            frame_seconds=None,
-            opening_seconds=10.0,
-            source_events_per_second=None,
-            source_bytes_per_second=None,
-        ),
+        format=configured.format,
+        unparsed=configured.unparsed,
+        time_zone=configured.time_zone,
+        labels=configured.labels,
+        allow=_networks(configured.allow),
+        deny=_networks(configured.deny),
+        proxies=_networks(configured.proxies),
+        tls=_tls_spec(configured.tls),
+        limits=_listener_limits_spec(configured.limits, settings.limits),
     )
+
+
+def _networks(written: tuple[str, ...]) -> tuple[str, ...]:
+    """Return networks in CIDR form, also those of one address."""
+    return tuple(str(ip_network(network)) for network in written)
+
+
+def _tls_spec(tls: ListenerTls | None) -> TlsSpec | None:
+    if tls is None:
+        return None
+    return TlsSpec(
+        certificate=str(Path(tls.certificate).absolute()),
+        key=str(Path(tls.key).absolute()),
+        client_ca=None if tls.client_ca is None else str(Path(tls.client_ca).absolute()),
+        client_auth=tls.client_auth,
+        minimum_version=tls.minimum_version,
+    )
+
+
+def _listener_limits_spec(own: ListenerLimits, common: Limits) -> ListenerLimitsSpec:
+    """Return what a listener sets of its own, and of the rest what all are held to."""
+    return ListenerLimitsSpec(
+        line_bytes=_first(own.line_bytes, common.line_bytes),
+        connections=own.connections,
+        source_connections=_first(own.source_connections, common.source_connections),
+        idle_seconds=_first(own.idle_timeout, common.idle_timeout),
+        frame_seconds=_first(own.frame_timeout, common.frame_timeout),
+        opening_seconds=_first(own.opening_timeout, common.opening_timeout),
+        source_events_per_second=_first(
+            own.source_events_per_second, common.source_events_per_second
+        ),
+        source_bytes_per_second=_first(own.source_bytes_per_second, common.source_bytes_per_second),
+    )
+
+
+def _first(own: Number | None, common: Number) -> Number:
+    return common if own is None else own
 
 
 def _journal_spec(settings: Settings) -> JournalSpec:
@@ -113,5 +147,6 @@ def _limits_spec(settings: Settings) -> LimitsSpec:
         depth=limits.depth,
         keys=limits.keys,
         connections=limits.connections,
+        partial_bytes=limits.partial_bytes,
         arena_bytes=limits.arena_bytes,
     )

@@ -15,7 +15,7 @@ import time
 import uvloop
 
 from ingest import contract
-from ingest._native import Handoff, Region, Shard
+from ingest._native import Handoff, Region, Shard, Sources
 from ingest.contract import WorkerSpec, WorkerState
 from ingest.errors import BootError, ExitStatus
 from ingest.logs import get_logger
@@ -36,6 +36,7 @@ def open_shard(spec: WorkerSpec, region: Region) -> Shard:
     try:
         return Shard(
             region,
+            Sources.attach(spec.sources),
             spec.index,
             spec.data_dir,
             [contract.encode(listener).decode() for listener in spec.listeners],
@@ -51,6 +52,7 @@ def open_shard(spec: WorkerSpec, region: Region) -> Shard:
             depth=spec.limits.depth,
             keys=spec.limits.keys,
             connections=spec.limits.connections,
+            partial_bytes=spec.limits.partial_bytes,
             arena_bytes=spec.limits.arena_bytes,
             **native_pipeline(spec.pipeline),
         )
@@ -162,7 +164,7 @@ class Worker:
     def _report_notices(self) -> None:
         for listener, cause, peer, detail, others in self._shard.take_notices():
             _log.warning(
-                "A sender was refused.",
+                "A sender was refused, or has to wait.",
                 listener=listener,
                 cause=cause,
                 peer=peer,

@@ -2,17 +2,18 @@
 //! `cargo bench --bench decode [-- NAME]` prints the median, the best and the throughput of each;
 //! docs/decisions/0001-json-validation.md says what was compared and what the numbers decided.
 #![allow(clippy::print_stdout, clippy::expect_used, reason = "a program for a terminal")]
-#![allow(clippy::cast_precision_loss, clippy::cast_possible_truncation, reason = "small numbers")]
+#![allow(clippy::cast_possible_truncation, reason = "small numbers")]
+
+mod measure;
 
 use std::hint::black_box;
-use std::time::{Duration, Instant};
 
 use _native::decode::{Blind, Decoder, Limits};
 use _native::pipeline::{Origin, Runner};
+use measure::{measure, print_heading};
 use serde::de::IgnoredAny;
 
 const EVENTS: usize = 2_000;
-const ROUNDS: usize = 401;
 
 /// Compact events as fapilog's senders write them: the same shape, different values and lengths.
 fn events(make: impl Fn(usize) -> String) -> Vec<Vec<u8>> {
@@ -65,29 +66,6 @@ fn edited(number: usize) -> String {
     format!(r#"{{"schema_version":"1.1","log":{event}}}"#)
 }
 
-/// Runs `work` over all events, `ROUNDS` times; prints the time of one event.
-fn measure(name: &str, events: &[Vec<u8>], mut work: impl FnMut(&[u8])) {
-    let wanted = std::env::args().skip(1).find(|argument| !argument.starts_with('-'));
-    if wanted.is_some_and(|wanted| !name.contains(&wanted)) {
-        return;
-    }
-    let mut rounds: Vec<Duration> = (0..ROUNDS)
-        .map(|_| {
-            let start = Instant::now();
-            for event in events {
-                work(black_box(event));
-            }
-            start.elapsed()
-        })
-        .collect();
-    rounds.sort_unstable();
-    let bytes: usize = events.iter().map(Vec::len).sum();
-    let nanoseconds = |round: Duration| round.as_secs_f64() * 1e9 / events.len() as f64;
-    let median = nanoseconds(rounds[ROUNDS / 2]);
-    let megabytes = bytes as f64 / events.len() as f64 / median * 1e3;
-    println!("{name:44} {median:8.1} {:8.1} {megabytes:8.0}", nanoseconds(rounds[0]));
-}
-
 fn measure_decoder(name: &str, events: &[Vec<u8>], is_utf8: bool) {
     let mut decoder = Decoder::new(Limits { depth: 64, keys: 1024 });
     let mut out = Vec::with_capacity(1 << 20);
@@ -127,6 +105,7 @@ fn measure_pipeline(name: &str, events: &[Vec<u8>], segment: &str) {
         peer: None,
         identity: None,
         listener: "tcp-5140",
+        labels: None,
         shard: 0,
     });
     let mut out = Vec::with_capacity(1 << 20);
@@ -139,7 +118,7 @@ fn measure_pipeline(name: &str, events: &[Vec<u8>], segment: &str) {
 }
 
 fn main() {
-    println!("{:44} {:>8} {:>8} {:>8}", "", "median", "best ns", "MB/s");
+    print_heading();
     let shapes =
         [("typical", events(typical)), ("spaced", events(spaced)), ("edited", events(edited))];
     for (shape, events) in &shapes {

@@ -46,11 +46,16 @@ pub fn write_rfc3339(time_ns: u64, out: &mut Vec<u8>) {
     );
 }
 
+/// The year of a time.
+pub fn year(time_ns: u64) -> u64 {
+    civil_date(time_ns / 1_000_000_000 / SECONDS_PER_DAY).0
+}
+
 /// Year, month and day of a number of days since 1970-01-01, in the Gregorian calendar.
 ///
 /// Counts from 0000-03-01, so that the leap day is the last of its year, in eras of 400
 /// years, which all have 146,097 days.
-fn civil_date(days: u64) -> (u64, u64, u64) {
+pub fn civil_date(days: u64) -> (u64, u64, u64) {
     let shifted = days + 719_468;
     let era = shifted / 146_097;
     let day_of_era = shifted % 146_097;

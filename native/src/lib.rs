@@ -2,7 +2,8 @@
 //!
 //! # Layout (the order is the data flow)
 //! - [`receive`]: sockets to bytes, through an epoll set of its own
-//! - [`frame`]: bytes to lines
+//! - [`frame`]: bytes to frames, which are lines, counted octets or datagrams
+//! - [`syslog`]: syslog messages to lines of JSON
 //! - [`decode`]: lines to canonical events, or a [`reject::Reject`]
 //! - [`pipeline`]: the stages between an event and its storage
 //! - [`journal`]: events to durable Zstandard segments, and back
@@ -23,6 +24,7 @@ pub mod py;
 pub mod receive;
 pub mod reject;
 pub mod shard;
+pub mod syslog;
 mod text;
 
 /// The Python module `ingest._native`.

@@ -25,11 +25,11 @@ pub enum Reject {
     LineTooLong,
     /// An event at which a plugin failed whose policy is `dead_letter`.
     StageFailed,
-    /// The connection ended within an octet-counted frame.
+    /// A connection that ended within a frame whose length it had announced.
     IncompleteFrame,
-    /// It begins as a syslog message and is none.
+    /// A syslog message that cannot be taken apart.
     InvalidSyslog,
-    /// Neither JSON nor recognisable as syslog.
+    /// On a listener of several formats: neither JSON nor syslog.
     UnknownFormat,
 }
 

@@ -2,32 +2,57 @@
 //! they stand. What is read comes from a decoded event or is read with forbearance.
 
 /// Appends `text`, which is UTF-8 and has no escapes in it, in quotes.
+#[inline]
 pub fn write_string(text: impl AsRef<[u8]>, out: &mut Vec<u8>) {
-    let text = text.as_ref();
     out.push(b'"');
-    let mut copied = 0;
-    for (at, byte) in text.iter().enumerate() {
+    write_escaped(text.as_ref(), out);
+    out.push(b'"');
+}
+
+/// The same without the quotes.
+#[inline]
+pub fn write_escaped(text: &[u8], out: &mut Vec<u8>) {
+    let plain = plain_length(text);
+    out.extend_from_slice(&text[..plain]);
+    if plain < text.len() {
+        write_escapes(&text[plain..], out);
+    }
+}
+
+#[inline(never)]
+fn write_escapes(mut text: &[u8], out: &mut Vec<u8>) {
+    while let [byte, rest @ ..] = text {
         let escape = match byte {
-            b'"' => b'"',
-            b'\\' => b'\\',
+            b'"' | b'\\' => *byte,
             0x08 => b'b',
             0x0c => b'f',
             b'\n' => b'n',
             b'\r' => b'r',
             b'\t' => b't',
-            ..0x20 => b'u',
-            _ => continue,
+            _ => b'u',
         };
-        out.extend_from_slice(&text[copied..at]);
         out.extend_from_slice(&[b'\\', escape]);
         if escape == b'u' {
             let digit = |value: u8| b"0123456789abcdef"[usize::from(value)];
             out.extend_from_slice(&[b'0', b'0', digit(byte >> 4), digit(byte & 15)]);
         }
-        copied = at + 1;
+        let plain = plain_length(rest);
+        out.extend_from_slice(&rest[..plain]);
+        text = &rest[plain..];
     }
-    out.extend_from_slice(&text[copied..]);
-    out.push(b'"');
+}
+
+/// How many bytes a text begins with that need no escape.
+#[inline]
+fn plain_length(text: &[u8]) -> usize {
+    let needs_escape = |byte: &u8| *byte < 0x20 || matches!(byte, b'"' | b'\\');
+    // Whole blocks without a branch: the compiler makes vectors of them.
+    let blocks = text.as_chunks::<16>().0;
+    let is_plain =
+        |block: &&[u8; 16]| !block.iter().fold(false, |any, byte| any | needs_escape(byte));
+    let plain = blocks.iter().take_while(is_plain).count() * 16;
+    let rest = &text[plain..];
+    plain + rest.iter().position(needs_escape).unwrap_or(rest.len())
 }
 
 /// A string without its quotes.

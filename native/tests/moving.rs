@@ -2,7 +2,7 @@
 
 #![allow(clippy::unwrap_used, clippy::panic)] // in a test they are how it fails
 
-mod fixture;
+mod bench;
 
 use std::io::{Read, Write};
 use std::net::{SocketAddr, TcpListener, TcpStream};
@@ -12,18 +12,24 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Instant;
 
-use _native::counters::{Cell, Region, cells};
+use _native::counters::{Cell, Region, Sources, cells};
 use _native::receive::Sockets;
-use _native::shard::{Pipeline, Shard};
-use fixture::{Inbox, PATIENCE, event, read};
+use _native::shard::{Pipeline, Shard, SharedMemory};
+use bench::{BOUNDS, Inbox, PATIENCE, listener_of, read};
 use proptest::prelude::*;
+use serde_json::json;
 
 const LINE_BYTES: usize = 1 << 20;
+
+fn event(number: usize) -> String {
+    format!("{{\"number\":{number}}}")
+}
 
 /// Workers of which only the first is bound, as if the kernel gave everything to that one.
 struct Server {
     directory: PathBuf,
     region: Arc<Region>,
+    memory: SharedMemory,
     listener: OwnedFd,
     address: SocketAddr,
     inboxes: Vec<Inbox>,
@@ -34,12 +40,17 @@ impl Server {
     fn new(name: &str, workers: usize) -> Self {
         let listener = TcpListener::bind("127.0.0.1:0").unwrap();
         let names = ["tcp".to_owned()];
-        let mut server = Self {
-            directory: fixture::directory(&format!("moving-{name}")),
+        let memory = SharedMemory {
             region: Arc::new(Region::create(workers, &names, &[], b"").unwrap()),
+            sources: Arc::new(Sources::create(workers).unwrap()),
+        };
+        let mut server = Self {
+            directory: bench::directory(&format!("moving-{name}")),
+            region: Arc::clone(&memory.region),
+            memory,
             address: listener.local_addr().unwrap(),
             listener: listener.into(),
-            inboxes: fixture::inboxes(workers),
+            inboxes: bench::inboxes(workers),
             shards: Vec::new(),
         };
         server.shards = (0..workers).map(|worker| Some(server.open(worker))).collect();
@@ -47,17 +58,18 @@ impl Server {
     }
 
     fn open(&self, worker: usize) -> Shard {
-        let socket = (worker == 0).then(|| self.listener.try_clone().unwrap());
+        let limits = json!({"limits": {"line_bytes": LINE_BYTES}});
+        let mut listener = listener_of(0, "tcp", &limits, self.listener.try_clone().unwrap());
+        if worker > 0 {
+            listener.socket = None;
+        }
         let (mut shard, _) = Shard::open(
-            Arc::clone(&self.region),
+            &self.memory,
             worker,
             &self.directory,
-            Sockets {
-                listeners: vec![fixture::listener(0, "tcp", LINE_BYTES, socket)],
-                inboxes: fixture::inherited(&self.inboxes, worker),
-            },
-            &fixture::keeping(),
-            fixture::limits(10_000),
+            Sockets { listeners: vec![listener], inboxes: bench::inherited(&self.inboxes, worker) },
+            &bench::keeping(),
+            bench::limits(BOUNDS),
             &Pipeline::default(),
         )
         .unwrap();

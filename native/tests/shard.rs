@@ -2,106 +2,19 @@
 
 #![allow(clippy::unwrap_used, clippy::panic)] // in a test they are how it fails
 
-mod fixture;
+mod bench;
 
 use std::io::{Read, Write};
-use std::net::{TcpListener, TcpStream, UdpSocket};
-use std::path::PathBuf;
-use std::sync::Arc;
-use std::sync::atomic::Ordering;
+use std::net::{TcpStream, UdpSocket};
 use std::time::Instant;
 
-use _native::counters::{Ledger, Region, cells};
+use _native::counters::{Ledger, cells};
 use _native::pipeline::config::Segment;
-use _native::receive::Sockets;
-use _native::shard::{Handoff, Pipeline, Returned, Shard};
-use fixture::{PATIENCE, event, read};
+use _native::shard::{Handoff, Pipeline, Returned};
+use bench::{Bench, PATIENCE};
 
-struct Bench {
-    directory: PathBuf,
-    region: Arc<Region>,
-    shard: Shard,
-    tcp: std::net::SocketAddr,
-    udp: std::net::SocketAddr,
-}
-
-impl Bench {
-    fn new(name: &str, connections: usize, line_bytes: usize) -> Self {
-        Self::with_pipeline(name, connections, line_bytes, &Pipeline::default())
-    }
-
-    /// The pipeline may have two stages.
-    fn with_pipeline(
-        name: &str,
-        connections: usize,
-        line_bytes: usize,
-        pipeline: &Pipeline,
-    ) -> Self {
-        let directory = fixture::directory(&format!("shard-{name}"));
-        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
-        let datagrams = UdpSocket::bind("127.0.0.1:0").unwrap();
-        let (tcp, udp) = (listener.local_addr().unwrap(), datagrams.local_addr().unwrap());
-        let listeners = vec![
-            fixture::listener(0, "tcp", line_bytes, Some(listener.into())),
-            fixture::listener(1, "udp", line_bytes, Some(datagrams.into())),
-        ];
-        let names = ["tcp".to_owned(), "udp".to_owned()];
-        let stages = ["first".to_owned(), "second".to_owned()];
-        let region = Arc::new(Region::create(1, &names, &stages, b"").unwrap());
-        let inboxes = fixture::inherited(&fixture::inboxes(1), 0);
-        let (mut shard, _) = Shard::open(
-            Arc::clone(&region),
-            0,
-            &directory,
-            Sockets { listeners, inboxes },
-            &fixture::keeping(),
-            fixture::limits(connections),
-            pipeline,
-        )
-        .unwrap();
-        shard.listen().unwrap();
-        Self { directory, region, shard, tcp, udp }
-    }
-
-    fn connect(&self) -> TcpStream {
-        TcpStream::connect(self.tcp).unwrap()
-    }
-
-    fn ledger(&self, listener: usize) -> Ledger {
-        Ledger::read(&self.region, 0, listener)
-    }
-
-    fn cell(&self, cell: _native::counters::Cell) -> u64 {
-        self.region.listener(0, 0, cell, 0).load(Ordering::Acquire)
-    }
-
-    /// Does what the worker's loop does until a fact is true.
-    fn run_until(&mut self, fact: impl Fn(&Self) -> bool) {
-        let deadline = Instant::now() + PATIENCE;
-        let [events, dead] = self.shard.progress_filenos();
-        let mut room = true;
-        while !fact(self) {
-            assert!(Instant::now() < deadline, "still not true");
-            // Like the worker's loop, it looks at the sockets or at the journals, never at both.
-            let watched = if room { [self.shard.fileno(), -1] } else { [events, dead] };
-            let mut polled =
-                watched.map(|fd| libc::pollfd { fd, events: libc::POLLIN, revents: 0 });
-            // SAFETY: the array holds two entries.
-            if unsafe { libc::poll(polled.as_mut_ptr(), 2, 10) } > 0 {
-                room = if room { self.shard.drain() } else { self.shard.resume() };
-            }
-            self.shard.tick().unwrap();
-        }
-    }
-
-    /// Finishes the shard and gives what it stored.
-    fn stored(self) -> (Vec<String>, Vec<String>) {
-        assert_eq!(self.shard.finish(PATIENCE, |_, _| false), 0);
-        let read = |kind: &str| read(&self.directory.join(kind).join("shard-0000"));
-        let stored = (read("journal"), read("dead"));
-        std::fs::remove_dir_all(&self.directory).unwrap();
-        stored
-    }
+fn event(number: usize) -> String {
+    format!("{{\"message\":\"event\",\"data\":{{\"number\":{number}}}}}")
 }
 
 /// Events of a connection are stored in their order; the last needs no newline.
@@ -128,8 +41,8 @@ fn a_connection_is_stored_in_order() {
 fn datagrams_are_stored_line_by_line() {
     let mut bench = Bench::new("datagrams", 10, 1 << 16);
     let sender = UdpSocket::bind("127.0.0.1:0").unwrap();
-    sender.send_to(b"{\"a\":1}\nnonsense\n{\"b\":2}", bench.udp).unwrap();
-    sender.send_to(b"{\"c\":3}\n", bench.udp).unwrap();
+    sender.send_to(b"{\"a\":1}\nnonsense\n{\"b\":2}", bench.addresses[1]).unwrap();
+    sender.send_to(b"{\"c\":3}\n", bench.addresses[1]).unwrap();
     bench.run_until(|bench| {
         let ledger = bench.ledger(1);
         (ledger.journaled, ledger.dead_lettered) == (3, 1)
@@ -167,7 +80,7 @@ fn finishing_takes_what_the_kernel_holds() {
     let mut closed = bench.connect();
     closed.write_all(b"{\"closed\":true}").unwrap();
     drop(closed);
-    UdpSocket::bind("127.0.0.1:0").unwrap().send_to(b"{\"udp\":true}", bench.udp).unwrap();
+    UdpSocket::bind("127.0.0.1:0").unwrap().send_to(b"{\"udp\":true}", bench.addresses[1]).unwrap();
     let (mut stored, dead) = bench.stored();
     stored.sort();
     assert_eq!(stored, ["{\"closed\":true}", "{\"open\":true}", "{\"udp\":true}"]);
@@ -334,7 +247,7 @@ fn the_ledger_is_closed_at_every_step_through_python() {
             place @ 0..2 => senders[place].write_all(line.as_bytes()).unwrap(),
             place => {
                 let socket = if place == 2 { &datagrams } else { &other };
-                socket.send_to(line.as_bytes(), bench.udp).unwrap();
+                socket.send_to(line.as_bytes(), bench.addresses[1]).unwrap();
             }
         }
         sent[listener] += 1;

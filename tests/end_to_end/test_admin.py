@@ -70,7 +70,7 @@ def test_the_metrics_agree_with_the_ledger(server: Server) -> None:
         for reason, count in listener.rejected.items():
             labels = {"listener": listener.name, "reason": reason}
             assert total(families, "ingest_events_rejected", **labels) == count
-    assert total(families, "ingest_events_rejected", reason="not_an_object") == 10
+    assert total(families, "ingest_events_rejected", reason="unknown_format") == 10
     assert total(families, "ingest_events_rejected", reason="duplicate_key") == 1
     assert total(families, "ingest_events_lost") == 0
     assert total(families, "ingest_datagrams_received") == 20

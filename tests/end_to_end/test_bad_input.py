@@ -37,17 +37,18 @@ BAD = [
     (b'{"message":"a\tb"}', "invalid_json"),
     (b'{"message":"a\0b"}', "invalid_json"),
     (b'{"message":"good"}\0', "invalid_json"),
-    (b"\0", "not_an_object"),
+    (b"\0", "unknown_format"),
     (b'{"message":"\xff"}', "invalid_utf8"),
     (b'{"message":"\xed\xa0\x80"}', "invalid_utf8"),
     (b'{"message":"\xc0\xaf"}', "invalid_utf8"),
     (rb'{"message":"\ud800"}', "lone_surrogate"),
     (rb'{"message":"\udc00\ud800"}', "lone_surrogate"),
-    (b'"text"', "not_an_object"),
-    (b"[]", "not_an_object"),
-    (b"null", "not_an_object"),
-    (b"12", "not_an_object"),
-    (b"<13>Nov 22 01:00:00 host program: syslog", "not_an_object"),
+    (b'"text"', "unknown_format"),
+    (b"[]", "unknown_format"),
+    (b"null", "unknown_format"),
+    (b"12", "unknown_format"),
+    (b"<999>no priority is so high", "unknown_format"),
+    (b'<13>1 - - - - - [broken="structured data', "invalid_syslog"),
     (b'{"number":1e999999}', "number_out_of_range"),
     (b'{"number":-1e400}', "number_out_of_range"),
     (b'{"number":18446744073709551616}', "number_out_of_range"),
@@ -155,11 +156,12 @@ def test_blank_lines_are_nothing(server: Server, arrivals: Arrivals) -> None:
 def test_a_bad_datagram_is_kept_like_a_bad_line(server: Server, arrivals: Arrivals) -> None:
     """With the listener and the sender that it came from."""
     before = server.status().ledger.received
-    server.send_datagrams(GOOD + b"\nno event\n" + GOOD)
+    server.send_datagrams(b"no event")
+    server.send_datagrams(GOOD + b"\n" + GOOD)
     server.settle(before + 3)
     assert arrivals.events() == [GOOD, GOOD]
     (letter,) = arrivals.dead_letters()
-    assert (letter.line, letter.reason) == (b"no event", "not_an_object")
+    assert (letter.line, letter.reason) == (b"no event", "unknown_format")
     assert letter.listener == server.status().listeners[1].name
     assert letter.peer
 

@@ -92,19 +92,6 @@ def test_a_line_of_a_plain_tool_is_seen_with_tail(server: Server, command: str) 
     assert shown.stdout == line.encode() + b"\n"
 
 
-def test_a_line_of_logger_is_not_lost(server: Server) -> None:
-    """Syslog is no JSON object: the line is kept, with the reason, where `tail --dead` shows it."""
-    (host, tcp), before = server.address("tcp"), server.status().ledger.received
-    place = ["--tcp", "--server", host, "--port", str(tcp)]
-    subprocess.run([stored.tool("logger"), *place, "from logger"], check=True, timeout=10)
-    server.settle(before + 1)
-    shown = run_command("tail", "--dead", "-n", 1, "--data-dir", server.data_dir)
-    (letter,) = stored.parse_dead_letters(shown.stdout.splitlines())
-    assert letter.reason == "not_an_object"
-    assert letter.line.startswith(b"<13>")
-    assert letter.line.endswith(b"from logger")
-
-
 def test_tail_follows_what_is_stored_live(server: Server) -> None:
     """`ingest tail -f` prints each event once, soon after it was sent, whatever shard has it."""
     command = [sys.executable, "-m", "ingest", "tail", "-f", "-n", "1", "--data-dir"]

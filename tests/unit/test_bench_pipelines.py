@@ -9,9 +9,10 @@ from typing import Any
 import msgspec
 import pytest
 
-from bench import beside, fapilog_process, pipeline_table, pipelines, report, runs
+from bench import beside, fapilog_process, pipeline_table, pipelines, report, runs, settings
 from bench.beside import FapilogRun, Flushed
 from bench.machine import Disk, Machine
+from bench.network import reload
 from bench.pipelines import NAMES, PIPELINES, FapilogCase, PipelineCase, Rounds
 from bench.region import Region
 from bench.runs import Plan, Run
@@ -38,7 +39,7 @@ def plan(events: int) -> Plan:
         runs=2,
         latency_seconds=1.0,
         workers=None,
-        data_dir=runs.configuration("none").parent,
+        data_dir=settings.configuration("none").parent,
     )
 
 
@@ -74,7 +75,7 @@ def cells(name: str) -> list[str]:
 
 def written(name: str) -> dict[str, Any]:
     """Return the table of a case as it stands in its file."""
-    table: dict[str, Any] = tomllib.loads(runs.configuration(name).read_text())["pipeline"]
+    table: dict[str, Any] = tomllib.loads(settings.configuration(name).read_text())["pipeline"]
     return table
 
 
@@ -114,6 +115,7 @@ def test_the_page_shows_what_was_measured_and_no_more() -> None:
         machine=MACHINE,
         cases=[],
         rounds=rounds(),
+        network=[],
     )
     page = report.page(results)
     assert "medians of 2 rounds" in page
@@ -157,15 +159,15 @@ def test_the_cases_differ_from_the_reference_only_in_what_they_are_named_for() -
 
 
 def test_the_case_with_credentials_has_all_of_the_preset() -> None:
-    spec = load(runs.configuration("credentials"), {}).pipeline.spec()
+    spec = load(settings.configuration("credentials"), {}).pipeline.spec()
     field_mask, regex_mask = (stage.config for stage in spec.stages if "mask" in stage.name)
     assert len(field_mask["fields_to_mask"]) == 33
     assert len(regex_mask["patterns"]) == 8
 
 
 def test_every_case_has_a_configuration() -> None:
-    files = {file.stem for file in runs.configuration("none").parent.iterdir()}
-    assert files == set(NAMES)
+    files = {file.stem for file in settings.configuration("none").parent.iterdir()}
+    assert files == {*NAMES, reload.PIPELINE}
 
 
 async def test_fapilog_beside_us_does_the_work_of_the_reference() -> None:
@@ -181,7 +183,7 @@ async def test_fapilog_beside_us_does_the_work_of_the_reference() -> None:
         )
         for level in ("DEBUG", "INFO", "INFO", "WARNING", "ERROR")
     ]
-    plugins = fapilog_process.stages(runs.configuration(beside.PIPELINE), ["runtime_info"])
+    plugins = fapilog_process.stages(settings.configuration(beside.PIPELINE), ["runtime_info"])
     flushed = await fapilog_process.measure(lines, 20, plugins)
     beside.check(flushed)
     event = msgspec.json.decode(flushed.last)["log"]

@@ -51,7 +51,10 @@ class TestSources:
         ]
         assert settings.admin.address == "127.0.0.1:5142"
         assert settings.journal.sync_interval == pytest.approx(0.025)
+        assert {at.format for at in settings.listeners} == {"auto"}
         assert settings.limits.line_bytes == 256 * 1024
+        assert settings.limits.connections == 20_000
+        assert settings.limits.idle_timeout is None
 
     def test_a_flag_wins_over_the_environment_over_the_file(
         self, file: Path, monkeypatch: pytest.MonkeyPatch
@@ -161,6 +164,13 @@ FILE_MISTAKES = [
         "limits.arena_bytes: 4MiB does not hold two lines of limits.line_bytes; give at least 8MiB",
     ),
     (
+        '[limits]\nline_bytes = "1MiB"\npartial_bytes = "1MiB"',
+        (
+            "limits.partial_bytes: 1MiB does not hold two lines of limits.line_bytes;"
+            " give at least 2MiB"
+        ),
+    ),
+    (
         '[supervision]\nheartbeat_timeout = "300ms"',
         (
             "supervision.heartbeat_timeout: 300ms is less than two of"
@@ -180,8 +190,8 @@ FILE_MISTAKES = [
         "listeners: 3 is not a list of tables; give one [[listeners]] for each",
     ),
     (
-        '[[listeners]]\nkind = "tls"\naddress = "127.0.0.1:1"',
-        'listeners[0].kind: "tls" is not a choice; give "tcp" or "udp"',
+        '[[listeners]]\nkind = "http"\naddress = "127.0.0.1:1"',
+        'listeners[0].kind: "http" is not a choice; give "tcp" or "udp" or "tls" or "unix"',
     ),
     ('[[listeners]]\nkind = "tcp"', "listeners[0].address: is missing; give an address"),
     (

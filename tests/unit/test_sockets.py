@@ -5,8 +5,10 @@ from __future__ import annotations
 import errno
 import os
 import socket
+import stat
 from collections.abc import Iterator
 from contextlib import closing, contextmanager
+from pathlib import Path
 
 import pytest
 import structlog
@@ -182,6 +184,115 @@ def test_a_smaller_receive_buffer_is_said() -> None:
     assert warning["log_level"] == "warning"
     assert "net.core.rmem_max" in warning["event"]
     assert 0 < warning["granted_bytes"] < warning["wanted_bytes"] == 512 << 20
+
+
+def test_a_peer_that_vanished_is_found_in_minutes() -> None:
+    """Accepted connections inherit the keep-alive of the socket that was bound."""
+    with bound("tls", "127.0.0.1:0", 1) as group:
+        group.sockets[0].listen()
+        with socket.create_connection(("127.0.0.1", port_of(group.address)), timeout=5):
+            accepted, _ = group.sockets[0].accept()
+            with accepted:
+                idle, interval, count = (
+                    accepted.getsockopt(socket.IPPROTO_TCP, option)
+                    for option in (socket.TCP_KEEPIDLE, socket.TCP_KEEPINTVL, socket.TCP_KEEPCNT)
+                )
+                assert accepted.getsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE)
+                assert idle + interval * count <= 300
+
+
+@pytest.mark.parametrize("kind", ["unix_stream", "unix_datagram"])
+class TestUnixSockets:
+    """Sockets with a path."""
+
+    def test_only_those_whom_the_mode_allows_may_connect(
+        self, tmp_path: Path, kind: ListenerKind
+    ) -> None:
+        """Whatever the umask is, and it is the same as before afterwards."""
+        path = tmp_path / "socket"
+        before = os.umask(0o077)
+        try:
+            with bound_at(kind, path, mode=0o606):
+                assert stat.S_IMODE(path.stat().st_mode) == 0o606
+            assert os.umask(0o077) == 0o077
+        finally:
+            os.umask(before)
+
+    def test_every_slot_has_the_same_queue(self, tmp_path: Path, kind: ListenerKind) -> None:
+        """A worker that stands still keeps nothing from being served by the others."""
+        path = tmp_path / "socket"
+        with bound_at(kind, path, slots=3) as group, socket.socket(socket.AF_UNIX) as sender:
+            assert {one.getsockname() for one in group.sockets} == {str(path)}
+            assert len({os.fstat(one.fileno()).st_ino for one in group.sockets}) == 1
+            if kind == "unix_stream":
+                group.sockets[1].listen()
+                sender.connect(str(path))
+                group.sockets[2].accept()[0].close()
+
+    def test_the_file_is_removed_at_the_end(self, tmp_path: Path, kind: ListenerKind) -> None:
+        """But not that of a server which has taken the place meanwhile."""
+        path = tmp_path / "socket"
+        with bound_at(kind, path) as first:
+            path.unlink()
+            with bound_at(kind, path):
+                first.close()
+                assert path.exists()
+            assert not path.exists()
+
+    def test_the_file_of_a_dead_server_is_replaced(
+        self, tmp_path: Path, kind: ListenerKind
+    ) -> None:
+        """It could not remove it any more."""
+        path = tmp_path / "socket"
+        with socket.socket(socket.AF_UNIX) as dead:
+            dead.bind(str(path))
+        with bound_at(kind, path):
+            pass
+
+    @pytest.mark.parametrize("other", [socket.SOCK_STREAM, socket.SOCK_DGRAM])
+    def test_the_socket_of_a_living_server_is_refused(
+        self, tmp_path: Path, kind: ListenerKind, other: socket.SocketKind
+    ) -> None:
+        """Also where it is bound and does not listen yet."""
+        path = tmp_path / "socket"
+        words = kind.replace("_", " ")
+        with socket.socket(socket.AF_UNIX, other) as alive:
+            alive.bind(str(path))
+            with pytest.raises(BootError) as refusal, bound_at(kind, path):
+                pass
+            assert path.exists()
+        assert str(refusal.value) == f"cannot listen on {words} {path}: another server has it open"
+
+    def test_a_file_of_another_kind_is_left_alone(self, tmp_path: Path, kind: ListenerKind) -> None:
+        """It may be anything, such as a path with a slip."""
+        path = tmp_path / "letters"
+        path.write_text("dear")
+        with pytest.raises(BootError, match="there is a file that is no socket"):
+            sockets.bind_group(kind, str(path), 1, receive_buffer_bytes=BUFFER_BYTES)
+        assert path.read_text() == "dear"
+
+    def test_an_abstract_address_has_no_file(self, kind: ListenerKind) -> None:
+        """It is free again with the last socket, and taken until then."""
+        address = f"@ingest-test-{os.getpid()}-{kind}"
+        words = kind.replace("_", " ")
+        with bound(kind, address, 2) as group:
+            assert group.sockets[1].getsockname() == b"\0" + address[1:].encode()
+            with pytest.raises(BootError) as refusal, bound(kind, address, 1):
+                pass
+        assert str(refusal.value) == f"cannot listen on {words} {address}: address already in use"
+        with bound(kind, address, 1):
+            pass
+
+
+@contextmanager
+def bound_at(
+    kind: ListenerKind, path: Path, *, slots: int = 1, mode: int = 0o660
+) -> Iterator[SocketGroup]:
+    """Bind a group to a path for the time of a test."""
+    with closing(
+        sockets.bind_group(kind, str(path), slots, receive_buffer_bytes=BUFFER_BYTES, mode=mode)
+    ) as group:
+        yield group
 
 
 @contextmanager

@@ -1,33 +1,33 @@
-//! A thousand different events in one buffer, renumbered in place instead of built anew.
+//! A thousand different messages in one buffer, renumbered in place instead of built anew.
 //!
-//! An event's identity is the fixed-width text `CCCCCC-NNNNNNNNNNN` (connection, sequence number)
-//! in `context.request_id`. The last three digits are the event's place in the block and never
-//! change, so giving events to another connection or moving them on costs one store of 15 bytes
-//! each, and no connection needs a buffer of its own.
+//! The last three digits of a message's identity are its place in the block and never change, so
+//! giving messages to another connection or moving them on costs one store of 13 bytes each, and
+//! no connection needs a buffer of its own.
 
 use std::io::Write as _;
 use std::ops::Range;
-use std::time::SystemTime;
 
-/// Events in a block: with about 320 bytes each, one write is about 320 KB.
+use crate::identity::{CONNECTION_AT, CONNECTION_DIGITS, Identity, SEQUENCE_DIGITS};
+use crate::messages::{Format, Writer};
+
+/// Messages in a block: with about 320 bytes each, one write is about 320 KB.
 pub const EVENTS: usize = 1000;
-/// What stands before an event's identity in its text.
-pub const IDENTITY_KEY: &[u8] = b"\"request_id\":\"";
-/// Digits of the connection in an identity.
-pub const CONNECTION_DIGITS: usize = 6;
-/// Digits of the sequence number in an identity.
-pub const SEQUENCE_DIGITS: usize = 11;
 
 const SLOT_DIGITS: usize = 3;
 const PATCH_BYTES: usize = CONNECTION_DIGITS + 1 + SEQUENCE_DIGITS - SLOT_DIGITS;
 
-const LEVELS: [&str; 5] = ["DEBUG", "INFO", "INFO", "WARNING", "ERROR"];
-const LOGGERS: [&str; 4] = ["shop.checkout", "shop.cart", "auth.session", "gateway.proxy"];
-const MESSAGES: [&str; 4] =
-    ["request completed", "payment authorised", "session refreshed", "upstream answered slowly"];
-const STATUSES: [u16; 6] = [200, 200, 201, 204, 404, 503];
+/// How messages are told apart.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Framing {
+    /// Each ends with a newline.
+    Newline,
+    /// Each begins with its length (RFC 6587).
+    OctetCount,
+    /// Not at all: each is a datagram.
+    Datagram,
+}
 
-/// The buffer and where in it each event begins.
+/// The buffer and where in it each message begins.
 pub struct Block {
     bytes: Vec<u8>,
     starts: Vec<usize>,
@@ -35,62 +35,45 @@ pub struct Block {
 }
 
 impl Block {
-    /// Builds the events; their timestamps are now.
-    pub fn new() -> Self {
-        let timestamp = humantime::format_rfc3339_micros(SystemTime::now()).to_string();
+    /// Builds the messages of a run; their timestamps are now.
+    pub fn new(format: Format, framing: Framing, run: usize) -> Self {
+        let writer = Writer::new(format);
         let mut block = Self {
             bytes: Vec::with_capacity(EVENTS * 340),
             starts: vec![0],
             identities: Vec::with_capacity(EVENTS),
         };
-        for slot in 0..EVENTS {
-            block.push(&timestamp, slot);
+        for sequence in 0..EVENTS {
+            let identity = Identity { run, connection: 0, sequence };
+            block.push(&writer.message(identity), framing, &identity.to_string());
         }
         block
     }
 
-    fn push(&mut self, timestamp: &str, slot: usize) {
-        // Any multiplication that spreads the bits will do: texts should differ, not be random.
-        let noise = (slot as u64 + 1).wrapping_mul(0x9E37_79B9_7F4A_7C15);
-        let event = format!(
-            concat!(
-                r#"{{"timestamp":"{timestamp}","level":"{level}","logger":"{logger}","#,
-                r#""message":"{message}","context":{{"request_id":"000000-{slot:011}","#,
-                r#""trace_id":"{noise:016x}{mixed:016x}"}},"data":{{"ip":"203.0.113.{host}","#,
-                r#""path":"/v1/orders/{order}","status":{status},"duration":0.{micros:06},"#,
-                r#""password":"horse-{secret:04x}"}}}}"#,
-                "\n"
-            ),
-            timestamp = timestamp,
-            level = LEVELS[slot % LEVELS.len()],
-            logger = LOGGERS[slot % LOGGERS.len()],
-            message = MESSAGES[slot / 7 % MESSAGES.len()],
-            slot = slot,
-            noise = noise,
-            mixed = noise.rotate_left(29),
-            host = noise % 254 + 1,
-            order = noise % 1_000_000,
-            status = STATUSES[slot / 3 % STATUSES.len()],
-            micros = noise % 900_000 + 1,
-            secret = noise % 0xFFFF,
-        );
-        let key = memchr::memmem::find(event.as_bytes(), IDENTITY_KEY).unwrap_or_default();
-        self.identities.push(self.bytes.len() + key + IDENTITY_KEY.len());
-        self.bytes.extend_from_slice(event.as_bytes());
+    fn push(&mut self, message: &str, framing: Framing, identity: &str) {
+        if framing == Framing::OctetCount {
+            self.bytes.extend_from_slice(format!("{} ", message.len()).as_bytes());
+        }
+        let place = message.find(identity).unwrap_or_default() + CONNECTION_AT;
+        self.identities.push(self.bytes.len() + place);
+        self.bytes.extend_from_slice(message.as_bytes());
+        if framing == Framing::Newline {
+            self.bytes.push(b'\n');
+        }
         self.starts.push(self.bytes.len());
     }
 
-    /// Where the event at `slot` begins, newline of the one before excluded.
+    /// Where the message at `slot` begins, with what frames it.
     pub fn start(&self, slot: usize) -> usize {
         self.starts[slot]
     }
 
-    /// The slot whose event contains the byte at `offset` ([`EVENTS`] at the end of the block).
+    /// The slot whose message contains the byte at `offset` ([`EVENTS`] at the end of the block).
     pub fn slot_at(&self, offset: usize) -> usize {
         self.starts.partition_point(|&start| start <= offset) - 1
     }
 
-    /// The bytes of the events at `slots` as those of `connection`, in its block `number`.
+    /// The bytes of the messages at `slots` as those of `connection`, in its block `number`.
     pub fn numbered(&mut self, connection: usize, number: u64, slots: Range<usize>) -> &[u8] {
         let mut patch = [0; PATCH_BYTES];
         let width = SEQUENCE_DIGITS - SLOT_DIGITS;
@@ -101,33 +84,63 @@ impl Block {
         }
         &self.bytes[self.starts[slots.start]..self.starts[slots.end]]
     }
+
+    /// The same, each message for itself.
+    pub fn numbered_apart(
+        &mut self,
+        connection: usize,
+        number: u64,
+        slots: Range<usize>,
+    ) -> impl Iterator<Item = &[u8]> {
+        self.numbered(connection, number, slots.clone());
+        slots.map(|slot| &self.bytes[self.starts[slot]..self.starts[slot + 1]])
+    }
 }
 
 #[cfg(test)]
 mod tests {
-    use super::{Block, EVENTS};
+    use super::{Block, EVENTS, Framing};
+    use crate::identity::{Identity, Search};
+    use crate::messages::Format;
 
     #[test]
-    fn events_are_about_320_bytes_of_json_text() {
-        let block = Block::new();
-        let mean = block.start(EVENTS) / EVENTS;
-        assert!((310..=330).contains(&mean), "{mean} bytes per event");
-    }
-
-    #[test]
-    fn numbering_sets_connection_and_sequence_of_every_event() {
-        let mut block = Block::new();
-        let text = String::from_utf8(block.numbered(42, 7, 0..EVENTS).to_vec()).unwrap();
-        assert_eq!(text.matches(r#""request_id":"000042-00000007"#).count(), EVENTS);
-        assert!(text.lines().last().unwrap().contains("000042-00000007999"));
+    fn numbering_sets_connection_and_sequence_of_every_message() {
+        for format in [Format::Json, Format::Rfc5424, Format::Rfc3164] {
+            let mut block = Block::new(format, Framing::Newline, 9);
+            let search = Search::new();
+            let lines = block.numbered(42, 7, 0..EVENTS).split_inclusive(|&byte| byte == b'\n');
+            for (slot, line) in lines.enumerate() {
+                let expected = Identity { run: 9, connection: 42, sequence: 7 * EVENTS + slot };
+                assert_eq!(search.identity(line), Some(expected));
+            }
+        }
     }
 
     #[test]
     fn a_slot_is_found_by_any_of_its_bytes() {
-        let block = Block::new();
+        let block = Block::new(Format::Json, Framing::Newline, 0);
         assert_eq!(block.slot_at(0), 0);
         assert_eq!(block.slot_at(block.start(5) - 1), 4);
         assert_eq!(block.slot_at(block.start(5)), 5);
         assert_eq!(block.slot_at(block.start(EVENTS)), EVENTS);
+    }
+
+    #[test]
+    fn an_octet_count_is_the_length_of_what_follows_it() {
+        let mut block = Block::new(Format::Rfc5424, Framing::OctetCount, 0);
+        let frames = block.numbered_apart(1, 0, 0..EVENTS);
+        for frame in frames.map(|frame| std::str::from_utf8(frame).unwrap()) {
+            let (count, message) = frame.split_once(' ').unwrap();
+            assert_eq!(count.parse(), Ok(message.len()), "{frame}");
+            assert!(message.starts_with("<1"), "{frame}");
+        }
+    }
+
+    #[test]
+    fn a_datagram_is_the_message_alone() {
+        let mut block = Block::new(Format::Rfc3164, Framing::Datagram, 0);
+        for message in block.numbered_apart(1, 0, 0..EVENTS) {
+            assert!(message.starts_with(b"<") && !message.ends_with(b"\n"));
+        }
     }
 }

@@ -1,63 +1,88 @@
-//! The load generator of the benchmarks: `loadgen send` writes numbered JSON events over TCP or
-//! UDP from prebuilt buffers, `loadgen check` reads them back and says which were lost,
-//! duplicated or out of order. It must use far less CPU than the server it measures.
+//! The load generator of the benchmarks: `loadgen send` writes numbered events from prebuilt
+//! buffers, `loadgen check` reads them back and says which were lost, duplicated or out of order,
+//! `loadgen hostile` is a client that nobody wants. It must use far less CPU than the server it
+//! measures.
 
 mod arguments;
 mod block;
 mod check;
 mod clock;
+mod datagrams;
+mod hostile;
+mod identity;
+mod messages;
 mod pace;
 mod report;
-mod tcp;
+mod stream;
+mod streams;
 mod timeline;
-mod udp;
+mod tls;
 
-use std::error::Error;
 use std::fs::File;
-use std::io::{self, BufWriter};
+use std::io::{BufReader, BufWriter};
 use std::process::ExitCode;
 
-use arguments::{Check, Command, Send, Transport};
-use pace::Pace;
-use report::Report;
+use arguments::{Command, Mistake};
+use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 use timeline::Timeline;
 
+/// Few large reads: a shard has gigabytes.
+const READ_BYTES: usize = 1024 * 1024;
+
 fn main() -> ExitCode {
-    let outcome = match arguments::parse(lexopt::Parser::from_env()) {
-        Ok(Command::Help) => {
-            print!("{}", arguments::USAGE);
-            Ok(ExitCode::SUCCESS)
-        }
-        Ok(Command::Send(options)) => send(&options),
-        Ok(Command::Check(options)) => check(&options),
-        Err(error) => Err(error.into()),
-    };
-    outcome.unwrap_or_else(|error| {
+    act().unwrap_or_else(|error| {
         eprintln!("loadgen: {error}");
         ExitCode::FAILURE
     })
 }
 
-fn send(options: &Send) -> Result<ExitCode, Box<dyn Error>> {
+fn act() -> Result<ExitCode, Mistake> {
+    match arguments::parse(lexopt::Parser::from_env())? {
+        Command::Help => {
+            print!("{}", arguments::USAGE);
+            Ok(ExitCode::SUCCESS)
+        }
+        Command::Send(options) => send(&options),
+        Command::Check(options) => check(&options),
+        Command::Hostile(options) => {
+            allow_descriptors()?;
+            println!("{}", hostile::run(&options)?);
+            Ok(ExitCode::SUCCESS)
+        }
+    }
+}
+
+fn send(options: &arguments::Send) -> Result<ExitCode, Mistake> {
+    allow_descriptors()?;
     let mut timeline = Timeline::new();
-    let pace = Pace::new(options.rate);
-    let cpu_before = clock::cpu_seconds();
-    let started_ns = clock::monotonic_ns();
-    let sent = match options.transport {
-        Transport::Tcp => tcp::send(options, &pace, &mut timeline)?,
-        Transport::Udp => udp::send(options, &pace, &mut timeline)?,
+    let sent = if options.target.takes_datagrams() {
+        datagrams::send(options, &mut timeline)?
+    } else {
+        streams::send(options, &mut timeline)?
     };
-    let ended_ns = clock::monotonic_ns();
-    let cpu_seconds = clock::cpu_seconds() - cpu_before;
     if let Some(path) = &options.timeline {
         timeline.write(BufWriter::new(File::create(path)?))?;
     }
-    println!("{}", Report { sent, started_ns, ended_ns, cpu_seconds });
-    Ok(ExitCode::SUCCESS)
+    println!("{sent}");
+    Ok(success_if(sent.breaks.none()))
 }
 
-fn check(options: &Check) -> Result<ExitCode, Box<dyn Error>> {
-    let findings = check::check(io::stdin().lock(), options.connections, options.events)?;
+fn check(options: &arguments::Check) -> Result<ExitCode, Mistake> {
+    let mut check = check::Check::new(options.run, &options.per_connection);
+    for shard in &options.shards {
+        check.read_shard(BufReader::with_capacity(READ_BYTES, File::open(shard)?))?;
+    }
+    let findings = check.finish();
     println!("{findings}");
-    Ok(if findings.clean() { ExitCode::SUCCESS } else { ExitCode::FAILURE })
+    Ok(success_if(findings.clean()))
+}
+
+fn success_if(right: bool) -> ExitCode {
+    if right { ExitCode::SUCCESS } else { ExitCode::FAILURE }
+}
+
+/// Raises the limit of open files as far as it goes: each connection is one.
+fn allow_descriptors() -> rustix::io::Result<()> {
+    let maximum = getrlimit(Resource::Nofile).maximum;
+    setrlimit(Resource::Nofile, Rlimit { current: maximum, maximum })
 }

@@ -17,11 +17,6 @@ impl Pace {
         Self { started: Instant::now(), rate }
     }
 
-    /// Is there a rate at all?
-    pub fn limited(&self) -> bool {
-        self.rate.is_some()
-    }
-
     /// Events that may be sent now, given those that were.
     pub fn owed(&self, sent: u64) -> u64 {
         self.rate.map_or(u64::MAX, |rate| {

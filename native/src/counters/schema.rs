@@ -98,6 +98,9 @@ pub mod cells {
         ADOPTION_ERRORS = "ingest_adoption_errors_total";
         INTAKE_PAUSED = "ingest_intake_paused";
         INTAKE_PAUSES = "ingest_intake_pauses_total";
+        ACCEPT_PAUSES = "ingest_accept_pauses_total";
+        PARTIAL = "ingest_partial_bytes";
+        SOURCE_OVERFLOWS = "ingest_source_overflows_total";
         ACCEPT_ERRORS = "ingest_accept_errors_total";
         ARENA = "ingest_arena_bytes";
         EDITS = "ingest_edits_total";
@@ -122,7 +125,17 @@ pub mod cells {
         READS = "ingest_reads_total";
         CONNECTIONS_OPENED = "ingest_connections_opened_total";
         CONNECTIONS_CLOSED = "ingest_connections_closed_total";
+        LISTENER_CONNECTIONS = "ingest_listener_connections";
+        CONNECTIONS_REFUSED = "ingest_connections_refused_total";
+        CONNECTIONS_EXPIRED = "ingest_connections_expired_total";
+        SOURCE_PAUSES = "ingest_source_pauses_total";
+        TLS_HANDSHAKES = "ingest_tls_handshakes_total";
+        TLS_HANDSHAKES_FAILED = "ingest_tls_handshakes_failed_total";
+        TLS_ERRORS = "ingest_tls_errors_total";
+        TLS_RELOADS = "ingest_tls_reloads_total";
+        TLS_RELOAD_ERRORS = "ingest_tls_reload_errors_total";
         DATAGRAMS = "ingest_datagrams_received_total";
+        UDP_RECEIVE_BUFFER = "ingest_udp_receive_buffer_bytes";
         KERNEL_DROPPED = "ingest_kernel_dropped_total";
         STAGE_FILTERED = "ingest_stage_filtered_total";
         STAGE_CHANGED = "ingest_stage_changed_total";
@@ -136,6 +149,10 @@ pub mod cells {
     pub const LOST_WORKER_DIED: usize = 0;
     /// See [`LOST_WORKER_DIED`].
     pub const LOST_DRAIN_DEADLINE: usize = 1;
+    /// Index of `denied` and `rate_limited` within [`DROPPED`].
+    pub const DROPPED_DENIED: usize = 3;
+    /// See [`DROPPED_DENIED`].
+    pub const DROPPED_RATE_LIMITED: usize = 4;
 }
 
 const fn same(left: &str, right: &str) -> bool {

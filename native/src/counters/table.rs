@@ -60,6 +60,26 @@ pub const DROP_REASONS: &[&str] =
     &["stage_error", "stage_timeout", "stage_breaker_open", "denied", "rate_limited"];
 /// So many of them, the first, are what becomes of events at which a plugin failed.
 pub const PLUGIN_DROP_REASONS: usize = 3;
+/// Why a connection was closed before anything was read from it.
+pub const REFUSALS: &[&str] =
+    &["denied", "proxy_header", "opening_timeout", "source_connections", "listener_connections"];
+/// Why a connection was closed for what its sender did, or did not do.
+pub const EXPIRIES: &[&str] = &["idle", "frame", "memory"];
+/// Why nobody was accepted for a while.
+pub const ACCEPT_PAUSES: &[&str] = &["connections", "descriptors"];
+/// What one address may send too much of.
+pub const SOURCE_LIMITS: &[&str] = &["events", "bytes"];
+/// Why TLS handshakes came to nothing.
+pub const HANDSHAKE_FAILURES: &[&str] = &[
+    "plain_text",
+    "no_certificate",
+    "expired_certificate",
+    "bad_certificate",
+    "refused_by_client",
+    "protocol",
+    "timeout",
+    "closed",
+];
 /// Why a connection went to another worker: that one had fewer when it was accepted, or less to do
 /// later; it has so much to say that the workers take turns; its worker was replaced.
 pub const MOVE_CAUSES: &[&str] = &["accept", "balance", "rotation", "replacement"];
@@ -82,7 +102,7 @@ pub const METRICS: &[Metric] = &[
     gauge(Worker, "ingest_worker_generation", "How many processes this slot has had."),
     counter(Worker, "ingest_worker_restarts_total", "Times the supervisor replaced the worker."),
     gauge(Worker, "ingest_worker_breaker_open", "1 while respawning is held back, else 0."),
-    gauge(Worker, "ingest_connections", "TCP connections open now."),
+    gauge(Worker, "ingest_connections", "Connections open now."),
     private(Worker, "ingest_inbox_connections", "Connections on their way to the worker."),
     private(
         Worker,
@@ -128,6 +148,21 @@ pub const METRICS: &[Metric] = &[
     ),
     counter(Worker, "ingest_intake_pauses_total", "Times reading stopped for the journal."),
     counter(Worker, "ingest_accept_errors_total", "accept() calls that failed."),
+    labelled(
+        Worker,
+        "ingest_accept_pauses_total",
+        "reason",
+        ACCEPT_PAUSES,
+        "Times that who wants to connect was left waiting: too many connections are open, or no \
+         file descriptors are left.",
+    ),
+    bytes(gauge(Worker, "ingest_partial_bytes", "Bytes held of frames that are incomplete.")),
+    counter(
+        Worker,
+        "ingest_source_overflows_total",
+        "Times that the table of sending addresses had no room for one, which then shares its \
+         limits with others.",
+    ),
     bytes(gauge(Worker, "ingest_arena_bytes", "Bytes read that are not yet durable.")),
     labelled(
         Worker,
@@ -207,9 +242,65 @@ pub const METRICS: &[Metric] = &[
     ),
     bytes(counter(Listener, "ingest_received_bytes_total", "Bytes read from sockets.")),
     counter(Listener, "ingest_reads_total", "System calls that read data."),
-    counter(Listener, "ingest_connections_opened_total", "TCP connections accepted."),
-    counter(Listener, "ingest_connections_closed_total", "TCP connections closed."),
-    counter(Listener, "ingest_datagrams_received_total", "UDP datagrams read."),
+    gauge(Listener, "ingest_listener_connections", "Connections of the listener open now."),
+    counter(Listener, "ingest_connections_opened_total", "Connections taken in."),
+    counter(Listener, "ingest_connections_closed_total", "Connections closed."),
+    labelled(
+        Listener,
+        "ingest_connections_refused_total",
+        "reason",
+        REFUSALS,
+        "Connections closed before anything was read from them: the address may not send, the \
+         PROXY header or the handshake was wrong or late, or there are too many.",
+    ),
+    labelled(
+        Listener,
+        "ingest_connections_expired_total",
+        "reason",
+        EXPIRIES,
+        "Connections closed because they were silent, left a frame incomplete for too long, or \
+         held the most when incomplete frames took too much memory.",
+    ),
+    labelled(
+        Listener,
+        "ingest_source_pauses_total",
+        "limit",
+        SOURCE_LIMITS,
+        "Times that a connection was not read for a while because its address had sent too much.",
+    ),
+    counter(Listener, "ingest_tls_handshakes_total", "TLS handshakes that succeeded."),
+    labelled(
+        Listener,
+        "ingest_tls_handshakes_failed_total",
+        "reason",
+        HANDSHAKE_FAILURES,
+        "TLS handshakes that did not.",
+    ),
+    counter(
+        Listener,
+        "ingest_tls_errors_total",
+        "TLS connections closed because a record after the handshake broke the rules.",
+    ),
+    counter(
+        Listener,
+        "ingest_tls_reloads_total",
+        "Times that changed certificate files were taken for new connections.",
+    ),
+    counter(
+        Listener,
+        "ingest_tls_reload_errors_total",
+        "Times that changed certificate files could not be used, and the former stayed in use.",
+    ),
+    counter(
+        Listener,
+        "ingest_datagrams_received_total",
+        "Datagrams read, each counted also where the kernel hands over several at once.",
+    ),
+    bytes(gauge(
+        Listener,
+        "ingest_udp_receive_buffer_bytes",
+        "What the kernel grants a UDP socket of `limits.udp_receive_buffer_bytes`.",
+    )),
     counter(
         Listener,
         "ingest_kernel_dropped_total",

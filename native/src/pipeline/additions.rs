@@ -22,12 +22,16 @@ pub struct Origin<'a> {
     pub identity: Option<&'a str>,
     /// Name of the listener.
     pub listener: &'a str,
+    /// Its labels: the text of a JSON object.
+    pub labels: Option<&'a str>,
     /// Number of the shard.
     pub shard: usize,
 }
 
 /// The key of [`Origin`] within `diagnostics`.
 pub const ORIGIN_KEY: &str = "ingest";
+/// The key of the labels of a listener within `diagnostics`.
+pub const LABELS_KEY: &str = "labels";
 /// The group that enrichers add to.
 pub const GROUP: &str = "diagnostics";
 const GROUP_MEMBER: &[u8] = b"\"diagnostics\":";
@@ -53,6 +57,16 @@ impl Origin<'_> {
     }
 }
 
+/// What a member is.
+enum Content {
+    /// The JSON of a value that is always the same.
+    Constant(String),
+    /// The origin, without the labels.
+    Origin,
+    /// The labels of the listener; a listener without has no such member.
+    Labels,
+}
+
 /// One member that is added, or whose value is replaced where the event has it.
 struct Addition {
     key: String,
@@ -64,17 +78,26 @@ struct Addition {
     text: Range<usize>,
     /// Where the value lies in [`Additions::unredacted`].
     value: Range<usize>,
-    /// The JSON of a value that is always the same; none: that of the origin.
-    constant: Option<String>,
+    content: Content,
+}
+
+impl Addition {
+    fn new(key: &str, watch: usize, content: Content) -> Self {
+        let (member, text, value) = (0..0, 0..0, 0..0);
+        Self { key: key.to_owned(), watch, member, text, value, content }
+    }
 }
 
 /// Of the small event that all that is added makes: it is no sender's, so none of its own apply.
-const LIMITS: Limits = Limits { depth: 3, keys: u32::MAX };
+/// The deepest is `diagnostics.ingest.tls.san`.
+const LIMITS: Limits = Limits { depth: 5, keys: u32::MAX };
 
 /// Everything that is added.
 pub struct Additions {
     /// Members of `diagnostics`.
     members: Vec<Addition>,
+    /// The labels, in a run whose listener has none.
+    absent: Option<Addition>,
     /// The mark, a member of the event.
     mark: Option<Addition>,
     /// Watch of `diagnostics`.
@@ -87,6 +110,8 @@ pub struct Additions {
     decoder: Decoder,
     /// Whether the texts depend on the origin.
     of_origin: bool,
+    /// The labels for which they were made.
+    labels: String,
     prepared: bool,
 }
 
@@ -95,6 +120,7 @@ impl Additions {
     pub fn new(group: usize) -> Self {
         Self {
             members: Vec::new(),
+            absent: None,
             mark: None,
             group,
             group_mask: None,
@@ -103,29 +129,35 @@ impl Additions {
             line: Vec::new(),
             decoder: Decoder::of_events(LIMITS),
             of_origin: false,
+            labels: String::new(),
             prepared: false,
         }
     }
 
-    /// Whether nothing is ever added.
+    /// Whether nothing is added: in this run, or, before the first, ever.
     pub fn is_empty(&self) -> bool {
         self.members.is_empty() && self.mark.is_none()
     }
 
-    /// Adds a member to `diagnostics`: a text, or (none) the origin. Of two with one key the later
-    /// counts, as in a merge.
-    pub fn add(&mut self, key: &str, watch: usize, constant: Option<&str>) {
-        let constant = constant.map(json_string);
-        self.of_origin |= constant.is_none();
-        let addition = Addition {
-            key: key.to_owned(),
-            watch,
-            member: 0..0,
-            text: 0..0,
-            value: 0..0,
-            constant,
-        };
-        match self.members.iter_mut().find(|member| member.key == key) {
+    /// Adds a member to `diagnostics`: a text.
+    pub fn add_constant(&mut self, key: &str, watch: usize, text: &str) {
+        self.add(Addition::new(key, watch, Content::Constant(json_string(text))));
+    }
+
+    /// Adds the origin of each event to `diagnostics`.
+    pub fn add_origin(&mut self, watch: usize) {
+        self.of_origin = true;
+        self.add(Addition::new(ORIGIN_KEY, watch, Content::Origin));
+    }
+
+    /// Adds the labels of each event's listener to `diagnostics`.
+    pub fn add_labels(&mut self, watch: usize) {
+        self.add(Addition::new(LABELS_KEY, watch, Content::Labels));
+    }
+
+    /// Of two with one key the later counts, as in a merge.
+    fn add(&mut self, addition: Addition) {
+        match self.members.iter_mut().find(|member| member.key == addition.key) {
             Some(member) => *member = addition,
             None => self.members.push(addition),
         }
@@ -133,18 +165,22 @@ impl Additions {
 
     /// Lets a filter mark events.
     pub fn allow_mark(&mut self, watch: usize) {
-        let constant = Some("true".to_owned());
-        let (key, empty) = (MARK_KEY.into(), || 0..0);
-        let (member, text, value) = (empty(), empty(), empty());
-        self.mark = Some(Addition { key, watch, member, text, value, constant });
+        self.mark = Some(Addition::new(MARK_KEY, watch, Content::Constant("true".into())));
     }
 
     /// Begins a run: makes the texts, and has them redacted as part of a small event.
     pub fn prepare(&mut self, origin: &Origin<'_>, tape: &mut Tape, redactors: &mut [Redactor]) {
-        if self.is_empty() || (self.prepared && !self.of_origin) {
+        let labels = origin.labels.unwrap_or_default();
+        if self.prepared && !self.of_origin && self.labels == labels {
             return;
         }
         self.prepared = true;
+        self.labels.clear();
+        self.labels.push_str(labels);
+        self.place_labels();
+        if self.is_empty() {
+            return;
+        }
         self.write_unredacted(origin);
         self.line.clear();
         if self.decoder.decode(&self.unredacted, true, tape, &mut self.line).is_err() {
@@ -168,6 +204,18 @@ impl Additions {
         let group = tape.watched(self.group).map(|index| tape.entries[index]);
         let masked = group.filter(super::tape::Entry::is_replaced);
         self.group_mask = masked.map(|entry| tape.current(&entry, &self.line).to_vec());
+    }
+
+    /// Puts the labels among the members, or takes them out where there are none.
+    fn place_labels(&mut self) {
+        let at = self.members.iter().position(|member| matches!(member.content, Content::Labels));
+        if let Some(at) = at.filter(|_| self.labels.is_empty()) {
+            self.absent = Some(self.members.remove(at));
+        } else if !self.labels.is_empty()
+            && let Some(labels) = self.absent.take()
+        {
+            self.members.push(labels);
+        }
     }
 
     /// Writes `{"rate_limited":true,"diagnostics":{…}}`, and notes where the values lie.
@@ -281,9 +329,10 @@ fn write_member(addition: &mut Addition, origin: &Origin<'_>, out: &mut Vec<u8>)
     write_string(&addition.key, out);
     out.push(b':');
     let start = out.len();
-    match &addition.constant {
-        Some(json) => out.extend_from_slice(json.as_bytes()),
-        None => origin.write(out),
+    match &addition.content {
+        Content::Constant(json) => out.extend_from_slice(json.as_bytes()),
+        Content::Origin => origin.write(out),
+        Content::Labels => out.extend_from_slice(origin.labels.unwrap_or_default().as_bytes()),
     }
     addition.value = start..out.len();
 }

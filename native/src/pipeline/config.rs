@@ -19,6 +19,9 @@ pub struct Segment {
     /// Other segments come before: the lines are events already, and stay what stages made of them.
     #[serde(default)]
     pub is_later: bool,
+    /// It adds the labels of listeners.
+    #[serde(default)]
+    pub has_labels: bool,
 }
 
 /// The form in which events are stored.

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use super::additions::{Additions, GROUP, MARK_KEY, ORIGIN_KEY, Origin};
+use super::additions::{Additions, GROUP, LABELS_KEY, MARK_KEY, ORIGIN_KEY, Origin};
 use super::config::{self, Kernel, Output};
 use super::envelope::Envelope;
 use super::filters::{Filter, Verdict};
@@ -84,6 +84,9 @@ impl Runner {
         let mut strings = StringInterest::default();
         let group = rules.watch(&[GROUP]);
         let mut additions = Additions::new(group);
+        if segment.has_labels {
+            additions.add_labels(rules.watch(&[GROUP, LABELS_KEY]));
+        }
         for stage in &segment.stages {
             let count = StageCount { stage: stage.index, filtered: 0, changed: 0 };
             if let Some(filter) = Filter::new(&stage.kernel, now_seconds()) {
@@ -106,14 +109,11 @@ impl Runner {
                 rules.add(stage.index, bit, &stage.kernel)?;
             }
             match &stage.kernel {
-                Kernel::Origin(_) => {
-                    let watch = rules.watch(&[GROUP, ORIGIN_KEY]);
-                    additions.add(ORIGIN_KEY, watch, None);
-                }
+                Kernel::Origin(_) => additions.add_origin(rules.watch(&[GROUP, ORIGIN_KEY])),
                 Kernel::Constants(config) => {
                     for (key, text) in &config.diagnostics {
                         let watch = rules.watch(&[GROUP, key]);
-                        additions.add(key, watch, Some(text));
+                        additions.add_constant(key, watch, text);
                     }
                 }
                 Kernel::RateLimit(config) if config.mark => {

@@ -25,6 +25,7 @@ fn begin(runner: &mut Runner) {
         peer: Some(([127, 0, 0, 1], 9).into()),
         identity: None,
         listener: "tcp",
+        labels: None,
         shard: 3,
     });
 }
@@ -220,4 +221,50 @@ fn made_up_keys_are_told_apart_and_forgotten() {
             assert_eq!(*value, expected, "{key}");
         }
     }
+}
+
+/// Labels are members of each event of a listener that has some, in place of a sender's own, and
+/// redactors see them; events of other listeners in between stay as they are.
+#[test]
+fn labels_are_those_of_the_listener() {
+    let masked = r#"{"index":0,"kernel":"field_mask","config":
+        {"fields_to_mask":["diagnostics.labels.site"],"mask_string":"***"}}"#;
+    let mut segment: Segment =
+        serde_json::from_str(&format!(r#"{{"stages":[{masked}]}}"#)).unwrap();
+    segment.has_labels = true;
+    let mut runner = Runner::new(&segment, LIMITS, None).unwrap();
+    let run = |runner: &mut Runner, labels, line| {
+        let received_ns = 1_500_000_000;
+        let (peer, identity, listener, shard) = (None, None, "tcp", 0);
+        runner.begin(&Origin { received_ns, peer, identity, listener, labels, shard });
+        pass(runner, line).unwrap().unwrap()
+    };
+    let (plain, own) = (r#"{"a":1}"#, r#"{"diagnostics":{"labels":{"env":"mine"},"b":2}}"#);
+    let labels = Some(r#"{"env":"prod","site":"south"}"#);
+    let labelled = r#""labels":{"env":"prod","site":"***"}"#;
+    for _ in 0..2 {
+        let expected = format!(r#"{{"a":1,"diagnostics":{{{labelled}}}}}"#);
+        assert_eq!(run(&mut runner, labels, plain), expected);
+        let expected = format!(r#"{{"diagnostics":{{{labelled},"b":2}}}}"#);
+        assert_eq!(run(&mut runner, labels, own), expected);
+        assert_eq!(run(&mut runner, None, plain), plain);
+        assert_eq!(run(&mut runner, None, own), own);
+    }
+    let other = Some(r#"{"env":"test"}"#);
+    let expected = r#"{"a":1,"diagnostics":{"labels":{"env":"test"}}}"#;
+    assert_eq!(run(&mut runner, other, plain), expected);
+}
+
+/// A redactor that masks something deep in an identity finds it, so that the depth of what is
+/// added is allowed for.
+#[test]
+fn an_identity_is_redacted_too() {
+    let stages = r#"{"index":0,"kernel":"origin","config":{}},{"index":1,"kernel":"field_mask",
+        "config":{"fields_to_mask":["diagnostics.ingest.tls.subject"],"mask_string":"***"}}"#;
+    let mut runner = runner(stages);
+    let identity = Some(r#""tls":{"subject":"CN=a","san":["DNS:a"]}"#);
+    let (received_ns, peer, labels, listener, shard) = (1_500_000_000, None, None, "tls", 0);
+    runner.begin(&Origin { received_ns, peer, identity, listener, labels, shard });
+    let event = pass(&mut runner, "{}").unwrap().unwrap();
+    assert!(event.ends_with(r#""shard":0,"tls":{"subject":"***","san":["DNS:a"]}}}}"#), "{event}");
 }

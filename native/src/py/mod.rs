@@ -13,11 +13,13 @@ mod journal;
 mod pipeline;
 mod region;
 mod shard;
+mod sources;
 
 pub use journal::{PyBatch, PyJournalReader, PySegmentReport};
 pub use pipeline::{PyDeadLetters, PyHandoff, PySegment};
 pub use region::{PyLedger, PyMetric, PyRegion};
 pub use shard::{PyFound, PyShard};
+pub use sources::PySources;
 
 impl From<Error> for PyErr {
     fn from(error: Error) -> Self {
@@ -40,5 +42,6 @@ pub fn register(module: &Bound<'_, PyModule>) -> PyResult<()> {
     journal::register(module)?;
     pipeline::register(module)?;
     region::register(module)?;
+    sources::register(module)?;
     shard::register(module)
 }

@@ -71,7 +71,7 @@ impl PySegment {
         let mut guard = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         let runner = &mut *guard;
         let received_ns = received_ns.unwrap_or_else(clock::now_ns);
-        runner.begin(&Origin { received_ns, peer, identity: None, listener, shard });
+        runner.begin(&Origin { received_ns, peer, identity: None, listener, labels: None, shard });
         let mut out = Vec::new();
         let mut results = Vec::with_capacity(lines.len());
         for line in lines {

@@ -10,13 +10,16 @@ use pyo3::prelude::*;
 
 use super::pipeline::{Answer, FullMatch, PyHandoff, returned, segment};
 use super::region::PyRegion;
+use super::sources::PySources;
 use crate::counters::Region;
 use crate::decode;
 use crate::error::Error;
 use crate::journal::{Compression, Recovery};
 use crate::receive::config::ListenerConfig;
-use crate::receive::{Inboxes, Listener, Notice, Sockets};
-use crate::shard::{Found, Handoff, Keeping, Limits, Pipeline, Reply, Shard, recover};
+use crate::receive::{self, Bounds, Inboxes, Listener, Notice, Sockets};
+use crate::shard::{
+    Found, Handoff, Keeping, Limits, Pipeline, Reply, Shard, SharedMemory, recover,
+};
 
 /// What opening the journals of a shard found.
 #[pyclass(name = "Found", module = "ingest._native", frozen, get_all)]
@@ -142,13 +145,14 @@ type NoticeRow = (String, &'static str, Option<String>, String, u64);
 impl PyShard {
     #[new]
     #[allow(clippy::too_many_arguments)] // all by keyword: the two specs, one field each
-    #[pyo3(signature = (region, worker, data_dir, listeners, *, inbox, outboxes, compression_level,
+    #[pyo3(signature = (region, sources, worker, data_dir, listeners, *, inbox, outboxes, compression_level,
         sync_interval_seconds, segment_bytes, segment_age_seconds, retention_bytes,
-        retention_age_seconds, queue_bytes, depth, keys, connections, arena_bytes,
+        retention_age_seconds, queue_bytes, depth, keys, connections, partial_bytes, arena_bytes,
         segments, redactors, has_foreign_redactors, full_match))]
     fn new(
         py: Python<'_>,
         region: &PyRegion,
+        sources: &PySources,
         worker: usize,
         data_dir: PathBuf,
         listeners: Vec<String>,
@@ -163,7 +167,8 @@ impl PyShard {
         queue_bytes: usize,
         depth: u32,
         keys: u32,
-        connections: usize,
+        connections: u64,
+        partial_bytes: usize,
         arena_bytes: usize,
         segments: Vec<String>,
         redactors: &str,
@@ -180,7 +185,8 @@ impl PyShard {
             queue_bytes,
         };
         let event = decode::Limits { depth, keys };
-        let limits = Limits { event, connections, arena_bytes };
+        let receive = Bounds { connections, partial_bytes, arena_bytes };
+        let limits = Limits { event, receive };
         let listeners =
             listeners.iter().map(|json| listener(json)).collect::<PyResult<Vec<_>>>()?;
         let inboxes = Inboxes {
@@ -195,9 +201,9 @@ impl PyShard {
             has_foreign_redactors,
             python: FullMatch::shared(full_match),
         };
+        let memory = SharedMemory { region: Arc::clone(&region), sources: Arc::clone(&sources.0) };
         let (shard, found) = py.detach(|| {
-            let region = Arc::clone(&region);
-            Shard::open(region, worker, &data_dir, sockets, &keeping, limits, &pipeline)
+            Shard::open(&memory, worker, &data_dir, sockets, &keeping, limits, &pipeline)
         })?;
         let found = Py::new(py, PyFound::from(found))?;
         Ok(Self { shard: Mutex::new(Some(shard)), region, found })
@@ -304,8 +310,16 @@ fn recover_worker(
     Ok(py.detach(|| recover(&region, worker, &data_dir))?.into())
 }
 
+/// Whether a TLS listener could be opened with these files.
+#[pyfunction]
+#[pyo3(signature = (certificate, key, client_ca=None))]
+fn check_tls(certificate: PathBuf, key: PathBuf, client_ca: Option<PathBuf>) -> PyResult<()> {
+    Ok(receive::check_tls(&certificate, &key, client_ca.as_deref())?)
+}
+
 pub(super) fn register(module: &Bound<'_, PyModule>) -> PyResult<()> {
     module.add_class::<PyShard>()?;
     module.add_class::<PyFound>()?;
+    module.add_function(wrap_pyfunction!(check_tls, module)?)?;
     module.add_function(wrap_pyfunction!(recover_worker, module)?)
 }

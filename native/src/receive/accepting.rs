@@ -2,34 +2,71 @@
 
 use std::net::SocketAddr;
 use std::os::fd::{AsRawFd, OwnedFd};
-use std::sync::atomic::Ordering;
 
+use super::admission::{Refusal, shift};
+use super::config::Kind;
 use super::connections::Connection;
+use super::opening::unix_identity;
 use super::receiver::Receiver;
 use super::socket::{self, Accepted};
 use super::{Intake, Origin, Read, Sender};
 use crate::clock;
-use crate::counters::{add, cells};
+use crate::counters::{ACCEPT_PAUSES, add, cells};
 use crate::error::Result;
+use crate::frame::{Framer, Frames};
 
 /// Connections accepted per wake-up of their listener.
 pub(super) const ACCEPT_BATCH: usize = 64;
 
+/// Why nobody is accepted for a while, in the order of [`ACCEPT_PAUSES`].
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Pause {
+    Connections = 0,
+    Descriptors = 1,
+}
+
 impl Receiver {
+    /// Accepts again after a pause, if there is room. Otherwise the timer asks again.
     pub(super) fn resume_accepting(&mut self) -> Result<()> {
-        if self.listening && !self.accepting && !self.connections.is_full() {
+        let has_room = self.of_all() < self.bounds.connections && self.has_descriptors();
+        if self.listening && !self.accepting && has_room {
             self.watch_sockets(true)?;
             self.accepting = true;
         }
+        self.tend_timer();
         Ok(())
     }
 
     /// Leaves those who want to connect in the kernel's queue.
-    pub(super) fn pause_accepting(&mut self) {
+    pub(super) fn stop_accepting(&mut self) {
         if self.accepting {
             self.unwatch_sockets(true);
             self.accepting = false;
         }
+    }
+
+    fn pause_accepting(&mut self, listener: usize, pause: Pause) {
+        self.stop_accepting();
+        self.tend_timer();
+        // It is tried again all the time; as long as that fails it is the same shortage.
+        let is_known = pause == Pause::Descriptors && self.is_short_of_descriptors;
+        self.is_short_of_descriptors |= pause == Pause::Descriptors;
+        if is_known {
+            return;
+        }
+        let reason = pause as usize;
+        add(self.region.worker(self.worker, cells::ACCEPT_PAUSES, reason), 1);
+        let (index, limit) = (self.listeners[listener].config.index, self.bounds.connections);
+        self.notices.add(index, ACCEPT_PAUSES[reason], None, || match pause {
+            Pause::Connections => format!("{limit} connections are open; others wait"),
+            Pause::Descriptors => "no file descriptors are left; who connects waits".into(),
+        });
+    }
+
+    /// The timer runs while there are connections to look after, or somebody to accept later.
+    pub(super) fn tend_timer(&mut self) {
+        let is_waiting = self.listening && !self.accepting;
+        self.timer.switch(is_waiting || self.connections.count() > 0);
     }
 
     pub(super) fn accept_batch(&mut self, listener: usize) -> usize {
@@ -37,28 +74,31 @@ impl Receiver {
             return 0;
         };
         for accepted in 0..ACCEPT_BATCH {
-            if self.connections.is_full() {
-                self.pause_accepting();
+            if !self.has_descriptors() {
+                self.pause_accepting(listener, Pause::Descriptors);
                 return accepted;
             }
-            match socket::accept(socket) {
-                Accepted::Connection(socket, peer) => {
-                    if let Some(socket) = self.pass_on_accepted(socket, listener, peer) {
-                        self.open(socket, listener, peer);
-                    }
-                }
-                Accepted::Empty => return accepted,
-                Accepted::Failed => {
-                    self.count_accept_error();
-                    return accepted;
-                }
-                Accepted::Exhausted => {
-                    // The next tick tries again; until then the kernel keeps the queue.
-                    self.count_accept_error();
-                    self.pause_accepting();
-                    return accepted;
-                }
+            // Taken before it is needed: of two workers that want the last place, not both get it.
+            shift(self.region.worker(self.worker, cells::CONNECTIONS, 0), true);
+            let is_within = self.of_all() <= self.bounds.connections;
+            let outcome = is_within.then(|| socket::accept(socket));
+            if let Some(Accepted::Connection(socket, peer)) = outcome {
+                self.is_short_of_descriptors = false;
+                self.accepted(socket, listener, peer);
+                shift(self.region.worker(self.worker, cells::CONNECTIONS, 0), false);
+                continue;
             }
+            shift(self.region.worker(self.worker, cells::CONNECTIONS, 0), false);
+            match outcome {
+                None => self.pause_accepting(listener, Pause::Connections),
+                Some(Accepted::Exhausted) => {
+                    self.count_accept_error();
+                    self.pause_accepting(listener, Pause::Descriptors);
+                }
+                Some(Accepted::Failed) => self.count_accept_error(),
+                Some(_) => {}
+            }
+            return accepted;
         }
         ACCEPT_BATCH
     }
@@ -67,33 +107,107 @@ impl Receiver {
         add(self.region.worker(self.worker, cells::ACCEPT_ERRORS, 0), 1);
     }
 
-    /// Begins with a connection that was accepted here, or elsewhere and passed on.
-    pub(super) fn open(&mut self, socket: OwnedFd, listener: usize, peer: Option<SocketAddr>) {
-        let descriptor = socket.as_raw_fd();
-        let sender = Sender { peer, identity: None };
-        let place = self.connections.add(Connection::new(socket, listener, sender));
-        if self.epoll.add(descriptor, place as u64).is_err() {
-            self.connections.take(place);
-            self.count_accept_error();
-            return;
+    fn accepted(&mut self, socket: OwnedFd, listener: usize, peer: Option<SocketAddr>) {
+        if !self.rules[listener].admits(peer) {
+            self.refuse(listener, Refusal::Denied, peer);
+        } else if let Some(socket) = self.pass_on_accepted(socket, listener, peer) {
+            self.open(socket, listener, peer);
         }
-        let index = self.listeners[listener].config.index;
-        add(self.region.listener(self.worker, index, cells::CONNECTIONS_OPENED, 0), 1);
-        self.publish_connections();
     }
 
-    pub(super) fn publish_connections(&self) {
-        self.region
-            .worker(self.worker, cells::CONNECTIONS, 0)
-            .store(self.connections.count() as u64, Ordering::Relaxed);
+    /// Takes in a connection from which nothing has been read.
+    pub(super) fn open(&mut self, socket: OwnedFd, listener: usize, peer: Option<SocketAddr>) {
+        let index = self.listeners[listener].config.index;
+        add(self.region.listener(self.worker, index, cells::CONNECTIONS_OPENED, 0), 1);
+        let is_unix = self.listeners[listener].config.kind == Kind::UnixStream;
+        let identity = if is_unix { unix_identity(&socket) } else { None };
+        let mut connection = Connection::new(socket, listener, Sender { peer, identity });
+        self.begin_opening(&mut connection);
+        let is_opening = connection.opening.is_some();
+        if let Some(place) = self.take_in(connection)
+            && !is_opening
+        {
+            self.established(place);
+        }
+    }
+
+    /// Counts and watches a connection, and says where it is; `None`: it had to be closed.
+    pub(super) fn take_in(&mut self, mut connection: Connection) -> Option<usize> {
+        let (descriptor, listener) = (connection.socket.as_raw_fd(), connection.listener);
+        connection.times.active_ns = self.now_ns;
+        self.partial_bytes += connection.framer.partial_bytes();
+        self.count_connection(listener, true);
+        let place = self.connections.add(connection);
+        self.tend_timer();
+        if self.epoll.add(descriptor, place as u64).is_err() {
+            self.count_accept_error();
+            self.forget(place);
+            return None;
+        }
+        Some(place)
+    }
+
+    fn count_connection(&self, listener: usize, is_up: bool) {
+        let index = self.listeners[listener].config.index;
+        shift(self.region.worker(self.worker, cells::CONNECTIONS, 0), is_up);
+        shift(self.region.listener(self.worker, index, cells::LISTENER_CONNECTIONS, 0), is_up);
+    }
+
+    /// Takes a connection out of all that it is counted in, without closing it.
+    pub(super) fn take_out(&mut self, place: usize) -> Option<Connection> {
+        let mut connection = self.connections.take(place)?;
+        self.partial_bytes -= connection.framer.partial_bytes();
+        if let Some(source) = connection.source.take() {
+            self.sources.leave(self.worker, source);
+        }
+        self.count_connection(connection.listener, false);
+        Some(connection)
+    }
+
+    /// Closes a connection of which nothing is wanted, also not what was read.
+    pub(super) fn abandon(&mut self, place: usize) {
+        let Some(connection) = self.connections.at(place) else { return };
+        if connection.tls.is_some() {
+            socket::discard(&connection.socket, &mut self.ciphertext);
+        }
+        self.forget(place);
+    }
+
+    /// Closes a connection that leaves nothing.
+    fn forget(&mut self, place: usize) {
+        let Some(mut connection) = self.take_out(place) else { return };
+        if let Some(tls) = &mut connection.tls {
+            tls.close(&connection.socket);
+        }
+        let index = self.listeners[connection.listener].config.index;
+        add(self.region.listener(self.worker, index, cells::CONNECTIONS_CLOSED, 0), 1);
+        // Dropping the socket closes it, which also takes it out of the epoll set: nobody
+        // else holds a copy of a connection that is open here.
+        drop(connection);
+        // A failure here is met again, and reported, by the next tick.
+        let _ = self.resume_accepting();
     }
 
     /// Closes a connection; what is left of its last line is a line.
     pub(super) fn close(&mut self, place: usize, intake: &mut impl Intake) {
-        let Some(mut connection) = self.connections.take(place) else { return };
-        connection.framer.finish(&mut self.frames);
-        connection.receive_at(clock::now_ns());
+        self.end(place, intake, Framer::finish);
+    }
+
+    /// Closes a connection whose last line is no longer waited for: it is an incomplete one.
+    pub(super) fn give_up(&mut self, place: usize, intake: &mut impl Intake) {
+        self.end(place, intake, Framer::cut);
+    }
+
+    fn end(&mut self, place: usize, intake: &mut impl Intake, last: fn(&mut Framer, &mut Frames)) {
+        let Some(connection) = self.connections.at(place) else { return };
+        self.partial_bytes -= connection.framer.partial_bytes();
         let config = &self.listeners[connection.listener].config;
+        if let Some(opening) = connection.opening.take() {
+            let bytes = opening.into_frames();
+            connection.framer.feed(&bytes, config.limits.line_bytes, &mut self.frames);
+        }
+        last(&mut connection.framer, &mut self.frames);
+        let (received_ns, _) = connection.receive_at(clock::now_ns());
         if self.frames.count() > 0 {
             intake.take(&Read {
                 listener: config.index,
@@ -101,16 +215,10 @@ impl Receiver {
                 chunk: &[],
                 frames: &self.frames,
                 origin: Origin::Connection(&connection.sender),
-                received_ns: connection.received_ns,
+                received_ns,
                 mark: self.arena.received(),
             });
         }
-        add(self.region.listener(self.worker, config.index, cells::CONNECTIONS_CLOSED, 0), 1);
-        // Dropping the socket closes it, which also takes it out of the epoll set: nobody
-        // else holds a copy of an accepted connection.
-        drop(connection);
-        self.publish_connections();
-        // A failure here is met again, and reported, by the next tick.
-        let _ = self.resume_accepting();
+        self.forget(place);
     }
 }

@@ -6,6 +6,8 @@ use std::path::PathBuf;
 
 use serde::Deserialize;
 
+use crate::syslog::Unparsed;
+
 /// What a listener speaks below its frames.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
 #[serde(rename_all = "snake_case")]
@@ -39,16 +41,6 @@ pub enum Format {
     Json,
     /// Syslog messages.
     Syslog,
-}
-
-/// What becomes of a frame that cannot be parsed and is no JSON.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
-#[serde(rename_all = "snake_case")]
-pub enum Unparsed {
-    /// A dead letter.
-    DeadLetter,
-    /// An event with the whole of it as its message, and a mark.
-    Keep,
 }
 
 /// Whether clients have to show a certificate.

@@ -3,8 +3,43 @@
 use std::os::fd::OwnedFd;
 
 use super::Sender;
-use super::load::Load;
+use super::load::SmoothedLoad;
+use super::opening::Opening;
+use super::tls_session::TlsSession;
+use crate::counters;
 use crate::frame::Framer;
+
+/// What deadlines are measured from: nanoseconds of `CLOCK_MONOTONIC`.
+#[derive(Debug, Clone, Copy, Default)]
+pub struct Times {
+    /// When something was read last; while it is opening, when it was accepted.
+    pub active_ns: u64,
+    /// When the frame began that is incomplete.
+    pub frame_ns: Option<u64>,
+    /// Until when it is not read, for its sender has sent too much; zero: it is.
+    pub resume_ns: u64,
+}
+
+impl Times {
+    /// Whether it is not read for now.
+    pub fn is_paused(&self) -> bool {
+        self.resume_ns > 0
+    }
+
+    /// Something was read, and behind it a frame is incomplete, perhaps the one from before.
+    pub fn note_read(&mut self, now_ns: u64, is_within_frame: bool, is_same_frame: bool) {
+        self.active_ns = now_ns;
+        if !is_same_frame {
+            self.frame_ns = is_within_frame.then_some(now_ns);
+        }
+    }
+
+    /// It is read again: nothing counts from before.
+    pub fn restart(&mut self, now_ns: u64, is_within_frame: bool) {
+        self.resume_ns = 0;
+        self.note_read(now_ns, is_within_frame, false);
+    }
+}
 
 /// All there is to know of a connection: small, so that it can be moved between two frames.
 pub struct Connection {
@@ -16,10 +51,18 @@ pub struct Connection {
     pub sender: Sender,
     /// Its framing state, with the partial line.
     pub framer: Framer,
+    /// Its place among the connections of its address, once it has one.
+    pub source: Option<counters::Place>,
+    /// What its deadlines are measured from.
+    pub times: Times,
+    /// What it has to show before its first frame; none: no more.
+    pub opening: Option<Box<Opening>>,
+    /// What decrypts it, if it is encrypted.
+    pub tls: Option<Box<TlsSession>>,
     /// When its newest events were received (ns since the epoch): none of the next is older.
     pub received_ns: u64,
     /// What it sends.
-    pub load: Load,
+    pub load: SmoothedLoad,
     /// Whether the workers read it in turn, because it is too much for one of them.
     pub takes_turns: bool,
 }
@@ -32,10 +75,19 @@ impl Connection {
             listener,
             sender,
             framer: Framer::default(),
+            source: None,
+            times: Times::default(),
+            opening: None,
+            tls: None,
             received_ns: 0,
-            load: Load::new(),
+            load: SmoothedLoad::new(),
             takes_turns: false,
         }
+    }
+
+    /// Whether it is nothing but its descriptor and what `parcel` takes along.
+    pub fn is_movable(&self) -> bool {
+        self.opening.is_none() && self.tls.is_none()
     }
 
     /// The time for events that are received now, and whether it is ahead of the clock.
@@ -46,30 +98,20 @@ impl Connection {
     }
 }
 
-/// A bounded set of connections.
+/// A set of connections.
+#[derive(Default)]
 pub struct Connections {
     places: Vec<Option<Connection>>,
     vacant: Vec<usize>,
     /// Places left during the round of events in work. A token of the same round may still
     /// name them, so they are not given away before it ends.
     left: Vec<usize>,
-    limit: usize,
 }
 
 impl Connections {
-    /// An empty set that takes at most `limit`.
-    pub fn new(limit: usize) -> Self {
-        Self { places: Vec::new(), vacant: Vec::new(), left: Vec::new(), limit }
-    }
-
     /// How many there are.
     pub fn count(&self) -> usize {
         self.places.len() - self.vacant.len() - self.left.len()
-    }
-
-    /// Whether no more may be added.
-    pub fn is_full(&self) -> bool {
-        self.count() >= self.limit
     }
 
     /// Every place that is or was taken, open or not.
@@ -95,6 +137,15 @@ impl Connections {
     /// See [`Self::at`].
     pub fn get(&self, place: usize) -> Option<&Connection> {
         self.places.get(place)?.as_ref()
+    }
+
+    /// The place of the connection that holds the most of an incomplete frame.
+    pub fn largest_partial(&self) -> Option<usize> {
+        let held = |place: usize| {
+            let connection = self.places[place].as_ref()?;
+            Some((connection.framer.partial_bytes(), place))
+        };
+        self.places().filter_map(held).max().map(|(_, place)| place)
     }
 
     /// Takes a connection out.

@@ -1,22 +1,53 @@
-//! UDP in batches: one `recvmmsg` takes up to [`BATCH`] datagrams.
+//! Datagrams in batches: one `recvmmsg` takes up to [`BATCH`] pieces. A piece is a datagram, or
+//! with `UDP_GRO` a bundle of datagrams of one sender that all have one length but the last.
 
 use std::net::SocketAddr;
 use std::os::fd::RawFd;
 
+use super::config::Kind;
 use super::socket::{peer_address, zeroed};
 
-/// Datagrams taken by one system call. More would save little, and each may be 64 KiB that
+/// Pieces taken by one system call. More would save little, and each may be 64 KiB that
 /// become many times as much when every byte is a bad line.
-pub const BATCH: usize = 16;
-/// No datagram is longer.
-pub const DATAGRAM_BYTES: usize = 65_536;
+const BATCH: usize = 16;
+/// No datagram and no bundle of the Internet is longer.
+const INTERNET_BYTES: usize = 65_536;
+/// The longest datagram of the same machine that is taken whole: more than a sender can send
+/// that has not asked for a larger buffer than Linux gives. The batch is the smaller for it.
+pub const UNIX_BYTES: usize = 4 * INTERNET_BYTES;
+/// No bundle holds more datagrams (`UDP_MAX_SEGMENTS` in `linux/udp.h`).
+const BUNDLE: usize = 128;
+/// The most that one batch comes to, each datagram ended by a newline.
+pub const DATAGRAMS_BYTES: usize = BATCH * (INTERNET_BYTES + BUNDLE);
+/// What may lie in the queue of a Unix socket when it is read to its end: 512 datagrams, as
+/// many as `net.unix.max_dgram_qlen` allows where it was raised.
+pub const UNIX_QUEUE_BYTES: usize = 512 * UNIX_BYTES;
+
+/// From `linux/udp.h`: the length of the datagrams in a bundle, an `int`.
+const UDP_GRO: libc::c_int = 104;
+
+/// Room for one control message with an `int`, aligned as the kernel wants it.
+#[derive(Clone, Copy)]
+#[repr(C)]
+struct Control {
+    header: libc::cmsghdr,
+    value: libc::c_int,
+    padding: libc::c_int,
+}
+
+/// Where a datagram ends in what was joined, and who sent it.
+pub type Sent = (u32, Option<SocketAddr>);
 
 /// The buffers of one `recvmmsg`. Only the pages that datagrams really fill become resident.
 pub struct DatagramBuffers {
     bytes: Vec<u8>,
     addresses: Vec<libc::sockaddr_storage>,
+    controls: Vec<Control>,
     vectors: Vec<libc::iovec>,
     headers: Vec<libc::mmsghdr>,
+    /// The room of one piece in the last batch, and how many there are.
+    room: usize,
+    count: usize,
 }
 
 // SAFETY: the raw pointers within point into the vectors of the same value, whose heap
@@ -27,58 +58,196 @@ impl DatagramBuffers {
     /// Makes the buffers.
     pub fn new() -> Self {
         let mut buffers = Self {
-            bytes: vec![0; BATCH * DATAGRAM_BYTES],
+            bytes: vec![0; BATCH * INTERNET_BYTES],
             addresses: vec![zeroed(); BATCH],
-            vectors: Vec::with_capacity(BATCH),
-            headers: Vec::with_capacity(BATCH),
+            controls: vec![zeroed(); BATCH],
+            vectors: vec![zeroed(); BATCH],
+            headers: vec![zeroed(); BATCH],
+            room: INTERNET_BYTES,
+            count: 0,
         };
-        for chunk in buffers.bytes.chunks_exact_mut(DATAGRAM_BYTES) {
-            buffers
-                .vectors
-                .push(libc::iovec { iov_base: chunk.as_mut_ptr().cast(), iov_len: chunk.len() });
-        }
-        for (address, vector) in buffers.addresses.iter_mut().zip(&mut buffers.vectors) {
-            let mut header: libc::mmsghdr = zeroed();
-            header.msg_hdr.msg_name = std::ptr::from_mut(address).cast();
-            header.msg_hdr.msg_iov = vector;
+        for (at, header) in buffers.headers.iter_mut().enumerate() {
+            header.msg_hdr.msg_name = (&raw mut buffers.addresses[at]).cast();
+            header.msg_hdr.msg_iov = &raw mut buffers.vectors[at];
             header.msg_hdr.msg_iovlen = 1;
-            buffers.headers.push(header);
+            header.msg_hdr.msg_control = (&raw mut buffers.controls[at]).cast();
         }
         buffers
     }
 
-    /// Takes what is there; returns how many datagrams.
-    pub fn receive(&mut self, socket: RawFd) -> usize {
-        for header in &mut self.headers {
+    /// Takes what is there; returns whether that is anything.
+    pub fn receive(&mut self, socket: RawFd, kind: Kind) -> bool {
+        self.room = if kind == Kind::UnixDatagram { UNIX_BYTES } else { INTERNET_BYTES };
+        let pieces = self.bytes.chunks_exact_mut(self.room);
+        #[allow(clippy::cast_possible_truncation)]
+        let most = pieces.len() as u32;
+        for ((piece, vector), header) in pieces.zip(&mut self.vectors).zip(&mut self.headers) {
+            *vector = libc::iovec { iov_base: piece.as_mut_ptr().cast(), iov_len: piece.len() };
             #[allow(clippy::cast_possible_truncation)]
             let length = size_of::<libc::sockaddr_storage>() as libc::socklen_t;
             header.msg_hdr.msg_namelen = length;
+            header.msg_hdr.msg_controllen = size_of::<Control>();
         }
-        #[allow(clippy::cast_possible_truncation)]
-        let count = self.headers.len() as u32;
-        // SAFETY: every header points to an address and a vector of this value, set in `new`.
+        // With MSG_TRUNC the length is that of the datagram, also where the piece is shorter.
+        let flags = libc::MSG_DONTWAIT | libc::MSG_TRUNC;
+        // SAFETY: the first `most` headers point to an address, a vector with its piece, and a
+        // control buffer of this value, set in `new` and above.
         let count = unsafe {
-            libc::recvmmsg(
-                socket,
-                self.headers.as_mut_ptr(),
-                count,
-                libc::MSG_DONTWAIT,
-                std::ptr::null_mut(),
-            )
+            libc::recvmmsg(socket, self.headers.as_mut_ptr(), most, flags, std::ptr::null_mut())
         };
         // Errors (nothing there, or an ICMP answer to somebody else) mean: nothing this time.
-        usize::try_from(count).unwrap_or(0)
+        self.count = usize::try_from(count).unwrap_or(0);
+        self.count > 0
     }
 
-    /// The datagram at `index` of the last batch, and its sender.
-    pub fn datagram(&self, index: usize) -> (&[u8], Option<SocketAddr>) {
-        let start = index * DATAGRAM_BYTES;
-        let length = (self.headers[index].msg_len as usize).min(DATAGRAM_BYTES);
-        (&self.bytes[start..start + length], peer_address(&self.addresses[index]))
+    /// Bytes that the whole datagrams of the batch need when each is ended by a newline.
+    pub fn joined_length(&self) -> usize {
+        self.whole().map(|at| self.piece(at).len() + self.datagrams_in(at)).sum()
     }
 
-    /// Bytes that the first `count` datagrams need when each is ended by a newline.
-    pub fn joined_length(&self, count: usize) -> usize {
-        self.headers[..count].iter().map(|header| header.msg_len as usize + 1).sum()
+    /// Puts the whole datagrams of the batch that are taken one behind the other into a buffer of
+    /// the joined length, each ended by a newline, and says for each where it ends and who sent
+    /// it. Returns their length. `takes` is asked for each, the newline behind it.
+    pub fn join(
+        &self,
+        buffer: &mut [u8],
+        senders: &mut Vec<Sent>,
+        mut takes: impl FnMut(Option<SocketAddr>, &[u8]) -> bool,
+    ) -> usize {
+        senders.clear();
+        let mut end = 0;
+        for at in self.whole() {
+            let (piece, sender) = (self.piece(at), peer_address(&self.addresses[at]));
+            let mut datagrams = piece.chunks(self.datagram_length(at));
+            for _ in 0..self.datagrams_in(at) {
+                // A piece without bytes is a datagram as well.
+                let datagram = datagrams.next().unwrap_or_default();
+                let start = end;
+                end += datagram.len();
+                buffer[start..end].copy_from_slice(datagram);
+                buffer[end] = b'\n';
+                if !takes(sender, &buffer[start..=end]) {
+                    end = start;
+                    continue;
+                }
+                // A batch is a few MiB at most.
+                #[allow(clippy::cast_possible_truncation)]
+                senders.push((end as u32, sender));
+                end += 1;
+            }
+        }
+        end
+    }
+
+    /// The datagrams of the batch that were too long to be taken whole: the beginning and the
+    /// whole length of each.
+    pub fn cut(&self) -> impl Iterator<Item = (&[u8], u64)> {
+        (0..self.count)
+            .filter(|at| self.is_cut(*at))
+            .map(|at| (self.piece(at), u64::from(self.headers[at].msg_len)))
+    }
+
+    fn whole(&self) -> impl Iterator<Item = usize> {
+        (0..self.count).filter(|at| !self.is_cut(*at))
+    }
+
+    fn is_cut(&self, at: usize) -> bool {
+        self.headers[at].msg_hdr.msg_flags & libc::MSG_TRUNC != 0
+    }
+
+    fn piece(&self, at: usize) -> &[u8] {
+        let start = at * self.room;
+        &self.bytes[start..start + (self.headers[at].msg_len as usize).min(self.room)]
+    }
+
+    /// How many datagrams a piece holds; an empty one is one.
+    fn datagrams_in(&self, at: usize) -> usize {
+        self.piece(at).len().div_ceil(self.datagram_length(at)).max(1)
+    }
+
+    /// The length of the datagrams in a piece, but for the last, which may be shorter; not 0.
+    fn datagram_length(&self, at: usize) -> usize {
+        let Control { header, value, .. } = self.controls[at];
+        let is_bundle = self.headers[at].msg_hdr.msg_controllen > 0
+            && header.cmsg_level == libc::SOL_UDP
+            && header.cmsg_type == UDP_GRO;
+        let length = usize::try_from(value).unwrap_or(0);
+        if is_bundle && length > 0 { length } else { self.piece(at).len().max(1) }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::net::UdpSocket;
+    use std::os::fd::AsRawFd;
+    use std::os::unix::net::UnixDatagram;
+
+    use super::*;
+
+    const UDP_SEGMENT: libc::c_int = 103;
+
+    fn set(socket: &impl AsRawFd, level: libc::c_int, option: libc::c_int, value: libc::c_int) {
+        #[allow(clippy::cast_possible_truncation)]
+        let length = size_of::<libc::c_int>() as libc::socklen_t;
+        let place = (&raw const value).cast();
+        // SAFETY: the value is an int, as long as `length` says.
+        let status = unsafe { libc::setsockopt(socket.as_raw_fd(), level, option, place, length) };
+        assert_eq!(status, 0, "{}", std::io::Error::last_os_error());
+    }
+
+    fn join(buffers: &DatagramBuffers) -> (Vec<u8>, Vec<Sent>) {
+        let mut joined = vec![0; buffers.joined_length()];
+        let mut senders = vec![(0, None)];
+        buffers.join(&mut joined, &mut senders, |_, _| true);
+        (joined, senders)
+    }
+
+    /// A bundle becomes the datagrams that were sent, each with its sender; so does what was
+    /// sent alone, and what is empty.
+    #[test]
+    fn bundles_are_taken_apart() {
+        let receiver = UdpSocket::bind("127.0.0.1:0").unwrap();
+        set(&receiver, libc::SOL_UDP, UDP_GRO, 1);
+        let [alone, bundler] = [0; 2].map(|_| UdpSocket::bind("127.0.0.1:0").unwrap());
+        set(&bundler, libc::SOL_UDP, UDP_SEGMENT, 4);
+        let place = receiver.local_addr().unwrap();
+        alone.send_to(b"first", place).unwrap();
+        bundler.send_to(b"aaaabbbbcccc", place).unwrap();
+        bundler.send_to(b"ddddeeeeff", place).unwrap();
+        alone.send_to(b"", place).unwrap();
+        alone.send_to(b"last", place).unwrap();
+
+        let mut buffers = DatagramBuffers::new();
+        assert!(buffers.receive(receiver.as_raw_fd(), Kind::Udp));
+        assert!(buffers.count < 9, "nothing was bundled");
+        let (joined, senders) = join(&buffers);
+        assert_eq!(joined, b"first\naaaa\nbbbb\ncccc\ndddd\neeee\nff\n\nlast\n");
+        let ends: Vec<u32> = senders.iter().map(|(end, _)| *end).collect();
+        assert_eq!(ends, [5, 10, 15, 20, 25, 30, 33, 34, 39]);
+        let (first, second) = (alone.local_addr().unwrap(), bundler.local_addr().unwrap());
+        let from: Vec<_> = senders.iter().map(|(_, sender)| sender.unwrap()).collect();
+        assert_eq!(from[0], first);
+        assert_eq!(from[1..7], [second; 6]);
+        assert_eq!(from[7..], [first; 2]);
+        assert!(!buffers.receive(receiver.as_raw_fd(), Kind::Udp));
+    }
+
+    /// What is longer than its room is no datagram of the batch but stands beside it.
+    #[test]
+    fn a_datagram_that_is_too_long_is_told_apart() {
+        let (sender, receiver) = UnixDatagram::pair().unwrap();
+        set(&sender, libc::SOL_SOCKET, libc::SO_SNDBUF, 200_000);
+        let long = vec![b'x'; UNIX_BYTES + 7];
+        sender.send(b"before").unwrap();
+        sender.send(&long).unwrap();
+        sender.send(&long[..UNIX_BYTES]).unwrap();
+
+        let mut buffers = DatagramBuffers::new();
+        assert!(buffers.receive(receiver.as_raw_fd(), Kind::UnixDatagram));
+        let (joined, senders) = join(&buffers);
+        assert_eq!(joined, [b"before\n", &long[..UNIX_BYTES], b"\n"].concat());
+        assert_eq!(senders.len(), 2);
+        let cut: Vec<_> = buffers.cut().collect();
+        assert_eq!(cut, [(&long[..UNIX_BYTES], UNIX_BYTES as u64 + 7)]);
     }
 }

@@ -39,6 +39,14 @@ impl Epoll {
         self.control(libc::EPOLL_CTL_ADD, target, &raw mut event, "watch")
     }
 
+    /// Reports `token` whenever `target`, which is in the set, can be read, or, if asked, written.
+    pub fn watch_for_writing(&self, target: RawFd, token: u64, writing: bool) -> Result<()> {
+        let events = libc::EPOLLIN | if writing { libc::EPOLLOUT } else { 0 };
+        #[allow(clippy::cast_sign_loss)]
+        let mut event = libc::epoll_event { events: events as u32, u64: token };
+        self.control(libc::EPOLL_CTL_MOD, target, &raw mut event, "watch")
+    }
+
     /// Stops reporting `target`. Closing is not enough while another process holds it too.
     pub fn remove(&self, target: RawFd) -> Result<()> {
         self.control(libc::EPOLL_CTL_DEL, target, std::ptr::null_mut(), "stop watching")

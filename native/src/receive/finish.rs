@@ -5,9 +5,13 @@ use std::os::fd::RawFd;
 use std::time::Instant;
 
 use super::accepting::ACCEPT_BATCH;
+use super::config::Kind;
+use super::connections::Connection;
+use super::datagrams::UNIX_QUEUE_BYTES;
 use super::moving::Cause;
 use super::receiver::{Outcome, Receiver};
 use super::{Intake, socket};
+use crate::clock;
 use crate::counters::{add, cells};
 
 impl Receiver {
@@ -22,6 +26,7 @@ impl Receiver {
         mut wait_for_room: impl FnMut(&mut I) -> bool,
     ) {
         self.round = 0..0;
+        self.now_ns = clock::monotonic_ns();
         self.connections.end_round();
         if self.listening {
             self.accept_waiting(deadline);
@@ -30,15 +35,19 @@ impl Receiver {
         for place in self.connections.places() {
             self.finish_connection(place, intake, deadline, &mut wait_for_room);
         }
-        // After the connections, whose bytes are known: datagrams only by the memory they take.
+        // After the connections, whose bytes are known: datagrams only by the memory they take,
+        // which those of a Unix socket take from their senders.
         for (index, socket) in self.listener_sockets(false) {
-            let held = socket::held_memory(socket);
+            let held = match self.listeners[index].config.kind {
+                Kind::UnixDatagram => UNIX_QUEUE_BYTES,
+                _ => socket::memory(socket).map_or(0, |memory| memory.held as usize),
+            };
             self.read_rest(held, intake, deadline, &mut wait_for_room, |this, intake| {
                 this.read_datagrams(index, intake)
             });
         }
         self.unwatch_sockets(false);
-        self.count_kernel_drops();
+        self.publish_datagram_sockets();
     }
 
     /// Ends the intake of a worker that has a successor: reads and accepts nothing more, and passes
@@ -50,13 +59,15 @@ impl Receiver {
         mut wait_for_room: impl FnMut(&mut I) -> bool,
     ) {
         self.round = 0..0;
+        self.now_ns = clock::monotonic_ns();
         self.connections.end_round();
-        self.pause_accepting();
+        self.stop_accepting();
         self.listening = false;
         self.unwatch_sockets(false);
-        self.count_kernel_drops();
-        let places = self.connections.places();
-        let movable: Vec<usize> = places.filter(|place| self.is_movable(*place)).collect();
+        self.publish_datagram_sockets();
+        let is_movable =
+            |place: &usize| self.connections.get(*place).is_some_and(Connection::is_movable);
+        let movable: Vec<usize> = self.connections.places().filter(is_movable).collect();
         let mut left = &movable[..];
         while !left.is_empty() {
             let passed = self.pass_to_anyone(left);
@@ -104,7 +115,7 @@ impl Receiver {
         for (index, _) in self.listener_sockets(true) {
             while Instant::now() < deadline && self.accept_batch(index) == ACCEPT_BATCH {}
         }
-        self.pause_accepting();
+        self.stop_accepting();
         self.listening = false;
     }
 

@@ -9,7 +9,7 @@ const MEMORY_SECONDS: f64 = 0.25;
 
 /// A smoothed rate. It can be measured here and there: its clock is that of the machine.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Load {
+pub struct SmoothedLoad {
     /// What came since `since_ns`.
     pub counted: u64,
     /// `CLOCK_MONOTONIC` of the last measurement.
@@ -18,7 +18,7 @@ pub struct Load {
     pub per_second: u64,
 }
 
-impl Load {
+impl SmoothedLoad {
     /// One that begins now.
     pub fn new() -> Self {
         Self { counted: 0, since_ns: clock::monotonic_ns(), per_second: 0 }
@@ -53,7 +53,7 @@ mod tests {
     #[test]
     fn the_rate_of_a_steady_stream_does_not_depend_on_when_it_is_measured() {
         for step_ms in [3u64, 50, 250] {
-            let mut load = Load { counted: 0, since_ns: 0, per_second: 0 };
+            let mut load = SmoothedLoad { counted: 0, since_ns: 0, per_second: 0 };
             for round in 1..=5000 / step_ms {
                 load.add(usize::try_from(step_ms).unwrap() * 1000, 0);
                 load.measure(round * step_ms * 1_000_000);

@@ -2,30 +2,45 @@
 //! polls it. Frames are handed on per read; this module knows nothing of what they mean.
 
 mod accepting;
+mod admission;
 mod arena;
 mod balance;
 pub mod config;
 mod connections;
 mod datagrams;
+mod deadlines;
+mod descriptors;
 mod epoll;
 mod finish;
 mod inbox;
 mod load;
 mod moving;
+mod networks;
 mod notices;
+mod opening;
+mod pacing;
 mod parcel;
+mod proxy_protocol;
 mod reading;
 mod receiver;
 mod relieving;
+mod rules;
 mod socket;
+mod timer;
+mod tls_failure;
+mod tls_files;
+mod tls_identity;
+mod tls_session;
 
 use std::net::SocketAddr;
 use std::sync::Arc;
 
 pub use arena::Arena;
 pub use inbox::Inboxes;
+pub use networks::Networks;
 pub use notices::Notice;
-pub use receiver::{Listener, Receiver, Sockets};
+pub use receiver::{Bounds, Listener, Receiver, Sockets};
+pub use tls_files::check as check_tls;
 
 use crate::frame::Frames;
 
@@ -92,6 +107,9 @@ pub trait Intake {
     fn has_room(&self) -> bool;
     /// Takes one read. The frames are gone from the sockets, so this cannot fail.
     fn take(&mut self, read: &Read<'_>);
+    /// So many events of a listener (by its index in the region) were read and are not taken, for
+    /// the reason with that index within `ingest_events_dropped_total`.
+    fn discard(&mut self, listener: usize, reason: usize, events: u64);
     /// Position of the arena below which everything taken is durable; `consumed` when all is.
     fn durable_mark(&self, consumed: u64) -> u64;
 }

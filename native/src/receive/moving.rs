@@ -13,15 +13,13 @@ use std::time::Instant;
 
 use super::Sender;
 use super::balance::Work;
-use super::config::Kind;
 use super::connections::Connection;
 use super::inbox::{self, Inbox, Inboxes, Message};
-use super::load::Load;
+use super::load::SmoothedLoad;
 use super::parcel::{self, Established, Parcel};
-use super::receiver::{INBOX_TOKEN, Receiver};
+use super::receiver::Receiver;
 use crate::clock;
-use crate::counters::{add, cells};
-use crate::error::Result;
+use crate::counters::{Load, add, cells};
 
 /// Messages taken per wake-up.
 const MESSAGES: usize = 64;
@@ -29,8 +27,6 @@ const MESSAGES: usize = 64;
 const STATE_BYTES: usize = 8 * 1024 * 1024;
 /// A worker that has shown no life for so long is given nothing.
 const LIFELESS_NS: u64 = 2_000_000_000;
-/// Descriptors that are left for other things than connections.
-const OTHER_DESCRIPTORS: u64 = 512;
 /// A sender needs no longer from adding to the cell to sending, unless it has died.
 const SENDING_MILLISECONDS: i32 = 100;
 const MILLISECOND_NS: u64 = 1_000_000;
@@ -48,8 +44,6 @@ pub(super) enum Cause {
 pub(super) struct Moving {
     pub(super) inbox: Inbox,
     outboxes: Vec<OwnedFd>,
-    /// More connections than this would find no descriptor.
-    most_connections: u64,
     /// The state of those that leave together.
     body: Vec<u8>,
     descriptors: Vec<RawFd>,
@@ -59,7 +53,7 @@ pub(super) struct Moving {
     pub(super) measured_ns: u64,
     pub(super) process_ns: u64,
     /// Of all datagrams.
-    pub(super) datagrams: Load,
+    pub(super) datagrams: SmoothedLoad,
     /// How often in a row nothing that can be placed elsewhere would have made the load even.
     pub(super) uneven_times: u32,
     /// Connections that may go, with what they load.
@@ -71,13 +65,12 @@ impl Moving {
         Self {
             inbox: Inbox::new(inboxes.own),
             outboxes: inboxes.all,
-            most_connections: descriptor_limit().saturating_sub(OTHER_DESCRIPTORS),
             body: Vec::new(),
             descriptors: Vec::new(),
             missing: 0,
             measured_ns: clock::monotonic_ns(),
             process_ns: clock::process_ns(),
-            datagrams: Load::new(),
+            datagrams: SmoothedLoad::new(),
             uneven_times: 0,
             candidates: Vec::new(),
         }
@@ -86,13 +79,6 @@ impl Moving {
     fn has_state_for_one_message(&self) -> bool {
         self.descriptors.len() >= inbox::CONNECTIONS || self.body.len() >= STATE_BYTES
     }
-}
-
-fn descriptor_limit() -> u64 {
-    let mut limit = libc::rlimit { rlim_cur: 0, rlim_max: 0 };
-    // SAFETY: `limit` is a valid place for the kernel to write to.
-    unsafe { libc::getrlimit(libc::RLIMIT_NOFILE, &raw mut limit) };
-    limit.rlim_cur
 }
 
 /// What a cell that many add to and take from says: a death between two steps can leave it below
@@ -128,12 +114,12 @@ impl Receiver {
     /// The other workers in service, beginning with the one behind this in a circle.
     pub(super) fn ready_workers(&self) -> impl Iterator<Item = Work> {
         let count = self.moving.outboxes.len();
-        let now_ns = clock::monotonic_ns();
+        let (now_ns, most) = (clock::monotonic_ns(), self.most_connections as u64);
         (1..count)
             .map(move |step| (self.worker + step) % count)
             .filter(move |worker| self.is_ready(*worker) && self.is_lively(*worker, now_ns))
             .map(|worker| self.work_of(worker))
-            .filter(|work| work.connections < self.moving.most_connections)
+            .filter(move |work| work.connections + inbox::CONNECTIONS as u64 <= most)
     }
 
     fn is_lively(&self, worker: usize, now_ns: u64) -> bool {
@@ -150,7 +136,8 @@ impl Receiver {
         listener: usize,
         peer: Option<SocketAddr>,
     ) -> Option<OwnedFd> {
-        let own = self.work_of(self.worker);
+        let mut own = self.work_of(self.worker);
+        own.connections = own.connections.saturating_sub(1); // which is this one
         let lightest = self.takers().min_by_key(|work| work.connections);
         let Some(taker) = lightest.filter(|work| work.should_accept_for(&own)) else {
             return Some(socket);
@@ -161,14 +148,6 @@ impl Receiver {
         self.moving.descriptors.clear();
         self.moving.descriptors.push(socket.as_raw_fd());
         (!self.send(taker.worker, Cause::Accept)).then_some(socket)
-    }
-
-    /// Whether the connection at a place is nothing but its descriptor and what travels with it.
-    pub(super) fn is_movable(&self, place: usize) -> bool {
-        self.connections.get(place).is_some_and(|connection| {
-            let kind = self.listeners[connection.listener].config.kind;
-            matches!(kind, Kind::Tcp | Kind::UnixStream)
-        })
     }
 
     /// Passes on the first of these connections, as many as one message takes. Returns how many;
@@ -191,11 +170,10 @@ impl Receiver {
             return 0;
         }
         for place in &places[..packed] {
-            let Some(connection) = self.connections.take(*place) else { continue };
+            let Some(connection) = self.take_out(*place) else { continue };
             // Closing ours is not enough: another process holds the connection now.
             let _ = self.epoll.remove(connection.socket.as_raw_fd());
         }
-        self.publish_connections();
         // A failure here is met again, and reported, by the next tick.
         let _ = self.resume_accepting();
         packed
@@ -216,10 +194,6 @@ impl Receiver {
         let moved = self.region.worker(self.worker, cells::CONNECTIONS_MOVED, cause as usize);
         add(moved, count);
         true
-    }
-
-    pub(super) fn watch_inbox(&self) -> Result<()> {
-        self.epoll.add(self.moving.inbox.fileno(), INBOX_TOKEN)
     }
 
     /// Takes over what others have sent; whether there may be more.
@@ -243,8 +217,7 @@ impl Receiver {
         let cell = |cell| self.region.worker(self.worker, cell, 0);
         add(cell(cells::CONNECTIONS_ADOPTED), adopted);
         add(cell(cells::ADOPTION_ERRORS), connections.saturating_sub(adopted));
-        // Shown as its own before it is no longer on its way: nobody sees a worker with less.
-        self.publish_connections();
+        // Counted as open before they are no longer on their way: nobody sees fewer.
         cell(cells::INBOX_CONNECTIONS).fetch_sub(connections, Ordering::SeqCst);
     }
 
@@ -257,7 +230,7 @@ impl Receiver {
             self.open(socket, listener, parcel.peer);
             return true;
         };
-        let Established { identity, framer, received_ns, takes_turns, load } = state;
+        let Established { identity, framer, received_ns, takes_turns, load, times } = state;
         let sender = Sender { peer: parcel.peer, identity: identity.map(Arc::from) };
         let mut connection = Connection::new(socket, listener, sender);
         connection.framer = framer;
@@ -266,14 +239,13 @@ impl Receiver {
         // Events of a connection that lie in two shards can be told apart by their times, which
         // are written in milliseconds.
         connection.received_ns = (received_ns / MILLISECOND_NS + 1) * MILLISECOND_NS;
-        let descriptor = connection.socket.as_raw_fd();
-        let place = self.connections.add(connection);
-        if self.epoll.add(descriptor, place as u64).is_err() {
-            self.connections.take(place);
-            let index = self.listeners[listener].config.index;
-            add(self.region.listener(self.worker, index, cells::CONNECTIONS_CLOSED, 0), 1);
-            return false;
+        let Some(place) = self.take_in(connection) else { return false };
+        if let Some(connection) = self.connections.at(place) {
+            connection.times = times;
         }
+        // It was let in once and stays, and so do its debts.
+        self.enter_source(place, None);
+        self.pace(place, Load { events: 0, bytes: 0 });
         true
     }
 

@@ -3,14 +3,15 @@
 //! ```text
 //! listener u64 (index in the region) · peer text · established u64 (0: nothing was read yet, the
 //! record ends here) · identity text · framing state bytes · last received u64 (ns) · takes turns
-//! u64 · load: counted u64, since u64 (ns), per second u64
+//! u64 · load: counted u64, since u64 (ns), per second u64 · times: last read u64 (ns), beginning
+//! of the incomplete frame u64 (ns, 0: there is none)
 //! ```
 //! Numbers are little-endian; text and bytes have their length as u64 before them.
 
 use std::net::SocketAddr;
 
-use super::connections::Connection;
-use super::load::Load;
+use super::connections::{Connection, Times};
+use super::load::SmoothedLoad;
 use crate::frame::Framer;
 
 /// What was received of a connection.
@@ -29,7 +30,8 @@ pub(super) struct Established {
     pub(super) framer: Framer,
     pub(super) received_ns: u64,
     pub(super) takes_turns: bool,
-    pub(super) load: Load,
+    pub(super) load: SmoothedLoad,
+    pub(super) times: Times,
 }
 
 fn write_number(number: u64, out: &mut Vec<u8>) {
@@ -58,7 +60,7 @@ pub(super) fn write_accepted(listener: usize, peer: Option<SocketAddr>, out: &mu
 
 /// Appends a connection between two reads.
 pub(super) fn write_established(listener: usize, connection: &Connection, out: &mut Vec<u8>) {
-    let Connection { sender, framer, received_ns, takes_turns, load, .. } = connection;
+    let Connection { sender, framer, received_ns, takes_turns, load, times, .. } = connection;
     write_number(listener as u64, out);
     write_text(&sender.peer.map(|peer| peer.to_string()).unwrap_or_default(), out);
     write_number(1, out);
@@ -69,6 +71,8 @@ pub(super) fn write_established(listener: usize, connection: &Connection, out: &
     write_number(load.counted, out);
     write_number(load.since_ns, out);
     write_number(load.per_second, out);
+    write_number(times.active_ns, out);
+    write_number(times.frame_ns.unwrap_or(0), out);
 }
 
 /// Takes the next record off; none when it is no such record.
@@ -87,10 +91,15 @@ fn read_established(bytes: &mut &[u8]) -> Option<Established> {
         framer: Framer::restore(read_bytes(bytes)?)?,
         received_ns: read_number(bytes)?,
         takes_turns: read_number(bytes)? != 0,
-        load: Load {
+        load: SmoothedLoad {
             counted: read_number(bytes)?,
             since_ns: read_number(bytes)?,
             per_second: read_number(bytes)?,
+        },
+        times: Times {
+            active_ns: read_number(bytes)?,
+            frame_ns: Some(read_number(bytes)?).filter(|since_ns| *since_ns > 0),
+            resume_ns: 0,
         },
     })
 }
@@ -134,6 +143,7 @@ mod tests {
         let mut sent = connection(Sender { peer, identity: Some(Arc::from("\"uid\":0")) });
         sent.framer.feed(b"whole\npart", 100, &mut Frames::default());
         (sent.received_ns, sent.takes_turns) = (7, true);
+        (sent.times.active_ns, sent.times.frame_ns) = (9, Some(8));
         let mut bytes = Vec::new();
         write_accepted(3, None, &mut bytes);
         write_established(4, &sent, &mut bytes);
@@ -149,6 +159,7 @@ mod tests {
         let state = found.established.unwrap();
         assert_eq!(state.identity.as_deref(), Some("\"uid\":0"));
         assert_eq!((state.received_ns, state.takes_turns, state.load), (7, true, sent.load));
+        assert_eq!((state.times.active_ns, state.times.frame_ns), (9, Some(8)));
         for cut in 0..record.len() {
             assert!(read(&mut &record[..cut]).is_none());
         }

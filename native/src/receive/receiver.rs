@@ -1,20 +1,25 @@
 //! The sockets of one worker. One `drain` call per wake-up reads every ready connection
 //! once per round, a bounded number of bytes each, so that no sender starves another.
 
-use std::net::SocketAddr;
 use std::os::fd::{AsRawFd, FromRawFd, OwnedFd, RawFd};
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
+use std::time::Instant;
 
-use super::config::ListenerConfig;
+use super::config::{Kind, ListenerConfig};
 use super::connections::Connections;
-use super::datagrams::{BATCH, DatagramBuffers};
+use super::datagrams::{DATAGRAMS_BYTES, DatagramBuffers, Sent};
 use super::epoll::Epoll;
 use super::moving::Moving;
 use super::notices::{Notice, Notices};
-use super::reading::DATAGRAMS_BYTES;
-use super::{Arena, Inboxes, Intake, Progress, socket};
-use crate::counters::{Region, add, cells};
+use super::opening::certificates;
+use super::reading::READ_BYTES;
+use super::rules::Rules;
+use super::timer::Timer;
+use super::tls_files::TlsFiles;
+use super::{Arena, Inboxes, Intake, Progress, descriptors, socket};
+use crate::clock;
+use crate::counters::{Region, Sources, add, cells};
 use crate::error::Result;
 use crate::frame::Frames;
 
@@ -26,7 +31,19 @@ const SERVICE_BYTES: usize = 16 * 1024;
 pub const MINIMUM_ARENA_BYTES: usize = 3 * DATAGRAMS_BYTES;
 
 const LISTENER_TOKEN: u64 = 1 << 63;
-pub(super) const INBOX_TOKEN: u64 = 1 << 62;
+const INBOX_TOKEN: u64 = 1 << 62;
+const TIMER_TOKEN: u64 = 1 << 61;
+
+/// What all senders together are held to.
+#[derive(Debug, Clone, Copy)]
+pub struct Bounds {
+    /// Connections open at once, over all workers; who comes then waits.
+    pub connections: u64,
+    /// Bytes of all incomplete frames of this worker.
+    pub partial_bytes: usize,
+    /// Size of the receive ring of this worker.
+    pub arena_bytes: usize,
+}
 
 /// One listener of the worker.
 pub struct Listener {
@@ -71,17 +88,35 @@ pub struct Receiver {
     /// The events of the last poll that are still to be served.
     pub(super) round: std::ops::Range<usize>,
     pub(super) listeners: Vec<Listener>,
+    /// What each of them holds its senders to.
+    pub(super) rules: Vec<Rules>,
+    /// Those of the listeners that speak TLS.
+    pub(super) certificates: Vec<Option<TlsFiles>>,
+    /// When their certificates are looked at again.
+    pub(super) next_look: Instant,
+    /// What is read of TLS connections, before it is decrypted into the arena.
+    pub(super) ciphertext: Vec<u8>,
     pub(super) connections: Connections,
+    /// How many of them the descriptors of this process suffice for.
+    pub(super) most_connections: usize,
+    pub(super) is_short_of_descriptors: bool,
+    pub(super) bounds: Bounds,
+    /// What the incomplete frames of all connections hold.
+    pub(super) partial_bytes: usize,
+    pub(super) timer: Timer,
+    /// The time, `CLOCK_MONOTONIC`: read once a round, which is often enough for deadlines.
+    pub(super) now_ns: u64,
     pub(super) accepting: bool,
     pub(super) listening: bool,
     pub(super) arena: Arena,
     pub(super) frames: Frames,
     pub(super) datagrams: Option<DatagramBuffers>,
     /// Where each datagram of a batch ends, and who sent it.
-    pub(super) senders: Vec<(u32, Option<SocketAddr>)>,
+    pub(super) senders: Vec<Sent>,
     pub(super) moving: Moving,
     pub(super) notices: Notices,
     pub(super) region: Arc<Region>,
+    pub(super) sources: Arc<Sources>,
     pub(super) worker: usize,
 }
 
@@ -89,35 +124,70 @@ impl Receiver {
     /// Takes over the sockets. Nothing is read before [`Self::listen`].
     ///
     /// # Errors
-    /// When the epoll set or the arena cannot be had.
+    /// When the rules or certificates of a listener cannot be used, or the epoll set, the timer
+    /// or the arena cannot be had.
     pub fn new(
         region: Arc<Region>,
+        sources: Arc<Sources>,
         worker: usize,
         sockets: Sockets,
-        arena_bytes: usize,
-        connection_limit: usize,
+        bounds: Bounds,
     ) -> Result<Self> {
         let Sockets { listeners, inboxes } = sockets;
         for socket in listeners.iter().filter_map(|listener| listener.socket.as_ref()) {
             socket::set_nonblocking(socket.as_raw_fd())?;
         }
+        let rules = listeners.iter().map(|listener| Rules::new(&listener.config));
+        let rules = rules.collect::<Result<_>>()?;
         let datagrams = listeners.iter().any(|listener| !listener.config.kind.has_connections());
-        Ok(Self {
-            epoll: Epoll::new()?,
+        let is_encrypted = listeners.iter().any(|listener| listener.config.tls.is_some());
+        let certificates = listeners.iter().map(certificates).collect::<Result<_>>()?;
+        let (epoll, timer) = (Epoll::new()?, Timer::new()?);
+        epoll.add(timer.fileno(), TIMER_TOKEN)?;
+        let receiver = Self {
+            epoll,
             round: 0..0,
             listeners,
-            connections: Connections::new(connection_limit),
+            rules,
+            certificates,
+            next_look: Instant::now(),
+            ciphertext: vec![0; if is_encrypted { READ_BYTES } else { 0 }],
+            connections: Connections::default(),
+            most_connections: descriptors::spare(),
+            is_short_of_descriptors: false,
+            bounds,
+            partial_bytes: 0,
+            timer,
+            now_ns: clock::monotonic_ns(),
             accepting: false,
             listening: false,
-            arena: Arena::new(arena_bytes.max(MINIMUM_ARENA_BYTES))?,
+            arena: Arena::new(bounds.arena_bytes.max(MINIMUM_ARENA_BYTES))?,
             frames: Frames::default(),
             datagrams: datagrams.then(DatagramBuffers::new),
-            senders: Vec::with_capacity(BATCH),
+            senders: Vec::new(),
             moving: Moving::new(inboxes),
             notices: Notices::default(),
             region,
+            sources,
             worker,
-        })
+        };
+        receiver.clear_predecessor();
+        Ok(receiver)
+    }
+
+    /// The connections of a worker that was killed are closed, whatever it had counted.
+    fn clear_predecessor(&self) {
+        self.sources.clear(self.worker);
+        self.region.worker(self.worker, cells::CONNECTIONS, 0).store(0, Ordering::SeqCst);
+        for listener in 0..self.region.listeners().len() {
+            let open = self.region.listener(self.worker, listener, cells::LISTENER_CONNECTIONS, 0);
+            open.store(0, Ordering::SeqCst);
+        }
+    }
+
+    /// Whether a connection more leaves enough descriptors for the rest of the process.
+    pub(super) fn has_descriptors(&self) -> bool {
+        self.connections.count() < self.most_connections
     }
 
     /// The descriptor to poll: readable while any socket has something.
@@ -152,7 +222,7 @@ impl Receiver {
             socket::listen(socket)?;
         }
         self.listening = true;
-        self.watch_inbox()?;
+        self.epoll.add(self.moving.inbox.fileno(), INBOX_TOKEN)?;
         self.watch_sockets(false)?;
         self.resume_accepting()
     }
@@ -176,6 +246,7 @@ impl Receiver {
     /// this one stopped, so that the last of a round is served as often as the first.
     pub fn drain(&mut self, intake: &mut impl Intake) -> Progress {
         self.release(intake);
+        self.now_ns = clock::monotonic_ns();
         let mut left = DRAIN_BYTES;
         loop {
             while let Some(event) = self.round.clone().next() {
@@ -199,6 +270,7 @@ impl Receiver {
 
     fn begin_round(&mut self) {
         self.connections.end_round();
+        self.now_ns = clock::monotonic_ns();
         self.round = 0..self.epoll.poll();
     }
 
@@ -217,17 +289,20 @@ impl Receiver {
         intake.has_room() && self.arena.has_room(length)
     }
 
-    /// Housekeeping of the loop timer: kernel drop counters, the balance between the workers,
-    /// accepting after a shortage.
+    /// Housekeeping of the loop timer: certificates that changed, kernel drop counters, the balance
+    /// between the workers, accepting after a shortage.
     ///
     /// # Errors
     /// When the listeners cannot be watched again.
     pub fn tick(&mut self, intake: &impl Intake) -> Result<()> {
-        self.count_kernel_drops();
+        self.refresh_certificates(Instant::now());
+        self.publish_datagram_sockets();
         self.balance();
         self.release(intake);
         let pending = self.arena.pending();
         self.region.worker(self.worker, cells::ARENA, 0).store(pending, Ordering::Relaxed);
+        let partial = self.partial_bytes as u64;
+        self.region.worker(self.worker, cells::PARTIAL, 0).store(partial, Ordering::Relaxed);
         self.resume_accepting()
     }
 
@@ -237,6 +312,10 @@ impl Receiver {
     }
 
     fn serve(&mut self, token: u64, intake: &mut impl Intake) -> Outcome {
+        if token == TIMER_TOKEN {
+            self.keep_deadlines(intake);
+            return Outcome::Empty;
+        }
         if token == INBOX_TOKEN {
             self.adopt_waiting();
             return Outcome::Empty;
@@ -257,16 +336,21 @@ impl Receiver {
         self.read_datagrams(index, intake)
     }
 
-    pub(super) fn count_kernel_drops(&self) {
+    /// Shows how much the kernel holds for each socket, and counts what it had to drop.
+    pub(super) fn publish_datagram_sockets(&self) {
         for (_, listener, socket) in self.sockets(false) {
-            if let Some(drops) = socket::kernel_drops(socket) {
-                // The kernel counts in 32 bits, over the life of the socket, which outlives
-                // the worker just as the cell does.
-                let index = listener.config.index;
-                let cell = self.region.listener(self.worker, index, cells::KERNEL_DROPPED, 0);
-                #[allow(clippy::cast_possible_truncation)]
-                let counted = cell.load(Ordering::Relaxed) as u32;
-                add(cell, u64::from(drops.wrapping_sub(counted)));
+            let Some(memory) = socket::memory(socket) else { continue };
+            let cell = |cell| self.region.listener(self.worker, listener.config.index, cell, 0);
+            // The kernel counts in 32 bits, over the life of the socket, which outlives the
+            // worker just as the cell does.
+            let dropped = cell(cells::KERNEL_DROPPED);
+            #[allow(clippy::cast_possible_truncation)]
+            let counted = dropped.load(Ordering::Relaxed) as u32;
+            add(dropped, u64::from(memory.drops.wrapping_sub(counted)));
+            if listener.config.kind == Kind::Udp {
+                // The kernel doubles what it grants, to have room for its own bookkeeping.
+                let granted = u64::from(memory.receive_buffer / 2);
+                cell(cells::UDP_RECEIVE_BUFFER).store(granted, Ordering::Relaxed);
             }
         }
     }

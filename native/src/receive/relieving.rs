@@ -77,7 +77,7 @@ impl Receiver {
                 continue;
             }
             staying += load;
-            if self.is_movable(place) {
+            if connection.is_movable() && !connection.times.is_paused() {
                 self.moving.candidates.push((load, place));
             }
         }
@@ -94,6 +94,9 @@ impl Receiver {
         let own = self.work_of(self.worker);
         let Some(next) = self.takers().find(|work| work.may_take_from(&own)) else { return };
         let Some(connection) = self.connections.at(place) else { return };
+        if connection.times.is_paused() {
+            return;
+        }
         if next.load > own.load + connection.load.per_second {
             // Without it there is less to do here than there with what stays.
             connection.takes_turns = false;

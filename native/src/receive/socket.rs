@@ -102,6 +102,41 @@ pub fn receive(connection: &OwnedFd, buffer: &mut [u8]) -> Received {
     }
 }
 
+/// Sends what the kernel takes now; returns how many bytes. What a broken connection no longer
+/// takes is found out by reading from it.
+pub fn send(connection: &OwnedFd, bytes: &[u8]) -> usize {
+    let flags = libc::MSG_NOSIGNAL | libc::MSG_DONTWAIT;
+    // SAFETY: the buffer is valid for its length.
+    let count =
+        unsafe { libc::send(connection.as_raw_fd(), bytes.as_ptr().cast(), bytes.len(), flags) };
+    usize::try_from(count).unwrap_or(0)
+}
+
+/// Reads and forgets what has come: closing a connection with unread bytes resets it, and what
+/// was last sent to the peer would be lost with it.
+pub fn discard(connection: &OwnedFd, buffer: &mut [u8]) {
+    // Once: who sends without end is not waited for.
+    receive(connection, buffer);
+}
+
+/// The user and the process that opened a Unix connection.
+pub fn peer_credentials(connection: &OwnedFd) -> Option<(libc::uid_t, libc::pid_t)> {
+    let mut credentials: libc::ucred = zeroed();
+    #[allow(clippy::cast_possible_truncation)]
+    let mut length = size_of::<libc::ucred>() as libc::socklen_t;
+    // SAFETY: the struct is as long as `length` says.
+    let status = unsafe {
+        libc::getsockopt(
+            connection.as_raw_fd(),
+            libc::SOL_SOCKET,
+            libc::SO_PEERCRED,
+            (&raw mut credentials).cast(),
+            &raw mut length,
+        )
+    };
+    (status == 0).then_some((credentials.uid, credentials.pid))
+}
+
 /// Bytes that the kernel holds for a connection now.
 pub fn readable_bytes(connection: &OwnedFd) -> usize {
     let mut count: libc::c_int = 0;
@@ -112,10 +147,22 @@ pub fn readable_bytes(connection: &OwnedFd) -> usize {
 
 /// Indices into the array that `SO_MEMINFO` gives (`linux/sock_diag.h`), and its length.
 const SK_MEMINFO_RMEM_ALLOC: usize = 0;
+const SK_MEMINFO_RCVBUF: usize = 1;
 const SK_MEMINFO_DROPS: usize = 8;
 const SK_MEMINFO_VARS: usize = 9;
 
-fn memory_info(socket: RawFd) -> Option<[u32; SK_MEMINFO_VARS]> {
+/// How a socket for datagrams stands.
+pub struct Memory {
+    /// Bytes that the waiting datagrams take, which are more than their own.
+    pub held: u32,
+    /// As many they may take.
+    pub receive_buffer: u32,
+    /// Datagrams dropped since the socket was made, in 32 bits.
+    pub drops: u32,
+}
+
+/// Asks the kernel how a socket stands.
+pub fn memory(socket: RawFd) -> Option<Memory> {
     let mut values = [0u32; SK_MEMINFO_VARS];
     #[allow(clippy::cast_possible_truncation)]
     let mut length = size_of_val(&values) as libc::socklen_t;
@@ -129,17 +176,11 @@ fn memory_info(socket: RawFd) -> Option<[u32; SK_MEMINFO_VARS]> {
             &raw mut length,
         )
     };
-    (status == 0).then_some(values)
-}
-
-/// Datagrams that the kernel has dropped at this socket since it was made, in 32 bits.
-pub fn kernel_drops(socket: RawFd) -> Option<u32> {
-    memory_info(socket).map(|values| values[SK_MEMINFO_DROPS])
-}
-
-/// Memory that the datagrams waiting at a socket take, which is more than their bytes.
-pub fn held_memory(socket: RawFd) -> usize {
-    memory_info(socket).map_or(0, |values| values[SK_MEMINFO_RMEM_ALLOC] as usize)
+    (status == 0).then_some(Memory {
+        held: values[SK_MEMINFO_RMEM_ALLOC],
+        receive_buffer: values[SK_MEMINFO_RCVBUF],
+        drops: values[SK_MEMINFO_DROPS],
+    })
 }
 
 /// The address in a `sockaddr_storage` that the kernel filled in, if it is one of the Internet.

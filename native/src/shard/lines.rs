@@ -8,6 +8,7 @@ use std::time::Instant;
 
 use super::BATCH_BYTES;
 use super::dead_letters::DeadLetters;
+use super::format::Reader;
 use super::handoff::{Handoff, Returned, Run, Verdict};
 use super::recover::JOURNALS;
 use super::tally::{Tally, count_stages, set_decoding, show_stages};
@@ -24,8 +25,12 @@ const HANDOFF_BYTES: usize = 256 * 1024;
 
 /// Takes frames: runs the pipeline and hands the results to the journals.
 pub(super) struct Lines {
+    /// By the listeners' indices in the region; none for those that are not configured.
+    pub(super) readers: Vec<Option<Box<Reader>>>,
     /// The native segments: what reads lines, and what follows each Python segment.
     pub(super) runners: Vec<Runner>,
+    /// For each listener, its labels: the text of a JSON object.
+    pub(super) labels: Vec<Option<String>>,
     /// Events that wait for Python.
     pub(super) handoff: Handoff,
     /// For each listener, the events that wait for Python or are in its hands.
@@ -150,6 +155,7 @@ impl Lines {
             peer: run.sender.peer,
             identity: run.sender.identity.as_deref(),
             listener: &self.region.listeners()[run.listener],
+            labels: self.labels[run.listener].as_deref(),
             shard: self.worker,
         });
     }
@@ -224,15 +230,18 @@ impl Intake for Lines {
             return;
         }
         let listener = read.listener;
+        // What is read was configured. It is put back below.
+        let Some(mut reader) = self.readers[listener].take() else { return };
         // Counted as received before anything else can happen to them.
         add(self.region.listener(self.worker, listener, cells::RECEIVED, 0), count as u64);
         let mut waiting = count as u64;
         set_decoding(&self.region, self.worker, listener, self.held[listener] + waiting);
-        if !self.has_handoff() {
+        if self.handoff.runs.is_empty() {
             self.floor = read.mark - read.chunk.len() as u64;
         }
 
         let received_ns = read.received_ns;
+        reader.begin(received_ns);
         let whole = read.frames.whole_lines(read.chunk);
         let is_utf8 = simdutf8::basic::from_utf8(whole).is_ok();
         let head = read.frames.head(read.line_limit).map(|frame| (0, frame, false));
@@ -254,15 +263,21 @@ impl Intake for Lines {
             while let Some((_, frame, is_utf8)) = frames.next_if(|(next, ..)| *next == peer) {
                 let (reject, raw, length) = match frame {
                     Frame::Overlong { head, length } => (Reject::LineTooLong, head, length),
-                    Frame::Line(line) => match runner.run(line, is_utf8, out) {
-                        Ok(passage) => {
-                            if tally.passed(passage) {
-                                out.push(b'\n');
+                    Frame::Incomplete { head, length } => (Reject::IncompleteFrame, head, length),
+                    Frame::Line(line) => {
+                        let passage = reader
+                            .read(line, is_utf8)
+                            .and_then(|(text, is_utf8)| runner.run(text, is_utf8, out));
+                        match passage {
+                            Ok(passage) => {
+                                if tally.passed(passage) {
+                                    out.push(b'\n');
+                                }
+                                continue;
                             }
-                            continue;
+                            Err(reject) => (reject, line, line.len() as u64),
                         }
-                        Err(reject) => (reject, line, line.len() as u64),
-                    },
+                    }
                 };
                 tally.rejected(reject);
                 self.dead.bury_part(raw, length, &run, reject, None);
@@ -270,6 +285,13 @@ impl Intake for Lines {
             waiting -= tally.events();
             self.settle(&tally, 0, &run, waiting);
         }
+        self.readers[listener] = Some(reader);
         count_stages(&mut self.runners[0], &self.region, self.worker);
+    }
+
+    fn discard(&mut self, listener: usize, reason: usize, count: u64) {
+        let cell = |cell, index| self.region.listener(self.worker, listener, cell, index);
+        add(cell(cells::RECEIVED, 0), count);
+        add(cell(cells::DROPPED, reason), count);
     }
 }

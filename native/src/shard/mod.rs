@@ -3,6 +3,7 @@
 
 mod account;
 mod dead_letters;
+mod format;
 mod handoff;
 mod lines;
 mod recover;
@@ -16,19 +17,20 @@ use std::time::{Duration, Instant};
 
 use account::Account;
 use dead_letters::DeadLetters;
+use format::Reader;
 pub use handoff::{Handoff, Returned, Run};
 use lines::Lines;
 use recover::directory;
 pub use recover::{Found, recover};
 
 use crate::clock;
-use crate::counters::{self, Region, add, cells};
+use crate::counters::{self, Region, Sources, add, cells};
 use crate::decode;
 use crate::error::{Error, Result};
 use crate::journal::{self, Compression, Journal};
 use crate::pipeline::{PythonPatterns, Runner, Scrubber, config};
 use crate::receive::config::ListenerConfig;
-use crate::receive::{Listener, Notice, Progress, Receiver, Sockets};
+use crate::receive::{Bounds, Listener, Notice, Progress, Receiver, Sockets};
 
 /// Lines are sealed into batches of about this size.
 const BATCH_BYTES: usize = 1024 * 1024;
@@ -52,15 +54,22 @@ pub struct Keeping {
     pub queue_bytes: usize,
 }
 
-/// What one line, one connection and one worker may take.
+/// What one event and all senders together may take.
 #[derive(Debug, Clone, Copy)]
 pub struct Limits {
     /// Nesting and keys of an event.
     pub event: decode::Limits,
-    /// Connections open at once.
-    pub connections: usize,
-    /// Size of the receive ring.
-    pub arena_bytes: usize,
+    /// Connections and memory.
+    pub receive: Bounds,
+}
+
+/// What all workers share.
+#[derive(Clone)]
+pub struct SharedMemory {
+    /// What the server tells about itself.
+    pub region: Arc<Region>,
+    /// Who sends.
+    pub sources: Arc<Sources>,
 }
 
 /// What happens to events between decode and journal.
@@ -77,15 +86,18 @@ pub struct Pipeline {
 }
 
 impl Pipeline {
-    fn compile(&self, limits: decode::Limits) -> Result<(Vec<Runner>, Scrubber)> {
+    /// With labels, the first segment adds them.
+    fn compile(&self, limits: decode::Limits, has_labels: bool) -> Result<(Vec<Runner>, Scrubber)> {
         let python = || self.python.clone();
-        let segments = self.segments.iter();
-        let mut runners: Vec<Runner> = segments
+        let mut segments = self.segments.clone();
+        if segments.is_empty() {
+            segments.push(config::Segment::default());
+        }
+        segments[0].has_labels = has_labels;
+        let segments = segments.iter();
+        let runners = segments
             .map(|segment| Runner::new(segment, limits, python()))
             .collect::<Result<_>>()?;
-        if runners.is_empty() {
-            runners.push(Runner::new(&config::Segment::default(), limits, None)?);
-        }
         let scrubber = Scrubber::new(&self.redactors, self.has_foreign_redactors, python())?;
         Ok((runners, scrubber))
     }
@@ -96,6 +108,17 @@ impl Pipeline {
 enum Ending {
     Drain,
     HandOver,
+}
+
+/// For each listener of a region, its labels as the text of a JSON object.
+fn labels(listeners: &[Listener], count: usize) -> Vec<Option<String>> {
+    let mut labels = vec![None; count];
+    for Listener { config, .. } in listeners.iter().filter(|of| !of.config.labels.is_empty()) {
+        if let Some(labels) = labels.get_mut(config.index) {
+            *labels = serde_json::to_string(&config.labels).ok();
+        }
+    }
+    labels
 }
 
 /// The sockets and journals of one worker.
@@ -112,7 +135,7 @@ impl Shard {
     /// # Errors
     /// When a journal cannot be opened or memory cannot be had.
     pub fn open(
-        region: Arc<Region>,
+        memory: &SharedMemory,
         worker: usize,
         data_dir: &Path,
         sockets: Sockets,
@@ -120,8 +143,11 @@ impl Shard {
         limits: Limits,
         pipeline: &Pipeline,
     ) -> Result<(Self, Found)> {
-        let (runners, scrubber) = pipeline.compile(limits.event)?;
-        if worker >= region.workers() {
+        let SharedMemory { region, sources } = memory.clone();
+        let labels = labels(&sockets.listeners, region.listeners().len());
+        let has_labels = labels.iter().any(Option::is_some);
+        let (runners, scrubber) = pipeline.compile(limits.event, has_labels)?;
+        if worker >= region.workers() || worker >= sources.workers() {
             return Err(Error::Invalid(format!("worker {worker}")));
         }
         let names = region.listeners();
@@ -156,8 +182,14 @@ impl Shard {
         let (events, found_events) = open(counters::Journal::Events)?;
         let (dead, found_dead) = open(counters::Journal::Dead)?;
         let found = recover::settle(&region, worker, data_dir, [found_events, found_dead])?;
+        let mut readers: Vec<Option<Box<Reader>>> = names.iter().map(|_| None).collect();
+        for Listener { config, .. } in &sockets.listeners {
+            readers[config.index] = Some(Box::new(Reader::new(config, limits.event)?));
+        }
         let lines = Lines {
+            readers,
             runners,
+            labels,
             handoff: Handoff::default(),
             held: vec![0; region.listeners().len()],
             floor: 0,
@@ -166,8 +198,7 @@ impl Shard {
             region: Arc::clone(&region),
             worker,
         };
-        let Limits { arena_bytes, connections, .. } = limits;
-        let receiver = Receiver::new(region, worker, sockets, arena_bytes, connections)?;
+        let receiver = Receiver::new(region, sources, worker, sockets, limits.receive)?;
         Ok((Self { receiver, lines, paused: false }, found))
     }
 

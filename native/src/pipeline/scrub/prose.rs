@@ -10,9 +10,14 @@ static USERINFO: LazyLock<Option<Regex>> =
 
 /// Whether text says nothing that could be a part of an event: it is empty, or the header and the
 /// words of a syslog message. Any other may be a piece of a value that line breaks have torn up.
+/// Nor are words what syslog carries in fields, which rules about paths speak of.
 pub fn is_of_no_event(text: &[u8], json: &[u8]) -> bool {
     let is_torn = json.first() == Some(&b'"');
-    is_empty(text) || !is_torn && is_syslog(text)
+    is_empty(text) || !is_torn && is_syslog(text) && !has_fields(text)
+}
+
+fn has_fields(text: &[u8]) -> bool {
+    [&b"CEF:"[..], b"cee:"].iter().any(|mark| memchr::memmem::find(text, mark).is_some())
 }
 
 /// Whether it is nothing but brackets and blanks.

@@ -1,0 +1,1 @@
+"""Measurements of the network edge: syslog, datagrams, TLS, balance, hostile clients, reloads."""

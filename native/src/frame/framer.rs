@@ -1,0 +1,304 @@
+//! The framing state of one connection, which is all that a move to another worker takes along.
+
+use super::octet_count::{self, Beginning};
+use super::{Frames, skip_blanks};
+
+/// A partial frame of more than this is not kept allocated for the next one.
+const KEPT_CAPACITY: usize = 4096;
+
+/// What ends the frames of a connection that are not counted.
+#[derive(Debug, Default, Clone, Copy, PartialEq, Eq)]
+enum Terminator {
+    /// The first of the two that ends a frame.
+    #[default]
+    Unknown,
+    Newline,
+    Zero,
+}
+
+/// What the partial frame is.
+#[derive(Debug, Default, Clone, Copy, PartialEq, Eq)]
+enum Partial {
+    /// There is none.
+    #[default]
+    Nothing,
+    /// Digits that may count the octets of a frame.
+    Number,
+    /// The beginning of a frame that a terminator ends.
+    Terminated,
+    /// The beginning of a frame of which so many bytes are missing.
+    Counted { left: u64 },
+}
+
+/// The framing state of one connection.
+#[derive(Debug, Default)]
+pub struct Framer {
+    terminator: Terminator,
+    partial: Partial,
+    /// The beginning of a frame whose end has not been read, at most the limit.
+    bytes: Vec<u8>,
+    /// The whole length of that frame so far.
+    length: u64,
+}
+
+impl Framer {
+    /// Takes one read and leaves the frames that it completes in `frames`.
+    pub fn feed(&mut self, chunk: &[u8], limit: usize, frames: &mut Frames) {
+        frames.clear();
+        if let Some(start) = self.feed_partial(chunk, limit, frames) {
+            let tail = self.split(chunk, start, frames);
+            self.begin(&chunk[tail..], limit);
+        }
+    }
+
+    /// The connection has ended: what is left is a frame.
+    pub fn finish(&mut self, frames: &mut Frames) {
+        frames.clear();
+        if let Partial::Counted { left } = self.partial {
+            let announced = self.length + left;
+            self.complete(frames);
+            frames.head_length = announced;
+            frames.head_is_incomplete = true;
+        } else if self.is_within_frame() {
+            self.complete(frames);
+        }
+    }
+
+    /// The connection is given up: what is left of a frame is an incomplete one.
+    pub fn cut(&mut self, frames: &mut Frames) {
+        let length = self.length;
+        self.finish(frames);
+        frames.head_length = length;
+        frames.head_is_incomplete = length > 0;
+    }
+
+    /// How much has been read of a frame whose end has not.
+    pub fn pending(&self) -> u64 {
+        self.length
+    }
+
+    /// Bytes of a frame that is not complete.
+    pub fn partial_bytes(&self) -> usize {
+        self.bytes.len()
+    }
+
+    /// Whether a frame has begun and not ended.
+    pub fn is_within_frame(&self) -> bool {
+        self.partial != Partial::Nothing
+    }
+
+    /// Goes on with the frame that earlier reads began. The position behind it, if it ends here.
+    #[inline]
+    fn feed_partial(&mut self, chunk: &[u8], limit: usize, frames: &mut Frames) -> Option<usize> {
+        match self.partial {
+            Partial::Nothing => Some(0),
+            Partial::Counted { left } => self.feed_counted(chunk, left, limit, frames),
+            Partial::Terminated => self.feed_terminated(chunk, limit, frames),
+            Partial::Number => self.feed_number(chunk, limit, frames),
+        }
+    }
+
+    fn feed_terminated(
+        &mut self,
+        chunk: &[u8],
+        limit: usize,
+        frames: &mut Frames,
+    ) -> Option<usize> {
+        let Some(end) = self.find_end(chunk) else {
+            self.keep(chunk, limit);
+            return None;
+        };
+        self.keep(&chunk[..end], limit);
+        self.complete(frames);
+        Some(end + 1)
+    }
+
+    fn feed_counted(
+        &mut self,
+        chunk: &[u8],
+        left: u64,
+        limit: usize,
+        frames: &mut Frames,
+    ) -> Option<usize> {
+        let here = usize::try_from(left).unwrap_or(usize::MAX).min(chunk.len());
+        self.keep(&chunk[..here], limit);
+        let left = left - here as u64;
+        if left > 0 {
+            self.partial = Partial::Counted { left };
+            return None;
+        }
+        self.complete(frames);
+        Some(here)
+    }
+
+    #[cold]
+    fn feed_number(&mut self, chunk: &[u8], limit: usize, frames: &mut Frames) -> Option<usize> {
+        let mut bytes = self.bytes.clone();
+        bytes.extend(chunk.iter().take(octet_count::LONGEST));
+        match octet_count::read(&bytes) {
+            Beginning::Undecided => {
+                self.keep(chunk, usize::MAX);
+                None
+            }
+            Beginning::Frame => {
+                self.partial = Partial::Terminated;
+                self.bytes.truncate(limit);
+                self.feed_terminated(chunk, limit, frames)
+            }
+            Beginning::Count { digits, length } => {
+                let start = digits - self.bytes.len();
+                self.bytes.clear();
+                self.length = 0;
+                let end = self.feed_counted(&chunk[start..], length, limit, frames)?;
+                Some(start + end)
+            }
+        }
+    }
+
+    /// Adds the frames of `chunk` from `start` on that end in it; returns where the rest begins.
+    #[inline]
+    fn split(&mut self, chunk: &[u8], start: usize, frames: &mut Frames) -> usize {
+        let mut start = skip_blanks(chunk, start);
+        loop {
+            match octet_count::read(&chunk[start..]) {
+                Beginning::Frame if self.terminator == Terminator::Newline => {
+                    let begun = start;
+                    start = split_lines(chunk, start, frames);
+                    if start == begun {
+                        return start;
+                    }
+                }
+                Beginning::Frame => {
+                    let Some(end) = self.find_end(&chunk[start..]) else { return start };
+                    frames.push(start, start + end);
+                    start = skip_blanks(chunk, start + end + 1);
+                }
+                Beginning::Count { digits, length } => {
+                    let left = (chunk.len() - start - digits) as u64;
+                    if length > left {
+                        return start;
+                    }
+                    start += digits;
+                    // It is no more than what is left.
+                    #[allow(clippy::cast_possible_truncation)]
+                    let end = start + length as usize;
+                    frames.push(start, end);
+                    start = skip_blanks(chunk, end);
+                }
+                Beginning::Undecided => return start,
+            }
+        }
+    }
+
+    /// Where the frame that the bytes begin with ends. The first terminator of a connection
+    /// says which it is.
+    fn find_end(&mut self, bytes: &[u8]) -> Option<usize> {
+        match self.terminator {
+            Terminator::Newline => memchr::memchr(b'\n', bytes),
+            Terminator::Zero => memchr::memchr(0, bytes),
+            Terminator::Unknown => {
+                let end = memchr::memchr2(b'\n', 0, bytes)?;
+                let is_zero = bytes[end] == 0;
+                self.terminator = if is_zero { Terminator::Zero } else { Terminator::Newline };
+                Some(end)
+            }
+        }
+    }
+
+    /// Keeps the beginning of a frame whose end is not in the chunk.
+    #[inline]
+    fn begin(&mut self, rest: &[u8], limit: usize) {
+        if rest.is_empty() {
+            return;
+        }
+        match octet_count::read(rest) {
+            Beginning::Frame => {
+                self.partial = Partial::Terminated;
+                self.keep(rest, limit);
+            }
+            Beginning::Undecided => {
+                self.partial = Partial::Number;
+                self.keep(rest, usize::MAX);
+            }
+            Beginning::Count { digits, length } => {
+                let here = &rest[digits..];
+                self.partial = Partial::Counted { left: length - here.len() as u64 };
+                self.keep(here, limit);
+            }
+        }
+    }
+
+    fn keep(&mut self, bytes: &[u8], limit: usize) {
+        let room = limit.saturating_sub(self.bytes.len());
+        self.bytes.extend_from_slice(&bytes[..bytes.len().min(room)]);
+        self.length += bytes.len() as u64;
+    }
+
+    /// What has been kept is a frame.
+    fn complete(&mut self, frames: &mut Frames) {
+        std::mem::swap(&mut self.bytes, &mut frames.head);
+        self.bytes.clear();
+        if self.bytes.capacity() > KEPT_CAPACITY {
+            self.bytes = Vec::new();
+        }
+        frames.head_length = std::mem::take(&mut self.length);
+        self.partial = Partial::Nothing;
+    }
+
+    /// Appends the state, which [`Self::restore`] reads: what the terminator and the partial frame
+    /// are, one byte each; the length of the frame so far and what is left of it, eight bytes
+    /// each in little-endian order; the bytes of the partial frame.
+    pub fn save(&self, out: &mut Vec<u8>) {
+        let (partial, left) = match self.partial {
+            Partial::Nothing => (0, 0),
+            Partial::Number => (1, 0),
+            Partial::Terminated => (2, 0),
+            Partial::Counted { left } => (3, left),
+        };
+        out.extend_from_slice(&[self.terminator as u8, partial]);
+        out.extend_from_slice(&self.length.to_le_bytes());
+        out.extend_from_slice(&left.to_le_bytes());
+        out.extend_from_slice(&self.bytes);
+    }
+
+    /// The state that was saved; none if these bytes are not one.
+    pub fn restore(saved: &[u8]) -> Option<Self> {
+        let ([terminator, partial], saved) = saved.split_first_chunk()?;
+        let (length, saved) = saved.split_first_chunk()?;
+        let (left, bytes) = saved.split_first_chunk()?;
+        let [length, left] = [length, left].map(|number| u64::from_le_bytes(*number));
+        let terminator = match terminator {
+            0 => Terminator::Unknown,
+            1 => Terminator::Newline,
+            2 => Terminator::Zero,
+            _ => return None,
+        };
+        let partial = match (partial, left) {
+            (0, 0) if length == 0 => Partial::Nothing,
+            (1, 0) if octet_count::read(bytes) == Beginning::Undecided => Partial::Number,
+            (2, 0) if length > 0 => Partial::Terminated,
+            (3, 1..) if length > 0 => Partial::Counted { left },
+            _ => return None,
+        };
+        let is_whole = bytes.len() as u64 <= length && length.checked_add(left).is_some();
+        is_whole.then(|| Self { terminator, partial, bytes: bytes.to_vec(), length })
+    }
+}
+
+/// Adds lines up to one that may be counted; returns where that, or what has no end, begins.
+#[inline]
+fn split_lines(chunk: &[u8], from: usize, frames: &mut Frames) -> usize {
+    let mut start = from;
+    for end in memchr::memchr_iter(b'\n', &chunk[from..]).map(|at| at + from) {
+        // A line in which blanks were skipped up to the next one.
+        if end < start {
+            continue;
+        }
+        if octet_count::read(&chunk[start..]) != Beginning::Frame {
+            return start;
+        }
+        frames.push(start, end);
+        start = skip_blanks(chunk, end + 1);
+    }
+    start
+}

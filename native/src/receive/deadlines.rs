@@ -1,0 +1,96 @@
+//! What time does to connections: those that are late are closed, paused ones are read again.
+//! All are looked at four times a second, which for thousands of them takes microseconds.
+
+use super::connections::Connection;
+use super::receiver::Receiver;
+use super::rules::Rules;
+use super::{Intake, socket};
+use crate::clock;
+use crate::counters::{EXPIRIES, add, cells};
+
+/// Why a connection is closed for what its sender did or did not do, in the order of [`EXPIRIES`].
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Expiry {
+    Idle = 0,
+    Frame = 1,
+    Memory = 2,
+}
+
+/// What is due for a connection.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Due {
+    Nothing,
+    Resumption,
+    Opening,
+    Expiry(Expiry),
+}
+
+fn due(connection: &Connection, rules: &Rules, now_ns: u64) -> Due {
+    let times = &connection.times;
+    let is_over = |since_ns: u64, limit_ns: u64| now_ns.saturating_sub(since_ns) > limit_ns;
+    if let Some(opening) = &connection.opening {
+        return if opening.is_late(now_ns) { Due::Opening } else { Due::Nothing };
+    }
+    if times.is_paused() {
+        return if times.resume_ns <= now_ns { Due::Resumption } else { Due::Nothing };
+    }
+    let expiry = match times.frame_ns {
+        Some(began_ns) if is_over(began_ns, rules.frame_ns) => Expiry::Frame,
+        _ if is_over(times.active_ns, rules.idle_ns) => Expiry::Idle,
+        _ => return Due::Nothing,
+    };
+    // What waits in the kernel was not read in time, and that is not the sender's fault.
+    let is_ours = socket::readable_bytes(&connection.socket) > 0;
+    if is_ours { Due::Nothing } else { Due::Expiry(expiry) }
+}
+
+impl Receiver {
+    /// A period of the timer has passed.
+    pub(super) fn keep_deadlines(&mut self, intake: &mut impl Intake) {
+        self.timer.acknowledge();
+        self.now_ns = clock::monotonic_ns();
+        for place in self.connections.places() {
+            let Some(connection) = self.connections.at(place) else { continue };
+            match due(connection, &self.rules[connection.listener], self.now_ns) {
+                Due::Resumption => self.end_pause(place),
+                Due::Opening => self.end_late_opening(place),
+                // What it leaves has to find room.
+                Due::Expiry(expiry) if intake.has_room() => self.expire(place, expiry, intake),
+                Due::Nothing | Due::Expiry(_) => {}
+            }
+        }
+        // A failure here is met again, and reported, by the next tick.
+        let _ = self.resume_accepting();
+    }
+
+    /// Closes a connection for what its sender did; what it leaves of a frame is a dead letter.
+    fn expire(&mut self, place: usize, expiry: Expiry, intake: &mut impl Intake) {
+        let Some(connection) = self.connections.at(place) else { return };
+        let config = &self.listeners[connection.listener].config;
+        let (limits, pending) = (&config.limits, connection.framer.pending());
+        let reason = expiry as usize;
+        add(self.region.listener(self.worker, config.index, cells::CONNECTIONS_EXPIRED, reason), 1);
+        let peer = connection.sender.peer;
+        self.notices.add(config.index, EXPIRIES[reason], peer, || match expiry {
+            Expiry::Idle => {
+                format!("nothing came for {} s", limits.idle_seconds.unwrap_or_default())
+            }
+            Expiry::Frame => {
+                let seconds = limits.frame_seconds.unwrap_or_default();
+                format!("a frame, {pending} bytes so far, was incomplete for {seconds} s")
+            }
+            Expiry::Memory => {
+                format!("its incomplete frame, {pending} bytes so far, took the most memory")
+            }
+        });
+        self.give_up(place, intake);
+    }
+
+    /// While incomplete frames take too much memory, the largest is given up.
+    pub(super) fn bound_partials(&mut self, intake: &mut impl Intake) {
+        while self.partial_bytes > self.bounds.partial_bytes {
+            let Some(place) = self.connections.largest_partial() else { return };
+            self.expire(place, Expiry::Memory, intake);
+        }
+    }
+}
