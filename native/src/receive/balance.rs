@@ -4,7 +4,10 @@
 //! that the difference shrinks and never turns round: a balanced state stays as it is.
 
 /// Below this load (bytes per second, see `load`) no core is worth relieving.
-pub const LEAST_LOAD: u64 = 4 * 1024 * 1024;
+pub const LEAST_LOAD: u64 = 2 * 1024 * 1024;
+/// A connection takes turns until its load is below this; rates that waver around one bound would
+/// have it stay here and there for a while.
+pub const LEAST_LOAD_FOR_TURNS: u64 = LEAST_LOAD / 4;
 /// Two workers are balanced as long as the difference is not above this share of their sum:
 /// at most 55 : 45. Measured rates waver by some percent.
 const BALANCED_SHARE: u64 = 10;
@@ -113,7 +116,7 @@ mod tests {
         assert_eq!(decide_for(&[100], 0).0, Decision::Rotate);
         assert_eq!(decide_for(&[50, 50, 50], 50), (Decision::Give(1), vec![50, 50, 50]));
         assert_eq!(decide_for(&[50, 50], 50).0, Decision::Rotate);
-        assert_eq!(decide_for(&[3], 0).0, Decision::Keep);
+        assert_eq!(decide_for(&[1], 0).0, Decision::Keep);
     }
 
     /// Accepted connections are spread evenly, but none is sent to a worker with costlier ones.

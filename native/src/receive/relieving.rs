@@ -2,7 +2,7 @@
 
 use std::sync::atomic::Ordering;
 
-use super::balance::{self, Decision, LEAST_LOAD};
+use super::balance::{self, Decision, LEAST_LOAD_FOR_TURNS};
 use super::moving::Cause;
 use super::receiver::Receiver;
 use crate::clock;
@@ -72,7 +72,7 @@ impl Receiver {
         for place in self.connections.places() {
             let Some(connection) = self.connections.at(place) else { continue };
             let load = connection.load.measure(now_ns);
-            connection.takes_turns &= load >= LEAST_LOAD;
+            connection.takes_turns &= load >= LEAST_LOAD_FOR_TURNS;
             if connection.takes_turns {
                 continue;
             }
