@@ -93,6 +93,26 @@ test-python: build $(VENV)/installed-test $(VENV)/installed-plugins
 	$(BIN)/coverage combine --quiet
 	$(BIN)/coverage report
 
+# Programs that the tests make send. They are unpacked and not installed: the packages of rsyslog and
+# syslog-ng exclude each other, and neither is to become the daemon of this machine.
+CLIENTS := .clients
+CLIENT_PACKAGES := "rsyslog rsyslog-gnutls haproxy" syslog-ng-core
+
+.PHONY: clients
+clients: $(CLIENTS)/unpacked ## Unpack rsyslog, syslog-ng and HAProxy for the tests, where there is apt
+
+$(CLIENTS)/unpacked:
+	rm -rf $(CLIENTS)
+	mkdir -p $(CLIENTS)/packages/partial
+	for packages in $(CLIENT_PACKAGES); do \
+		apt-get install --quiet --quiet --yes --no-install-recommends --reinstall --download-only \
+			--option Debug::NoLocking=true --option APT::Sandbox::User=root \
+			--option Dir::Cache::archives=$(CURDIR)/$(CLIENTS)/packages $$packages; \
+	done
+	for package in $(CLIENTS)/packages/*.deb; do dpkg --extract "$$package" $(CLIENTS); done
+	rm -r $(CLIENTS)/packages
+	touch $@
+
 # Other seeds in every run, and so many times the examples of `make test`.
 DIFFERENTIAL_SCALE ?= 50
 
@@ -178,6 +198,6 @@ all: format lint test docs ## Everything a change must pass
 
 .PHONY: clean
 clean: ## Remove what was built (not ingest-data)
-	rm -rf $(VENV) site dist native/target bench/loadgen/target ingest/*.so
+	rm -rf $(VENV) $(CLIENTS) site dist native/target bench/loadgen/target ingest/*.so
 	rm -rf .coverage .coverage.* .pytest_cache .mypy_cache .ruff_cache .import_linter_cache .hypothesis
 	find ingest tests bench -name __pycache__ -type d -prune -exec rm -rf {} +

@@ -180,7 +180,7 @@ def _default(key: Key) -> str:
 
 
 def _labels(scope: str, label: str | None) -> list[str]:
-    place = ["worker"] if scope == "worker" else [scope, "worker"]
+    place = {"server": [], "worker": ["worker"]}.get(scope, [scope, "worker"])
     return [*place, label] if label else place
 
 

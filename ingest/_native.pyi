@@ -99,7 +99,8 @@ class Ledger:
 class Region:
     """The shared memory of a running server: one slot of cells per worker index.
 
-    Cells are unsigned 64-bit integers with one writer each; reading takes no lock.
+    Cells are unsigned 64-bit integers with one writer each; reading takes no lock. Names are seen
+    as of the last `refresh`.
     """
 
     @staticmethod
@@ -107,6 +108,8 @@ class Region:
         workers: int, listeners: Sequence[str], stages: Sequence[str], descriptor: bytes
     ) -> Region:
         """Make a region with every cell at zero; `descriptor` is kept for readers, unchanged.
+
+        There is room for 16 more listeners and 32 more stages.
 
         Raises ValueError for impossible sizes and OSError when the memory cannot be had.
         """
@@ -116,6 +119,14 @@ class Region:
 
         Raises ValueError when another version of the program made it, OSError when it is no region.
         """
+    def publish(self, listeners: Sequence[str], stages: Sequence[str], descriptor: bytes) -> None:
+        """Let readers find these names and this text; only the process that made the region may.
+
+        Names may be added behind those there are. Raises ValueError, and changes nothing, where
+        others are missing or there is no room.
+        """
+    def refresh(self) -> None:
+        """Take notice of what was published. Raises ValueError where the region is damaged."""
     def fileno(self) -> int:
         """Return the descriptor to hand to a child process."""
     @property
@@ -123,29 +134,32 @@ class Region:
         """How many worker slots there are."""
     @property
     def listeners(self) -> list[str]:
-        """Names of the listeners, by index."""
+        """Names of the listeners, by index, also of those that are no more."""
     @property
     def stages(self) -> list[str]:
-        """Names of the stages of the pipeline, by index."""
+        """Names of the stages, by index, also of those that are no more in the pipeline."""
     @property
     def descriptor(self) -> bytes:
-        """The text given to `create`."""
+        """The text given to `create` or `publish`."""
     @property
     def boot_time_ns(self) -> int:
         """When the region was made, nanoseconds since the epoch."""
     def get(
         self,
-        worker: int,
+        worker: int | None,
         metric: str,
         *,
         listener: int | None = None,
         stage: int | None = None,
         label: str | None = None,
     ) -> int:
-        """Read one cell. Raises KeyError for a name or index that does not exist."""
+        """Read one cell; the worker is None for those of the whole server.
+
+        Raises KeyError for a name or index that does not exist.
+        """
     def set(
         self,
-        worker: int,
+        worker: int | None,
         metric: str,
         value: int,
         *,
@@ -156,7 +170,7 @@ class Region:
         """Write one cell; only its one writer may. Raises KeyError like `get`."""
     def add(
         self,
-        worker: int,
+        worker: int | None,
         metric: str,
         value: int = 1,
         *,
@@ -167,10 +181,11 @@ class Region:
         """Increase one cell; only its one writer may. Raises KeyError like `get`."""
     def ledger(self, worker: int, listener: int) -> Ledger:
         """Read the sum of one worker and listener. Raises KeyError when there is no such pair."""
-    def samples(self) -> list[tuple[int, int, int | None, str | None, int]]:
+    def samples(self) -> list[tuple[int, int | None, int | None, str | None, int]]:
         """Read every public cell.
 
-        Each is (index into METRICS, worker, index of the listener or stage, label value, cell).
+        Each is (index into METRICS, worker, index of the listener or stage, label value, cell); the
+        worker is None for those of the whole server.
         """
 
 @final
@@ -319,10 +334,10 @@ class Shard:
         """
 
 def check_tls(certificate: str, key: str, client_ca: str | None = None) -> None:
-    """Whether a TLS listener could be opened with these PEM files: the server's certificate with
-    its chain, its private key, and the certificates that those of clients are signed with.
+    """Check that a TLS listener could be opened with these PEM files.
 
-    Raises ValueError naming the file and what is wrong with it.
+    They are the server's certificate with its chain, its private key, and the certificates that
+    those of clients are signed with. Raises ValueError naming the file and what is wrong with it.
     """
 
 def recover_worker(region: Region, worker: int, data_dir: str) -> Found:
@@ -343,8 +358,10 @@ class Handoff:
         r"""The events, canonical, one per line, each ended by `\n`."""
     @property
     def runs(self) -> list[tuple[int, str, str | None, str | None, int]]:
-        """Where they come from: number of events, listener, peer, identity (members of a JSON
-        object), nanoseconds since the epoch.
+        """Where they come from.
+
+        Number of events, listener, peer, identity (members of a JSON object), nanoseconds since
+        the epoch.
         """
 
 @final

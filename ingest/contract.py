@@ -22,6 +22,7 @@ JOURNAL_DIRECTORY = "journal"
 DEAD_DIRECTORY = "dead"
 """Inside the data directory: the shards that hold the dead letters."""
 
+ReloadResult = Literal["applied", "unchanged", "refused", "failed"]
 ListenerKind = Literal["tcp", "udp", "tls", "unix_stream", "unix_datagram"]
 ListenerFormat = Literal["auto", "json", "syslog"]
 Unparsed = Literal["dead_letter", "keep"]
@@ -133,6 +134,8 @@ class LimitsSpec(_Message, frozen=True):
 class StageSpec(_Message, frozen=True):
     """One stage of the pipeline, checked and with its defaults filled in."""
 
+    index: int
+    """Of the shared region; in a configuration, its place in the pipeline."""
     name: str
     """As configured; the `stage` label of its metrics."""
     kind: StageKind
@@ -153,9 +156,10 @@ class StageSpec(_Message, frozen=True):
 
 
 class KernelSpec(_Message, frozen=True):
-    """A native kernel with what it is told, at the position of its stage."""
+    """A native kernel with what it is told."""
 
     index: int
+    """Of its stage."""
     kernel: str
     config: dict[str, Any]
 
@@ -198,6 +202,9 @@ class WorkerSpec(_Message, frozen=True):
     pipeline: PipelineSpec
     heartbeat_seconds: float
     drain_seconds: float
+    go: int | None
+    """The reading end of a pipe: a successor waits there for a byte, with everything prepared,
+    until the worker before it is gone. None: the place is free."""
     log: LogSpec
 
 
@@ -216,6 +223,17 @@ class ListenerDescription(_Message, frozen=True):
     name: str
     kind: ListenerKind
     address: str
+    bound: bool
+    """Whether senders can connect; others were removed, and what they counted is kept."""
+
+
+class ReloadDescription(_Message, frozen=True):
+    """How reading the configuration again ended."""
+
+    result: ReloadResult
+    message: str
+    """What was done, or why not; one line for people."""
+    finished_at: str
 
 
 class ServerDescription(_Message, frozen=True):
@@ -225,8 +243,10 @@ class ServerDescription(_Message, frozen=True):
     data_dir: str
     workers: int
     listeners: tuple[ListenerDescription, ...]
+    """By their index in the region."""
     admin: str | None
     heartbeat_timeout_seconds: float
+    last_reload: ReloadDescription | None
 
 
 class RunningServer(_Message, frozen=True):

@@ -14,7 +14,13 @@ import msgspec
 
 from ingest import contract
 from ingest._native import METRICS, Ledger, Region
-from ingest.contract import IntakePause, ListenerKind, ServerDescription, WorkerState
+from ingest.contract import (
+    IntakePause,
+    ListenerKind,
+    ReloadDescription,
+    ServerDescription,
+    WorkerState,
+)
 
 _NANOSECONDS = 1_000_000_000
 
@@ -68,6 +74,7 @@ class ListenerStatus(msgspec.Struct, kw_only=True):
     name: str
     kind: ListenerKind
     address: str
+    bound: bool
     received: int
     received_bytes: int
     connections_opened: int
@@ -106,6 +113,7 @@ class Status(msgspec.Struct, kw_only=True):
     started_at: str
     uptime_seconds: float
     admin: str | None
+    last_reload: ReloadDescription | None
     ready: bool
     reasons: list[str]
     workers: list[WorkerStatus]
@@ -116,6 +124,7 @@ class Status(msgspec.Struct, kw_only=True):
 
 def read_status(region: Region) -> Status:
     """Read the document as of now."""
+    region.refresh()
     description = contract.decode(region.descriptor, ServerDescription)
     slots, listeners = range(region.workers), range(len(region.listeners))
     now_ns = time.monotonic_ns()
@@ -130,6 +139,7 @@ def read_status(region: Region) -> Status:
         started_at=datetime.fromtimestamp(region.boot_time_ns // _NANOSECONDS, UTC).isoformat(),
         uptime_seconds=round(uptime_ns / _NANOSECONDS, 3),
         admin=description.admin,
+        last_reload=description.last_reload,
         ready=readiness.ready,
         reasons=readiness.reasons,
         workers=workers,
@@ -206,6 +216,7 @@ def _read_listener(
         name=described.name,
         kind=described.kind,
         address=described.address,
+        bound=described.bound,
         received=total.received,
         received_bytes=cells("ingest_received_bytes_total"),
         connections_opened=cells("ingest_connections_opened_total"),

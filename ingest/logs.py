@@ -28,7 +28,7 @@ WINDOW_SECONDS = 10.0
 MAXIMUM_MESSAGES = 256
 """How many different messages are remembered."""
 
-_IDENTITY_FIELDS = ("worker", "generation", "listener", "reason")
+_IDENTITY_FIELDS = ("worker", "generation", "listener", "reason", "cause")
 """Fields of which every value is worth a line of its own; the others, such as a peer, are not."""
 
 _Key = tuple[object, ...]

@@ -47,6 +47,7 @@ def stage(
         name = name or type(plugin).__name__
     kinds = [kind] if kind else [each for each in METHODS if hasattr(plugin, METHODS[each])]
     return StageSpec(
+        index=0,
         name=name,
         kind=kinds[0],
         kernel=None,

@@ -10,6 +10,7 @@ import typer
 from ingest import __version__
 from ingest.cli.check import check
 from ingest.cli.plugins import plugins
+from ingest.cli.reload import reload
 from ingest.cli.send import send
 from ingest.cli.serve import serve
 from ingest.cli.status import status
@@ -26,7 +27,7 @@ application = typer.Typer(
     rich_markup_mode=None,  # an error is one line, not a box
     context_settings={"help_option_names": ["-h", "--help"]},
 )
-for command in (serve, check, plugins, status, tail, verify, send):
+for command in (serve, check, reload, plugins, status, tail, verify, send):
     application.command()(command)
 
 

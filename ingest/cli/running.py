@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from pathlib import Path
+from typing import NamedTuple
 
 from ingest import contract
 from ingest._native import Region
@@ -11,8 +12,20 @@ from ingest.contract import RunningServer
 from ingest.errors import IngestError, NotRunningError
 
 
+class Running(NamedTuple):
+    """A running server: what it says of itself, and its counters."""
+
+    server: RunningServer
+    region: Region
+
+
 def attach(data_dir: Path) -> Region:
-    """Return the region of the running server.
+    """Return the region of the running server."""
+    return find(data_dir).region
+
+
+def find(data_dir: Path) -> Running:
+    """Return the running server.
 
     The server file names a process and one of its descriptors; opening that through /proc needs
     no socket and nothing of the server's attention.
@@ -29,7 +42,7 @@ def attach(data_dir: Path) -> Region:
             f"no server is running on {data_dir}; process {server.pid} has ended"
         ) from None
     try:
-        return Region.attach(descriptor)
+        return Running(server, Region.attach(descriptor))
     except ValueError:
         raise IngestError(
             f"the server on {data_dir} is of version {server.version}, which this command"

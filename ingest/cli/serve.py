@@ -40,9 +40,11 @@ def serve(
 ) -> None:
     """Run the server until SIGTERM or SIGINT.
 
-    The first signal lets it store what it has read, a second one ends it at once. Flags win over
-    INGEST_... variables, these over the file, and the file over the defaults. An address flag
-    replaces all configured listeners.
+    The first signal lets it store what it has read, a second one ends it at once. SIGHUP has it
+    read its configuration again, SIGUSR1 has it replace its workers, both without a gap.
+
+    Flags win over INGEST_... variables, these over the file, and the file over the defaults. An
+    address flag replaces all configured listeners.
     """
     # pydantic takes longer to import than `ingest status` takes to run.
     from ingest import supervisor  # noqa: PLC0415
@@ -58,4 +60,4 @@ def serve(
         log_level=log_level,
         log_format=log_format,
     )
-    raise typer.Exit(supervisor.run(load(config, overrides)))
+    raise typer.Exit(supervisor.run(lambda: load(config, overrides)))

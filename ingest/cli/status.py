@@ -72,11 +72,14 @@ def render_ledger(ledger: LedgerStatus) -> str:
 def _render_summary(status: Status) -> str:
     state = "ready" if status.ready else f"not ready: {', '.join(status.reasons)}"
     admin = f"http://{status.admin}" if status.admin else "none"
-    return (
-        f"fapilog-ingest {status.version}, {state}\n"
-        f"up {timedelta(seconds=int(status.uptime_seconds))}, data in {status.data_dir},"
-        f" admin {admin}"
-    )
+    uptime = timedelta(seconds=int(status.uptime_seconds))
+    lines = [
+        f"fapilog-ingest {status.version}, {state}",
+        f"up {uptime}, data in {status.data_dir}, admin {admin}",
+    ]
+    if reload := status.last_reload:
+        lines.append(f"last reload {reload.finished_at}, {reload.result}: {reload.message}")
+    return "\n".join(lines)
 
 
 def _render_workers(before: Status, after: Status, seconds: float) -> str:
@@ -111,18 +114,20 @@ def _render_workers(before: Status, after: Status, seconds: float) -> str:
 
 
 def _render_listeners(before: Status, after: Status, seconds: float) -> str:
+    # A reload in between may have added some.
+    known = [*before.listeners, *after.listeners[len(before.listeners) :]]
     return render_table(
         ("LISTENER", "ADDRESS", "RECEIVED", "RECEIVED/S", "REJECTED", "KERNEL DROPPED"),
         [
             (
                 now.name,
-                now.address,
+                now.address if now.bound else "removed",
                 now.received,
                 round((now.received - then.received) / seconds),
                 sum(now.rejected.values()),
                 now.ledger.kernel_dropped,
             )
-            for then, now in zip(before.listeners, after.listeners, strict=True)
+            for then, now in zip(known, after.listeners, strict=True)
         ],
     )
 

@@ -63,7 +63,7 @@ def assemble(pipeline: Pipeline) -> PipelineSpec:
     stages = places(pipeline)
     redactors = [(at, stage) for at, stage in enumerate(stages) if stage.kind == "redactor"]
     return PipelineSpec(
-        stages=tuple(_stage(pipeline, stage) for stage in stages),
+        stages=tuple(_stage(pipeline, at, stage) for at, stage in enumerate(stages)),
         output=pipeline.output,
         redactor_kernels=tuple(
             KernelSpec(index=at, kernel=kernel, config=pipeline.config.builtin(stage.name).kernel())
@@ -74,7 +74,7 @@ def assemble(pipeline: Pipeline) -> PipelineSpec:
     )
 
 
-def _stage(pipeline: Pipeline, place: Place) -> StageSpec:
+def _stage(pipeline: Pipeline, index: int, place: Place) -> StageSpec:
     policy = pipeline.policy_of(place.name)
     builtin = BUILTINS.get(place.name)
     if builtin is None:
@@ -84,6 +84,7 @@ def _stage(pipeline: Pipeline, place: Place) -> StageSpec:
     else:
         config = pipeline.config.builtin(place.name).plugin()
     return StageSpec(
+        index=index,
         name=place.name,
         kind=place.kind,
         kernel=builtin.kernel if builtin and place.python is None else None,

@@ -6,6 +6,7 @@ import re
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 
+from ingest._native import check_tls
 from ingest.config.listeners import Listener, ListenerTls
 from ingest.config.quantities import shown
 from ingest.config.tables import ConflictError
@@ -21,6 +22,10 @@ def check_tls_files(listeners: Iterable[Listener]) -> None:
         if listener.tls is not None:
             for key, fault in _faults(listener.tls):
                 raise ConflictError(("listeners", at, "tls", key), fault)
+            try:
+                check_tls(listener.tls.certificate, listener.tls.key, listener.tls.client_ca)
+            except ValueError as error:
+                raise ConflictError(("listeners", at, "tls"), str(error)) from None
 
 
 def _faults(tls: ListenerTls) -> Iterator[tuple[str, str]]:

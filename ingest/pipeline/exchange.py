@@ -43,8 +43,8 @@ class Outcome(msgspec.Struct, frozen=True):
     verdicts: bytes
     """A `Verdict` for every event of the batch."""
     stages: bytes
-    """For every event of the batch the position in the pipeline of the stage that decided, which
-    means nothing where the event is kept."""
+    """For every event of the batch the index of the stage that decided, which means nothing where
+    the event is kept."""
 
 
 class StageCounts(msgspec.Struct):
@@ -70,4 +70,4 @@ class Report(Protocol):
     """Takes the counts of a stage after every batch."""
 
     def __call__(self, stage: int, counts: StageCounts, /) -> None:
-        """Add the counts of the stage at this position of the pipeline."""
+        """Add the counts of the stage with this index."""

@@ -46,7 +46,7 @@ class PythonSegment:
     """Python stages between native ones. Used by one task, in the main thread."""
 
     def __init__(self, stages: Sequence[tuple[int, StageSpec]], report: Report) -> None:
-        """Take stages with their positions in the pipeline, in the order of the pipeline.
+        """Take stages with their indices, in the order of the pipeline.
 
         What comes in before processors has to have the form that is stored.
         """
@@ -73,7 +73,6 @@ class PythonSegment:
         self._runs = [
             (kind, list(run)) for kind, run in groupby(running, lambda stage: stage.spec.kind)
         ]
-        self._report_all()  # over what a predecessor has left there
         # What lives as long as the worker is nothing for the collector to look through.
         gc.collect()
         gc.freeze()
@@ -94,6 +93,11 @@ class PythonSegment:
     async def health(self) -> dict[str, bool]:
         """Return for each stage whether its plugin is in use and says that it is well."""
         return {stage.spec.name: await self._is_healthy(stage) for stage in self._all}
+
+    def report_counts(self) -> None:
+        """Report what the stages did; also nothing, over what a predecessor has left there."""
+        for stage in self._all:
+            self._report(stage.index, stage.take_counts())
 
     async def process(self, lines: bytes, origins: Sequence[Origin]) -> Outcome:
         """Run the stages on canonical event lines, each ended by a newline."""
@@ -117,7 +121,7 @@ class PythonSegment:
         finally:
             if collects:
                 gc.enable()
-            self._report_all()
+            self.report_counts()
         return Outcome(b"".join(output), bytes(verdicts), bytes(stages))
 
     async def _run(self, chunk: Chunk, origins: Sequence[dict[str, Any]]) -> None:
@@ -144,10 +148,6 @@ class PythonSegment:
             case "processor":
                 for stage in stages:
                     await chunk.process(stage, self._watch)
-
-    def _report_all(self) -> None:
-        for stage in self._all:
-            self._report(stage.index, stage.take_counts())
 
     async def _start(self, stage: Stage) -> None:
         try:

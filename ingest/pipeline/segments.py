@@ -17,7 +17,7 @@ class Segment(NamedTuple):
 
     native: bool
     stages: tuple[tuple[int, StageSpec], ...]
-    """Each with its position in the whole pipeline."""
+    """Each with its index."""
     output: OutputForm
     """The form of what comes out."""
     is_formed: bool
@@ -73,8 +73,8 @@ def native_json(segment: Segment) -> str:
 def built_in_redactors(spec: PipelineSpec) -> tuple[KernelSpec, ...]:
     """Return the kernels of all redactors that have one, wherever the redactor runs."""
     native = (
-        KernelSpec(index=index, kernel=stage.kernel, config=stage.config)
-        for index, stage in enumerate(spec.stages)
+        KernelSpec(index=stage.index, kernel=stage.kernel, config=stage.config)
+        for stage in spec.stages
         if stage.kind == "redactor" and stage.kernel is not None
     )
     return (*native, *spec.redactor_kernels)
@@ -114,7 +114,8 @@ def _runs(spec: PipelineSpec) -> Iterator[_Run]:
         native = at[1].kernel is not None
         return native, not native and at[1].kind == "processor"
 
-    for (native, _), run in groupby(enumerate(spec.stages), key=execution):
+    indexed = ((stage.index, stage) for stage in spec.stages)
+    for (native, _), run in groupby(indexed, key=execution):
         stages = tuple(run)
         processes = any(stage.kind == "processor" for _, stage in stages)
         yield _Run(native, processes, stages)

@@ -13,22 +13,29 @@ from ingest.supervisor.boot import acquire
 from ingest.supervisor.signals import SignalQueue
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from ingest.config import Settings
     from ingest.errors import ExitStatus
 
 __all__ = ["run"]
 
 
-def run(settings: Settings) -> ExitStatus:
+def run(load: Callable[[], Settings]) -> ExitStatus:
     """Run the server in this process until it is told to stop; return what to exit with.
 
-    Raises BootError or ConfigurationError where it cannot start.
+    The settings are loaded at the start and again when that is asked for. Raises BootError or
+    ConfigurationError where the server cannot start.
     """
+    settings = load()
     logs.configure(specs.log_spec(settings), role="supervisor")
     with ExitStack() as stack:
         # First, so that a request to stop is kept while the server still starts: as PID 1 the
         # kernel would drop it.
         signals = stack.enter_context(
-            SignalQueue(signal.SIGTERM, signal.SIGINT, signal.SIGHUP, signal.SIGCHLD)
+            SignalQueue(
+                signal.SIGTERM, signal.SIGINT, signal.SIGHUP, signal.SIGUSR1, signal.SIGCHLD
+            )
         )
-        return Arbiter(settings, acquire(settings, stack), signals).run()
+        resources, deployment = acquire(settings, stack)
+        return Arbiter(load, deployment, resources, signals).run()

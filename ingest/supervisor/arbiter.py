@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import signal
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from math import inf
 from typing import TYPE_CHECKING
 
@@ -18,11 +18,14 @@ from ingest import counters, logs
 from ingest.contract import WorkerState
 from ingest.errors import BootError, ConfigurationError, ExitStatus, IngestError
 from ingest.supervisor import process
-from ingest.supervisor.roles import AdminPost, WorkerPost
+from ingest.supervisor.admin_post import AdminPost
+from ingest.supervisor.reloading import Reloading, log_listening
+from ingest.supervisor.worker_post import WorkerPost
 
 if TYPE_CHECKING:
     from ingest.config import Settings
     from ingest.supervisor.boot import Resources
+    from ingest.supervisor.deployment import Deployment
     from ingest.supervisor.post import End, Post
     from ingest.supervisor.signals import SignalQueue
 
@@ -36,11 +39,19 @@ _log = logs.get_logger(__name__)
 class Arbiter:
     """Runs one server from the first spawn to the last reaped process."""
 
-    def __init__(self, settings: Settings, resources: Resources, signals: SignalQueue) -> None:
+    def __init__(
+        self,
+        load: Callable[[], Settings],
+        deployment: Deployment,
+        resources: Resources,
+        signals: SignalQueue,
+    ) -> None:
+        settings = deployment.settings
         self._supervision = settings.supervision
         self._resources = resources
-        self._workers = [WorkerPost(settings, resources, at) for at in range(settings.workers)]
+        self._workers = [WorkerPost(deployment, resources, at) for at in range(settings.workers)]
         self._admin = AdminPost(settings, resources)
+        self._reloading = Reloading(load, deployment, resources, self._workers)
         self._posts: tuple[Post, ...] = (*self._workers, self._admin)
         self._signals = signals
         self._booted = self._announced = False
@@ -53,10 +64,12 @@ class Arbiter:
         while not self._stop_requests and not self._failure:
             self._turn(inf)
             self._note_boot()
+            if self._announced and not self._stop_requests:
+                self._reloading.tend(time.monotonic())
         if not self._failure:
             _log.info("Stopping.", drain_timeout_seconds=self._supervision.drain_timeout)
         # Closed before the workers are told: from here on nothing more is queued for them.
-        self._resources.close_listeners()
+        self._resources.sockets.close()
         self._stop(self._workers, self._supervision.drain_timeout)
         self._settle()
         self._stop([self._admin], _ADMIN_STOP_SECONDS)
@@ -85,14 +98,16 @@ class Arbiter:
         if now - wake_at > self._supervision.heartbeat_timeout / 2:
             _log.warning("The machine stood still.", late_seconds=round(now - wake_at, 3))
             for post in self._posts:
-                post.slot.excuse(now)
+                post.excuse(now)
 
     def _handle(self, number: signal.Signals) -> None:
         match number:
             case signal.SIGTERM | signal.SIGINT:
                 self._request_stop(time.monotonic())
             case signal.SIGHUP:
-                _log.warning("The configuration is not read again; restart the server for that.")
+                self._reloading.request_reload()
+            case signal.SIGUSR1:
+                self._reloading.request_replacement()
             case _:  # SIGCHLD has done its work by waking the loop
                 pass
 
@@ -103,10 +118,13 @@ class Arbiter:
             self._stop_requested_at = now
 
     def _handle_end(self, pid: int, code: int) -> None:
-        post = next((post for post in self._posts if post.pid == pid), None)
+        post = next((post for post in self._posts if pid in post.pids), None)
         if post is None:  # as PID 1 we inherit the orphans of others
             return
         now = time.monotonic()
+        if isinstance(post, WorkerPost) and pid != post.pid:
+            post.successor_ended(code, now)
+            return
         end = post.ended(code, now)
         if isinstance(post, WorkerPost) and not self._booted and not self._stop_requests:
             self._failure = self._failure or _failed_start(post, end)
@@ -126,9 +144,21 @@ class Arbiter:
             return
         self._booted = True
         try:
-            self._announced = self._resources.announce()
+            self._announced = self._reloading.announce()
         except BootError as error:
             self._failure = error
+        if self._announced:
+            self._log_boot()
+
+    def _log_boot(self) -> None:
+        for listener in self._reloading.deployment.listeners:
+            log_listening(listener.describe())
+        _log.info(
+            "Ready.",
+            workers=len(self._workers),
+            admin=self._resources.admin_address,
+            data_dir=str(self._resources.data_directory.path),
+        )
 
     def _stop(self, posts: Sequence[Post], patience_seconds: float) -> None:
         """Tell processes to end and wait; kill them when patience or a second signal ends it."""
@@ -136,19 +166,19 @@ class Arbiter:
         deadline = now + patience_seconds
         for post in posts:
             post.drain(now)
-        while (left := [post for post in posts if post.pid]) and time.monotonic() < deadline:
+        while (left := [post for post in posts if post.pids]) and time.monotonic() < deadline:
             if self._stop_requests > 1:
                 break
             self._turn(deadline)
         for post in left:
             post.kill("not ended in time")
         deadline = time.monotonic() + _KILL_SECONDS
-        while any(post.pid for post in left) and time.monotonic() < deadline:
+        while any(post.pids for post in left) and time.monotonic() < deadline:
             self._turn(deadline)
 
     def _settle(self) -> None:
         for worker in self._workers:
-            if worker.pid:
+            if worker.pids:
                 continue  # hanging in the kernel, and perhaps still writing
             try:
                 worker.settle()

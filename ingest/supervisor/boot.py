@@ -15,19 +15,19 @@ from typing import TYPE_CHECKING
 import ingest
 from ingest import contract, logs, sockets
 from ingest._native import Region, Sources
-from ingest.contract import ListenerDescription, RunningServer, ServerDescription
+from ingest.contract import ReloadDescription, RunningServer, ServerDescription
 from ingest.errors import BootError
 from ingest.supervisor import inboxes
 from ingest.supervisor.data_directory import DataDirectory
+from ingest.supervisor.deployment import Deployment, OpenSockets, deploy
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
     from contextlib import ExitStack
     from socket import socket
 
     from ingest.config import Settings
-    from ingest.sockets import SocketGroup
     from ingest.supervisor.inboxes import Inbox
+
 
 _log = logs.get_logger(__name__)
 
@@ -37,83 +37,75 @@ class Resources:
     """What the supervisor holds for as long as the server runs."""
 
     data_directory: DataDirectory
-    groups: tuple[SocketGroup, ...]
-    """By listener, in the order of the settings."""
+    sockets: OpenSockets
     admin: socket
+    admin_address: str
     region: Region
     sources: Sources
     inboxes: tuple[Inbox, ...]
     """By slot."""
     lifeline: int
     """Children inherit this reading end; its end of file tells them that the supervisor is gone."""
-    description: ServerDescription
 
-    def announce(self) -> bool:
-        """Let people and the other commands know where the server is; False while it cannot."""
-        described = self.description
-        if not self.data_directory.announce(
+    def describe(
+        self, deployment: Deployment, last_reload: ReloadDescription | None
+    ) -> ServerDescription:
+        """Return what a reader of the region is told about the server."""
+        return _describe(deployment, str(self.data_directory.path), self.admin_address, last_reload)
+
+    def publish(self, deployment: Deployment, last_reload: ReloadDescription | None) -> None:
+        """Let readers of the region find a deployment; raise BootError where there is no room."""
+        names = [one.name for one in deployment.listeners]
+        description = self.describe(deployment, last_reload)
+        try:
+            self.region.publish(names, deployment.stages, contract.encode(description))
+        except ValueError as error:
+            raise BootError(f"{error}; the server needs a restart for that") from error
+
+    def announce(self, deployment: Deployment) -> bool:
+        """Let the other commands know where the server is; False while the disk is full."""
+        listeners = (one.describe() for one in deployment.listeners)
+        is_written = self.data_directory.announce(
             RunningServer(
                 pid=os.getpid(),
                 region_descriptor=self.region.fileno(),
                 started_at=datetime.now(UTC).isoformat(timespec="milliseconds"),
-                version=described.version,
-                admin=described.admin,
-                listeners=described.listeners,
+                version=ingest.__version__,
+                admin=self.admin_address,
+                listeners=tuple(one for one in listeners if one.bound),
             )
-        ):
+        )
+        if not is_written:
             _log.error(
                 "The disk is full: senders wait, and other commands do not find the server yet.",
-                data_dir=described.data_dir,
+                data_dir=str(self.data_directory.path),
             )
-            return False
-        for listener in described.listeners:
-            _log.info(
-                "Listening.", listener=listener.name, kind=listener.kind, address=listener.address
-            )
-        _log.info(
-            "Ready.",
-            workers=described.workers,
-            admin=described.admin,
-            data_dir=described.data_dir,
-        )
-        return True
-
-    def close_listeners(self) -> None:
-        """Give up our copies of the listening sockets."""
-        for group in self.groups:
-            group.close()
+        return is_written
 
 
-def acquire(settings: Settings, stack: ExitStack) -> Resources:
+def acquire(settings: Settings, stack: ExitStack) -> tuple[Resources, Deployment]:
     """Take the data directory, the sockets and the shared memory, or raise BootError."""
     _raise_descriptor_limit()
     data_directory = DataDirectory(
         Path(settings.data_dir), patience_seconds=settings.supervision.drain_timeout
     )
     stack.callback(data_directory.release)
-    groups = tuple(_bind_listeners(settings, stack))
+    opened = OpenSockets()
+    stack.callback(opened.close)
+    deployment = deploy(settings, opened, None, number=1)
     admin, admin_address = sockets.listen_on(settings.admin.address)
     stack.callback(admin.close)
-    description = ServerDescription(
-        version=ingest.__version__,
-        data_dir=str(data_directory.path),
-        workers=settings.workers,
-        listeners=tuple(
-            ListenerDescription(name=str(listener.name), kind=group.kind, address=group.address)
-            for listener, group in zip(settings.listeners, groups, strict=True)
-        ),
-        admin=admin_address,
-        heartbeat_timeout_seconds=settings.supervision.heartbeat_timeout,
+    region, sources = _create_shared_memory(
+        deployment, _describe(deployment, str(data_directory.path), admin_address, None)
     )
-    stages = [stage.name for stage in settings.pipeline.spec().stages]
-    region, sources = _create_shared_memory(description, stages)
-    inbox_of_slots = inboxes.create(settings.workers, stack)
+    of_slots = inboxes.create(settings.workers, stack)
     reader, writer = os.pipe()
     stack.callback(os.close, reader)
     stack.callback(os.close, writer)
-    return Resources(
-        data_directory, groups, admin, region, sources, inbox_of_slots, reader, description
+    resources = Resources(
+        data_directory, opened, admin, admin_address, region, sources, of_slots, reader
     )
+    return resources, deployment
 
 
 def _raise_descriptor_limit() -> None:
@@ -122,26 +114,30 @@ def _raise_descriptor_limit() -> None:
     resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
 
 
-def _bind_listeners(settings: Settings, stack: ExitStack) -> Iterator[SocketGroup]:
-    for listener in settings.listeners:
-        group = sockets.bind_group(
-            listener.transport,
-            listener.address,
-            settings.workers,
-            receive_buffer_bytes=settings.limits.udp_receive_buffer_bytes,
-            gro=listener.gro,
-            mode=listener.file_mode,
-        )
-        stack.callback(group.close)
-        yield group
+def _describe(
+    deployment: Deployment,
+    data_dir: str,
+    admin_address: str,
+    last_reload: ReloadDescription | None,
+) -> ServerDescription:
+    return ServerDescription(
+        version=ingest.__version__,
+        data_dir=data_dir,
+        workers=deployment.settings.workers,
+        listeners=tuple(one.describe() for one in deployment.listeners),
+        admin=admin_address,
+        heartbeat_timeout_seconds=deployment.settings.supervision.heartbeat_timeout,
+        last_reload=last_reload,
+    )
 
 
 def _create_shared_memory(
-    description: ServerDescription, stages: list[str]
+    deployment: Deployment, description: ServerDescription
 ) -> tuple[Region, Sources]:
-    names = [listener.name for listener in description.listeners]
+    names, workers = [one.name for one in deployment.listeners], description.workers
+    encoded = contract.encode(description)
     try:
-        region = Region.create(description.workers, names, stages, contract.encode(description))
-        return region, Sources.create(description.workers)
+        region = Region.create(workers, names, deployment.stages, encoded)
+        return region, Sources.create(workers)
     except (OSError, ValueError) as error:
         raise BootError(f"cannot make the shared memory of the server: {error}") from error

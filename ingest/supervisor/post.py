@@ -1,7 +1,7 @@
 """A post is a slot with a process in it: started when due, watched while it works, told to end.
 
 What tells the roles apart (how they are started, what shows that they are ready and alive, what
-is put right when they are gone) is left to the subclasses in `roles`.
+is put right when they are gone) is left to the subclasses.
 """
 
 from __future__ import annotations
@@ -61,16 +61,25 @@ class Post(ABC):
         """The process id, or None while there is no process."""
         return self._child.pid if self._child else None
 
+    @property
+    def pids(self) -> tuple[int, ...]:
+        """The ids of all its processes."""
+        return (self.pid,) if self.pid else ()
+
     def tend(self, now: float) -> None:
         """Do what is due: start a process, notice that it is ready, kill it if it is stuck."""
         if self.slot.due(now):
             self._start(now)
         if self.slot.state is WorkerState.STARTING and self._is_ready(now):
             self.slot.became_ready(now)
-            self._note_ready()
+            self._note_ready(now)
         reason = self.slot.overdue(now, self._heartbeat(now))
         if reason and not self._kill_reason:
             self.kill(reason)
+
+    def excuse(self, now: float) -> None:
+        """Grant everybody the whole time again, because nobody was able to run."""
+        self.slot.excuse(now)
 
     def wake_at(self, now: float) -> float:
         """Return when `tend` has to be called again; the end of a process wakes by itself."""
@@ -147,7 +156,7 @@ class Post(ABC):
         """Prepare for the process that is about to start."""
         self._log.debug("The process is started.", generation=self.slot.generation)
 
-    def _note_ready(self) -> None:
+    def _note_ready(self, _now: float) -> None:
         """Tell others that the process does its work."""
         self._log.debug("The process is ready.", pid=self.pid, generation=self.slot.generation)
 

@@ -4,7 +4,8 @@
       ▲                  │                         │                 │
       └──────────────────┴────────exited───────────┴─────────────────┘
 
-Times are seconds of one monotonic clock and are always handed in.
+While a slot is held, no process is due: a successor is prepared that will take the place of the
+one that was (see `replacement`). Times are seconds of one monotonic clock and are always handed in.
 """
 
 from __future__ import annotations
@@ -47,12 +48,13 @@ class Slot:
         self._ready_at = inf
         self._due_at = -inf
         self.state = WorkerState.GONE
+        self._held = False
         self.generation = 0
         self.breaker_open = False
 
     def due(self, now: float) -> bool:
         """Say whether a process has to be started."""
-        return self.state is WorkerState.GONE and now >= self._due_at
+        return self.state is WorkerState.GONE and not self._held and now >= self._due_at
 
     def started(self, now: float) -> None:
         """Note that a process of the next generation was started."""
@@ -70,6 +72,16 @@ class Slot:
         self._due_at = inf
         if self.state is not WorkerState.GONE:
             self._enter(WorkerState.DRAINING, now)
+
+    def hold(self) -> None:
+        """Let no process be due before `release`."""
+        self._held = True
+
+    def release(self, now: float) -> None:
+        """Let processes be due again, at once where the last one was told to end."""
+        self._held = False
+        if self._due_at == inf:
+            self._due_at = now
 
     def exited(self, now: float) -> float:
         """Note that the process is gone; return in how many seconds the next one is due."""
@@ -102,7 +114,7 @@ class Slot:
         """Return when there will be something to do if nothing happens before."""
         match self.state:
             case WorkerState.GONE:
-                return self._due_at
+                return inf if self._held else self._due_at
             case WorkerState.STARTING:
                 return self._since + self._policy.start_timeout
             case WorkerState.READY:

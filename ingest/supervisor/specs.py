@@ -11,6 +11,7 @@ from ingest.contract import (
     AdminSpec,
     JournalSpec,
     LimitsSpec,
+    ListenerKind,
     ListenerLimitsSpec,
     ListenerSpec,
     LogSpec,
@@ -21,17 +22,24 @@ from ingest.contract import (
 if TYPE_CHECKING:
     from ingest.config import Limits, ListenerLimits, ListenerTls, Settings
     from ingest.supervisor.boot import Resources
+    from ingest.supervisor.deployment import BoundListener, Deployment
 
 # A worker that cannot finish in time should say so itself, just before it would be killed.
 _WORKER_SHARE_OF_DRAIN = 0.9
+_MOVABLE_KINDS: tuple[ListenerKind, ...] = ("tcp", "unix_stream")
 
 Number = TypeVar("Number", int, float, int | None, float | None)
 
 
 def worker_spec(
-    settings: Settings, resources: Resources, index: int, generation: int
+    deployment: Deployment,
+    resources: Resources,
+    index: int,
+    generation: int,
+    go: int | None = None,
 ) -> WorkerSpec:
-    """Return what the worker of slot `index` has to know."""
+    """Return what the worker of slot `index` has to know; with `go`, as a successor."""
+    settings = deployment.settings
     return WorkerSpec(
         index=index,
         generation=generation,
@@ -40,17 +48,28 @@ def worker_spec(
         lifeline=resources.lifeline,
         inbox=resources.inboxes[index].reader.fileno(),
         outboxes=tuple(inbox.writer.fileno() for inbox in resources.inboxes),
-        data_dir=resources.description.data_dir,
+        data_dir=str(resources.data_directory.path),
         listeners=tuple(
-            _listener_spec(settings, resources, at, index) for at in range(len(resources.groups))
+            _listener_spec(settings, bound, at, index)
+            for at, bound in enumerate(deployment.listeners)
+            if _is_served(bound)
         ),
         journal=_journal_spec(settings),
         limits=_limits_spec(settings),
-        pipeline=settings.pipeline.spec(),
+        pipeline=deployment.pipeline(),
         heartbeat_seconds=settings.supervision.heartbeat_interval,
         drain_seconds=settings.supervision.drain_timeout * _WORKER_SHARE_OF_DRAIN,
+        go=go,
         log=log_spec(settings),
     )
+
+
+def descriptors(spec: WorkerSpec) -> list[int]:
+    """Return the descriptors that a worker inherits by its spec."""
+    listening = (one.descriptor for one in spec.listeners)
+    shared = (spec.region, spec.sources, spec.lifeline, spec.inbox, *spec.outboxes)
+    told = (*shared, spec.go, *listening)
+    return [descriptor for descriptor in told if descriptor is not None]
 
 
 def admin_spec(settings: Settings, resources: Resources) -> AdminSpec:
@@ -68,16 +87,22 @@ def log_spec(settings: Settings) -> LogSpec:
     return LogSpec(level=settings.log.level, format=logs.choose_format(settings.log.format))
 
 
-def _listener_spec(
-    settings: Settings, resources: Resources, listener: int, slot: int
-) -> ListenerSpec:
-    group, configured = resources.groups[listener], settings.listeners[listener]
+def _is_served(bound: BoundListener) -> bool:
+    """Say whether a worker may have anything to do with a listener.
+
+    Of one that was removed, only connections that another worker can hand over live on.
+    """
+    return bound.group is not None or bound.configured.transport in _MOVABLE_KINDS
+
+
+def _listener_spec(settings: Settings, bound: BoundListener, index: int, slot: int) -> ListenerSpec:
+    group, configured = bound.group, bound.configured
     return ListenerSpec(
-        index=listener,
-        name=resources.description.listeners[listener].name,
-        kind=group.kind,
-        address=group.address,
-        descriptor=group.sockets[slot].fileno(),
+        index=index,
+        name=bound.name,
+        kind=configured.transport,
+        address=bound.address,
+        descriptor=group.sockets[slot].fileno() if group else None,
         format=configured.format,
         unparsed=configured.unparsed,
         time_zone=configured.time_zone,

@@ -74,6 +74,11 @@ class PythonPipeline:
                 if not is_well:
                     _log.warning("A plugin is not well or left out.", stage=stage)
 
+    def take_over(self) -> None:
+        """Show how the stages stand, once nobody else does."""
+        for segment in self._segments:
+            segment.report_counts()
+
     def stop(self, loop: asyncio.AbstractEventLoop) -> None:
         """Stop the plugins, those of the last segment first, and tasks that they have left."""
         for segment in reversed(self._segments):

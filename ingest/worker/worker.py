@@ -1,8 +1,7 @@
 """The composition of a worker: its sockets and journals, its loop, its heartbeat, its end.
 
 Nothing here touches an event; that is the shard's work. The worker tells its state through the
-shared region. It drains when it is told to, or when the supervisor is gone, and hands over where a
-successor waits.
+shared region and drains when it is told to, or when the supervisor is gone.
 """
 
 from __future__ import annotations
@@ -23,6 +22,7 @@ from ingest.pipeline.failures import describe
 from ingest.receive import Answer, Intake
 from ingest.worker.faults import complete, is_ours, note_exit
 from ingest.worker.pipeline import PythonPipeline, native_pipeline
+from ingest.worker.standby import wait_for_go
 
 _PYTHON_SHARE_OF_DRAIN = 0.8
 """What plugins have passed by then is still to be made durable."""
@@ -61,24 +61,37 @@ def open_shard(spec: WorkerSpec, region: Region) -> Shard:
 
 
 class Worker:
-    """One worker from its readiness to its end."""
+    """One worker from the start of its plugins to its end."""
 
     def __init__(self, spec: WorkerSpec, loop: asyncio.AbstractEventLoop) -> None:
         self._spec = spec
         self._loop = loop
         self._region = Region.attach(spec.region)
-        self._python = PythonPipeline(spec, self._region)
-        self._python.start(loop)
-        self._shard = open_shard(spec, self._region)
-        process = self._python.process if self._python else None
-        self._intake = Intake(loop, self._shard, process)
         self._stall: str | None = None
         self._has_successor = False
         self._heart: asyncio.TimerHandle | None = None
         self._python_deadline = 0.0
+        self._python = PythonPipeline(spec, self._region)
+        self._python.start(loop)
+
+    def wait_for_go(self) -> bool:
+        """Wait until the worker before this one is gone; False: this one is not wanted any more."""
+        if self._spec.go is None:
+            return True
+        self._region.set(self._spec.index, "ingest_worker_standby", self._spec.generation)
+        return wait_for_go(self._loop, self._spec.go, self._spec.lifeline)
+
+    def give_up(self) -> ExitStatus:
+        """End without having served."""
+        self._python.stop(self._loop)
+        return ExitStatus.CLEAN
 
     def start(self) -> None:
         """Take part in the service; from here on the state cell says so."""
+        self._shard = open_shard(self._spec, self._region)
+        self._python.take_over()
+        process = self._python.process if self._python else None
+        self._intake = Intake(self._loop, self._shard, process)
         found = self._shard.found
         for note in found.notes:
             _log.warning("The journal was repaired.", reason=note)
@@ -205,10 +218,12 @@ class Worker:
 
 
 def run(spec: WorkerSpec) -> ExitStatus:
-    """Serve until SIGTERM, SIGUSR2 or the end of the lifeline; return the exit status."""
+    """Serve until SIGTERM or the end of the lifeline; return the exit status."""
     loop = uvloop.new_event_loop()
     try:
         worker = Worker(spec, loop)
+        if not worker.wait_for_go():
+            return worker.give_up()
         worker.start()
         worker.serve()
         return worker.end()

@@ -26,6 +26,7 @@ pub mod reject;
 pub mod shard;
 pub mod syslog;
 mod text;
+mod words;
 
 /// The Python module `ingest._native`.
 #[cfg(feature = "python")]

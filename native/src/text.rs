@@ -1,6 +1,8 @@
 //! JSON strings: written as few escapes as JSON allows, as orjson does it, and read and cut where
 //! they stand. What is read comes from a decoded event or is read with forbearance.
 
+use crate::words::{self, below, equal};
+
 /// Appends `text`, which is UTF-8 and has no escapes in it, in quotes.
 #[inline]
 pub fn write_string(text: impl AsRef<[u8]>, out: &mut Vec<u8>) {
@@ -12,16 +14,31 @@ pub fn write_string(text: impl AsRef<[u8]>, out: &mut Vec<u8>) {
 /// The same without the quotes.
 #[inline]
 pub fn write_escaped(text: &[u8], out: &mut Vec<u8>) {
-    let plain = plain_length(text);
-    out.extend_from_slice(&text[..plain]);
-    if plain < text.len() {
-        write_escapes(&text[plain..], out);
+    if is_plain(text) {
+        out.extend_from_slice(text);
+    } else {
+        write_escapes(text, out);
     }
+}
+
+/// Whether a text needs no escapes.
+#[inline]
+pub fn is_plain(text: &[u8]) -> bool {
+    words::none(text, escapes)
+}
+
+/// Marks the bytes that need an escape.
+#[inline]
+fn escapes(word: u64) -> u64 {
+    below(word, 0x20) | equal(word, b'"') | equal(word, b'\\')
 }
 
 #[inline(never)]
 fn write_escapes(mut text: &[u8], out: &mut Vec<u8>) {
-    while let [byte, rest @ ..] = text {
+    loop {
+        let (plain, rest) = text.split_at(plain_length(text));
+        out.extend_from_slice(plain);
+        let [byte, rest @ ..] = rest else { return };
         let escape = match byte {
             b'"' | b'\\' => *byte,
             0x08 => b'b',
@@ -36,23 +53,13 @@ fn write_escapes(mut text: &[u8], out: &mut Vec<u8>) {
             let digit = |value: u8| b"0123456789abcdef"[usize::from(value)];
             out.extend_from_slice(&[b'0', b'0', digit(byte >> 4), digit(byte & 15)]);
         }
-        let plain = plain_length(rest);
-        out.extend_from_slice(&rest[..plain]);
-        text = &rest[plain..];
+        text = rest;
     }
 }
 
 /// How many bytes a text begins with that need no escape.
-#[inline]
 fn plain_length(text: &[u8]) -> usize {
-    let needs_escape = |byte: &u8| *byte < 0x20 || matches!(byte, b'"' | b'\\');
-    // Whole blocks without a branch: the compiler makes vectors of them.
-    let blocks = text.as_chunks::<16>().0;
-    let is_plain =
-        |block: &&[u8; 16]| !block.iter().fold(false, |any, byte| any | needs_escape(byte));
-    let plain = blocks.iter().take_while(is_plain).count() * 16;
-    let rest = &text[plain..];
-    plain + rest.iter().position(needs_escape).unwrap_or(rest.len())
+    words::position(text, escapes).unwrap_or(text.len())
 }
 
 /// A string without its quotes.

@@ -181,6 +181,16 @@ fn connections_that_come_to_one_worker_are_spread() {
     assert_eq!(stored, events);
 }
 
+/// While a reload goes from worker to worker, connections stay with those that know their listener.
+#[test]
+fn connections_go_only_where_their_listener_is_served() {
+    let mut server = Server::new("served", 2);
+    server.region.listener(1, 0, cells::LISTENER_SERVED, 0).store(0, Ordering::SeqCst);
+    let _senders: Vec<TcpStream> = (0..10).map(|_| server.connect()).collect();
+    server.run_until(|server| server.cell(0, cells::CONNECTIONS) == 10);
+    server.stored();
+}
+
 /// A worker that shows no life, is not in service or cannot store is given nothing.
 #[test]
 fn only_workers_in_service_are_given_connections() {

@@ -136,13 +136,3 @@ def test_a_server_waits_for_the_workers_of_its_predecessor(tmp_path: Path) -> No
             wait_until(patient.announced)
             assert not is_running(orphan)
             assert patient.stop() == ExitStatus.CLEAN
-
-
-def test_a_hangup_does_not_end_the_server(tmp_path: Path) -> None:
-    """SIGHUP asks for a reload, which there is none of; nobody loses a server to it."""
-    with Server(tmp_path / "data") as server:
-        server.signal(signal.SIGHUP)
-        wait_until(lambda: "The configuration is not read again" in server.log())
-        server.send_lines(b"{}")
-        wait_until(lambda: server.status().ledger.journaled == 1)
-        assert server.stop() == ExitStatus.CLEAN

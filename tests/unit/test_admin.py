@@ -47,9 +47,12 @@ class Admin:
             version="1.2.3",
             data_dir="/data",
             workers=1,
-            listeners=(ListenerDescription(name="in", kind="tcp", address="127.0.0.1:1"),),
+            listeners=(
+                ListenerDescription(name="in", kind="tcp", address="127.0.0.1:1", bound=True),
+            ),
             admin=None,
             heartbeat_timeout_seconds=10.0,
+            last_reload=None,
         )
         self.region = Region.create(1, ["in"], ["level"], contract.encode(description))
         self._listening = socket.create_server(("127.0.0.1", 0))

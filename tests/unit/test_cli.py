@@ -406,9 +406,10 @@ def make_region() -> Region:
         version="1",
         data_dir="/data",
         workers=1,
-        listeners=(ListenerDescription(name="in", kind="tcp", address="127.0.0.1:1"),),
+        listeners=(ListenerDescription(name="in", kind="tcp", address="127.0.0.1:1", bound=True),),
         admin=None,
         heartbeat_timeout_seconds=10.0,
+        last_reload=None,
     )
     return Region.create(1, ["in"], ["level"], contract.encode(description))
 

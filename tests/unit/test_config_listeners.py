@@ -99,8 +99,8 @@ def test_workers_are_told_all_that_was_configured(file: Path, tmp_path: Path) ->
     """Each field under the name that the roles agreed on, with the common limits filled in."""
     settings = read(file, FULL, UNIX)
     with ExitStack() as stack:
-        resources = boot.acquire(settings, stack)
-        told, of_unix = specs.worker_spec(settings, resources, 0, 1).listeners
+        resources, deployment = boot.acquire(settings, stack)
+        told, of_unix = specs.worker_spec(deployment, resources, 0, 1).listeners
     assert told == ListenerSpec(
         index=0,
         name="branch-offices",
@@ -305,6 +305,15 @@ def test_a_mistake_names_the_key_and_the_remedy(file: Path, table: str, expected
     assert mistake(file, 'kind = "tcp"\naddress = "127.0.0.1:1"', table).startswith(
         f"listeners[1].{expected}"
     )
+
+
+@pytest.mark.usefixtures("real_certificate")
+def test_a_key_has_to_belong_to_its_certificate(file: Path) -> None:
+    """What the workers would not start with is found before anything is bound."""
+    Path("server.key").write_text(KEY)
+    told = mistake(file, f'{TLS}tls = {{certificate = "server.pem", key = "server.key"}}')
+    assert told.startswith("listeners[0].tls: ")
+    assert "server.key" in told
 
 
 @pytest.mark.parametrize(

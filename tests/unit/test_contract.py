@@ -29,11 +29,12 @@ DESCRIPTION = ServerDescription(
     data_dir="/data",
     workers=2,
     listeners=(
-        ListenerDescription(name="in", kind="tcp", address="127.0.0.1:5140"),
-        ListenerDescription(name="syslog", kind="udp", address="127.0.0.1:514"),
+        ListenerDescription(name="in", kind="tcp", address="127.0.0.1:5140", bound=True),
+        ListenerDescription(name="syslog", kind="udp", address="127.0.0.1:514", bound=True),
     ),
     admin="127.0.0.1:5142",
     heartbeat_timeout_seconds=10.0,
+    last_reload=None,
 )
 
 

@@ -15,6 +15,7 @@ def spec(*, python: str, output: str = "bare") -> PipelineSpec:
     return PipelineSpec(
         stages=tuple(
             StageSpec(
+                index=at,
                 name=f"{at}",
                 kind="processor" if letter == "P" else "redactor",
                 kernel="url_credentials" if letter == "n" else None,

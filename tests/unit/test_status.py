@@ -15,9 +15,10 @@ def region(*stages: str) -> Region:
         version="1",
         data_dir="/data",
         workers=2,
-        listeners=(ListenerDescription(name="in", kind="tcp", address="127.0.0.1:1"),),
+        listeners=(ListenerDescription(name="in", kind="tcp", address="127.0.0.1:1", bound=True),),
         admin=None,
         heartbeat_timeout_seconds=10.0,
+        last_reload=None,
     )
     return Region.create(2, ["in"], list(stages), contract.encode(description))
 

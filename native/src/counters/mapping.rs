@@ -3,19 +3,18 @@
 use std::ffi::c_void;
 use std::os::fd::{AsRawFd, FromRawFd, OwnedFd, RawFd};
 use std::ptr::NonNull;
-use std::sync::atomic::AtomicU64;
+use std::sync::atomic::{AtomicU64, Ordering};
 
 use crate::error::{Error, Result};
 
-/// A mapping of shared memory. Words are only accessed as atomics once it is shared.
+/// A mapping of shared memory, whose words are only accessed as atomics.
 pub struct Mapping {
     base: NonNull<u64>,
     length: usize,
     descriptor: OwnedFd,
 }
 
-// SAFETY: the mapping is only accessed through atomics, but for `write_once` and `bytes`,
-// whose callers keep to what they say.
+// SAFETY: the mapping is only accessed through atomics.
 unsafe impl Send for Mapping {}
 // SAFETY: as above.
 unsafe impl Sync for Mapping {}
@@ -95,27 +94,29 @@ impl Mapping {
         unsafe { self.base.add(index).cast::<AtomicU64>().as_ref() }
     }
 
-    /// Writes bytes that nobody reads yet and nobody ever writes again.
+    /// Writes bytes from a word on, the last word filled up with zeros.
     ///
     /// # Panics
     /// Behind the end: a mistake of the program.
-    pub fn write_once(&mut self, offset: usize, bytes: &[u8]) {
-        assert!(offset + bytes.len() <= self.length, "bytes out of range");
-        // SAFETY: within the mapping by the assertion; not shared yet, as the caller says.
-        unsafe {
-            let place = self.base.as_ptr().cast::<u8>().add(offset);
-            place.copy_from_nonoverlapping(bytes.as_ptr(), bytes.len());
+    pub fn store_bytes(&self, index: usize, bytes: &[u8]) {
+        for (at, part) in bytes.chunks(8).enumerate() {
+            let mut word = [0; 8];
+            word[..part.len()].copy_from_slice(part);
+            self.word(index + at).store(u64::from_ne_bytes(word), Ordering::Relaxed);
         }
     }
 
-    /// Bytes that were written with [`Self::write_once`] before the memory was shared.
+    /// Reads bytes that begin at a word.
     ///
     /// # Panics
     /// Behind the end: a mistake of the program.
-    pub fn bytes(&self, offset: usize, length: usize) -> &[u8] {
-        assert!(offset + length <= self.length, "bytes out of range");
-        // SAFETY: within the mapping by the assertion, and never written again.
-        unsafe { std::slice::from_raw_parts(self.base.as_ptr().cast::<u8>().add(offset), length) }
+    pub fn load_bytes(&self, index: usize, length: usize) -> Vec<u8> {
+        let mut bytes = Vec::with_capacity(length.next_multiple_of(8));
+        for at in 0..length.div_ceil(8) {
+            bytes.extend(self.word(index + at).load(Ordering::Relaxed).to_ne_bytes());
+        }
+        bytes.truncate(length);
+        bytes
     }
 }
 

@@ -2,6 +2,7 @@
 //! the process that writes them.
 
 mod bucket;
+mod directory;
 mod ledger;
 mod mapping;
 mod names;

@@ -3,7 +3,7 @@
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use super::region::Region;
-use super::schema::{self, Metric, Scope};
+use super::schema::{self, Cell, Scope};
 use super::table::METRICS;
 use crate::error::{Error, Result};
 
@@ -12,8 +12,8 @@ use crate::error::{Error, Result};
 pub struct Sample {
     /// Index into [`METRICS`].
     pub metric: usize,
-    /// Worker index.
-    pub worker: usize,
+    /// Worker index; none for rows of the whole server.
+    pub worker: Option<usize>,
     /// Listener or stage index, for rows kept for each of them.
     pub part: Option<usize>,
     /// Index into the row's label values, for rows with a label.
@@ -29,15 +29,15 @@ impl Region {
     /// [`Error::Invalid`] names what does not exist.
     pub fn by_name(
         &self,
-        worker: usize,
+        worker: Option<usize>,
         metric: &str,
         part: Option<usize>,
         label: Option<&str>,
     ) -> Result<&AtomicU64> {
         let unknown = |what: String| Error::Invalid(format!("{metric}: {what}"));
         let (cell, row) = schema::find(metric).ok_or_else(|| unknown("no such metric".into()))?;
-        if worker >= self.workers() {
-            return Err(unknown(format!("no worker {worker}")));
+        if let Some(stranger) = worker.filter(|worker| *worker >= self.workers()) {
+            return Err(unknown(format!("no worker {stranger}")));
         }
         let index = match label {
             None if row.values.is_empty() => 0,
@@ -48,59 +48,62 @@ impl Region {
                 .position(|value| *value == label)
                 .ok_or_else(|| unknown(format!("no label value {label:?}")))?,
         };
-        match (row.scope, part) {
-            (Scope::Worker, None) => Ok(self.worker(worker, cell, index)),
-            (Scope::Listener, Some(part)) if part < self.listeners().len() => {
-                Ok(self.listener(worker, part, cell, index))
+        self.locate(cell, worker, part, index).ok_or_else(|| {
+            let scope = row.scope.name();
+            unknown(format!("kept per {scope}, worker {worker:?} and index {part:?} given"))
+        })
+    }
+
+    /// A cell of a row by what its scope is kept for.
+    fn locate(
+        &self,
+        cell: Cell,
+        worker: Option<usize>,
+        part: Option<usize>,
+        index: usize,
+    ) -> Option<&AtomicU64> {
+        match (cell.scope, worker, part) {
+            (Scope::Server, None, None) => Some(self.server(cell, index)),
+            (Scope::Worker, Some(worker), None) => Some(self.worker(worker, cell, index)),
+            (Scope::Listener, Some(worker), Some(part)) if part < self.listeners().len() => {
+                Some(self.listener(worker, part, cell, index))
             }
-            (Scope::Stage, Some(part)) if part < self.stages().len() => {
-                Ok(self.stage(worker, part, cell, index))
+            (Scope::Stage, Some(worker), Some(part)) if part < self.stages().len() => {
+                Some(self.stage(worker, part, cell, index))
             }
-            _ => Err(unknown(format!("kept per {}, index {part:?} given", row.scope.name()))),
+            _ => None,
         }
+    }
+
+    /// Every worker and listener or stage that a row of this scope has cells for.
+    fn places(&self, scope: Scope) -> Vec<(Option<usize>, Option<usize>)> {
+        let parts = match scope {
+            Scope::Server => return vec![(None, None)],
+            Scope::Worker => {
+                return (0..self.workers()).map(|worker| (Some(worker), None)).collect();
+            }
+            Scope::Listener => self.listeners().len(),
+            Scope::Stage => self.stages().len(),
+        };
+        let workers = 0..self.workers();
+        workers.flat_map(|worker| (0..parts).map(move |part| (Some(worker), Some(part)))).collect()
     }
 
     /// Reads every cell of every public row.
     pub fn samples(&self) -> Vec<Sample> {
         let mut samples = Vec::new();
         for (metric, row) in METRICS.iter().enumerate().filter(|(_, row)| row.public) {
-            for worker in 0..self.workers() {
-                let parts = match row.scope {
-                    Scope::Worker => 1,
-                    Scope::Listener => self.listeners().len(),
-                    Scope::Stage => self.stages().len(),
-                };
-                for part in 0..parts {
-                    self.sample_row(&mut samples, metric, row, worker, part);
-                }
+            let cell = schema::place(row);
+            for (worker, part) in self.places(row.scope) {
+                let cells = (0..row.cells()).filter_map(|index| {
+                    let value = self.locate(cell, worker, part, index)?.load(Ordering::Relaxed);
+                    let value_index = (!row.values.is_empty()).then_some(index);
+                    Some(Sample { metric, worker, part, value_index, value })
+                });
+                samples.extend(cells);
             }
         }
         samples
-    }
-
-    fn sample_row(
-        &self,
-        samples: &mut Vec<Sample>,
-        metric: usize,
-        row: &Metric,
-        worker: usize,
-        part: usize,
-    ) {
-        let cell = schema::place(row);
-        for index in 0..row.cells() {
-            let place = match row.scope {
-                Scope::Worker => self.worker(worker, cell, index),
-                Scope::Listener => self.listener(worker, part, cell, index),
-                Scope::Stage => self.stage(worker, part, cell, index),
-            };
-            samples.push(Sample {
-                metric,
-                worker,
-                part: (row.scope != Scope::Worker).then_some(part),
-                value_index: (!row.values.is_empty()).then_some(index),
-                value: place.load(Ordering::Relaxed),
-            });
-        }
     }
 }
 
@@ -134,13 +137,15 @@ mod tests {
     fn unknown_names_are_errors() {
         let region = Region::create(1, &names(1), &[], b"").unwrap();
         for (worker, metric, listener, label) in [
-            (0, "ingest_nothing", None, None),
-            (1, "ingest_worker_pid", None, None),
-            (0, "ingest_worker_pid", Some(0), None),
-            (0, "ingest_events_received_total", None, None),
-            (0, "ingest_events_received_total", Some(1), None),
-            (0, "ingest_events_lost_total", Some(0), None),
-            (0, "ingest_events_lost_total", Some(0), Some("moon")),
+            (Some(0), "ingest_nothing", None, None),
+            (Some(1), "ingest_worker_pid", None, None),
+            (None, "ingest_worker_pid", None, None),
+            (Some(0), "ingest_worker_pid", Some(0), None),
+            (Some(0), "ingest_reload_running", None, None),
+            (Some(0), "ingest_events_received_total", None, None),
+            (Some(0), "ingest_events_received_total", Some(1), None),
+            (Some(0), "ingest_events_lost_total", Some(0), None),
+            (Some(0), "ingest_events_lost_total", Some(0), Some("moon")),
         ] {
             assert!(region.by_name(worker, metric, listener, label).is_err(), "{metric}");
         }

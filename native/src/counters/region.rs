@@ -1,45 +1,86 @@
 //! The shared region: made by the supervisor, attached by everyone else.
 //!
 //! ```text
-//! 0      magic · layout version · schema hash · workers · listeners · stride · slots offset
-//!        · names length · descriptor length · boot time (ns since the epoch) · stages   11 × u64
-//! 4096   names of the listeners, then of the stages, each ended by \n, then the descriptor
-//!        (JSON of the server)
-//! slots  one page-aligned slot per worker index:
-//!          worker cells (u64 each), one block of cells per listener, one block per stage
+//! 0        magic · layout version · schema hash · workers · room for listeners · room for
+//!          stages · stride · offset of the slots · bytes of an area · boot time (ns since the
+//!          epoch) · version of the directory                                       11 × u64
+//! 4096     the two areas of the directory (see there), page-aligned
+//! server   the cells of the whole server, page-aligned
+//! slots    one page-aligned slot per worker index:
+//!            worker cells (u64 each), one block of cells per listener, one block per stage
 //! ```
 //! Cells are u64 with one writer each; readers take no lock. A slot belongs to a worker
-//! *index*, so its counters survive the process and never go back.
+//! *index*, so its counters survive the process and never go back. There is room for more
+//! listeners and stages than the server starts with: a reload may add some.
 
 use std::os::fd::RawFd;
+use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
+use super::directory::{Areas, Directory};
 use super::mapping::Mapping;
-use super::schema::{self, Cell, LISTENER_CELLS, STAGE_CELLS, Scope, WORKER_CELLS};
+use super::schema::{self, Cell, LISTENER_CELLS, SERVER_CELLS, STAGE_CELLS, Scope, WORKER_CELLS};
 use super::table::METRICS;
 use crate::clock;
 use crate::error::{Error, Result};
 
 const MAGIC: u64 = u64::from_le_bytes(*b"INGESTRG");
-const LAYOUT_VERSION: u64 = 2;
+const LAYOUT_VERSION: u64 = 3;
 const PAGE: usize = 4096;
 const HEADER_WORDS: usize = 11;
+const VERSION_WORD: usize = 10;
 /// Far above any machine; bounds what a damaged header can make us map.
 const MAXIMUM_WORKERS: usize = 4096;
 const MAXIMUM_LISTENERS: usize = 4096;
-const MAXIMUM_STAGES: usize = 4096;
+/// A Python pipeline names the stage that decided about an event in one byte.
+const MAXIMUM_STAGES: usize = 256;
+/// How many more of them there may be before the server has to be restarted.
+const SPARE_LISTENERS: usize = 16;
+const SPARE_STAGES: usize = 32;
+const SPARE_DIRECTORY_BYTES: usize = 64 * 1024;
 
-/// The shared region.
+/// The shared region, with its directory as of one version.
 pub struct Region {
-    mapping: Mapping,
-    workers: usize,
-    listeners: Vec<String>,
-    stages: Vec<String>,
-    descriptor: Vec<u8>,
-    stride: usize,
-    slots: usize,
+    mapping: Arc<Mapping>,
+    sizes: Sizes,
+    directory: Directory,
     boot_time_ns: u64,
+}
+
+/// What decides where everything lies.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+struct Sizes {
+    workers: usize,
+    /// Room for so many.
+    listeners: usize,
+    stages: usize,
+    area_bytes: usize,
+}
+
+impl Sizes {
+    fn areas(&self) -> Areas {
+        Areas { version: VERSION_WORD, first: PAGE / 8, words: self.area_bytes / 8 }
+    }
+
+    /// Offset of the cells of the whole server.
+    fn server(&self) -> usize {
+        PAGE + 2 * self.area_bytes
+    }
+
+    fn slots(&self) -> usize {
+        self.server() + (SERVER_CELLS * 8).next_multiple_of(PAGE)
+    }
+
+    /// Bytes of a slot.
+    fn stride(&self) -> usize {
+        let cells = WORKER_CELLS + self.listeners * LISTENER_CELLS + self.stages * STAGE_CELLS;
+        (cells * 8).next_multiple_of(PAGE)
+    }
+
+    fn length(&self) -> usize {
+        self.slots() + self.workers * self.stride()
+    }
 }
 
 /// Increases a cell. Each has one writer, so load and store need not be one step.
@@ -62,16 +103,10 @@ pub fn observe(region: &Region, worker: usize, cell: Cell, duration: Duration) {
     add(region.worker(worker, cell, sum), nanoseconds);
 }
 
-/// Bytes of a slot.
-fn stride(listeners: usize, stages: usize) -> usize {
-    let cells = WORKER_CELLS + listeners * LISTENER_CELLS + stages * STAGE_CELLS;
-    (cells * 8).next_multiple_of(PAGE)
-}
-
 impl Region {
     /// Makes a region with every cell at zero.
     ///
-    /// `descriptor` is free text for readers (the server's description), kept unchanged.
+    /// `descriptor` is free text for readers (of the server), kept unchanged.
     ///
     /// # Errors
     /// [`Error::Invalid`] for impossible sizes, [`Error::Io`] when memory cannot be had.
@@ -90,43 +125,40 @@ impl Region {
             let sizes = format!("{workers} workers, {listeners} listeners, {stages} stages");
             return Err(Error::Invalid(sizes));
         }
-        let names = || listeners.iter().chain(stages);
-        if let Some(name) = names().find(|name| name.contains('\n')) {
-            return Err(Error::Invalid(format!("name {name:?}")));
-        }
-        let names: String = names().flat_map(|name| [name.as_str(), "\n"]).collect();
-        let stride = stride(listeners.len(), stages.len());
-        let slots = PAGE + (names.len() + descriptor.len()).next_multiple_of(PAGE);
-        let mut mapping = Mapping::create(c"ingest-region", slots + workers * stride)?;
+        let directory = Directory {
+            version: 0,
+            listeners: listeners.to_vec(),
+            stages: stages.to_vec(),
+            description: descriptor.to_vec(),
+        };
+        directory.check()?;
+        let area_bytes = directory.words() * 8 + SPARE_DIRECTORY_BYTES;
+        let sizes = Sizes {
+            workers,
+            listeners: (listeners.len() + SPARE_LISTENERS).min(MAXIMUM_LISTENERS),
+            stages: (stages.len() + SPARE_STAGES).min(MAXIMUM_STAGES),
+            area_bytes: area_bytes.next_multiple_of(PAGE),
+        };
+        let mapping = Mapping::create(c"ingest-region", sizes.length())?;
         let boot_time_ns = clock::now_ns();
         let header: [u64; HEADER_WORDS] = [
             MAGIC,
             LAYOUT_VERSION,
             schema::hash(),
             workers as u64,
-            listeners.len() as u64,
-            stride as u64,
-            slots as u64,
-            names.len() as u64,
-            descriptor.len() as u64,
+            sizes.listeners as u64,
+            sizes.stages as u64,
+            sizes.stride() as u64,
+            sizes.slots() as u64,
+            sizes.area_bytes as u64,
             boot_time_ns,
-            stages.len() as u64,
+            0,
         ];
         for (index, word) in header.into_iter().enumerate() {
             mapping.word(index).store(word, Ordering::Release);
         }
-        mapping.write_once(PAGE, names.as_bytes());
-        mapping.write_once(PAGE + names.len(), descriptor);
-        Ok(Self {
-            mapping,
-            workers,
-            listeners: listeners.to_vec(),
-            stages: stages.to_vec(),
-            descriptor: descriptor.to_vec(),
-            stride,
-            slots,
-            boot_time_ns,
-        })
+        directory.write(&mapping, sizes.areas());
+        Ok(Self { mapping: Arc::new(mapping), sizes, directory, boot_time_ns })
     }
 
     /// Maps a region that another process made. The descriptor is duplicated.
@@ -150,33 +182,82 @@ impl Region {
                 .filter(|size| *size <= limit)
                 .ok_or_else(|| Error::Layout(format!("header word {word} is {}", header[word])))
         };
-        let workers = size(3, MAXIMUM_WORKERS)?;
-        let listeners = size(4, MAXIMUM_LISTENERS)?;
-        let (stored_stride, slots) = (size(5, length)?, size(6, length)?);
-        let (names, text) = (size(7, length)?, size(8, length)?);
-        let stages = size(10, MAXIMUM_STAGES)?;
-        if stored_stride != stride(listeners, stages)
-            || PAGE + names + text > slots
-            || slots + workers * stored_stride > length
+        let sizes = Sizes {
+            workers: size(3, MAXIMUM_WORKERS)?,
+            listeners: size(4, MAXIMUM_LISTENERS)?,
+            stages: size(5, MAXIMUM_STAGES)?,
+            area_bytes: size(8, length)?,
+        };
+        if size(6, length)? != sizes.stride()
+            || size(7, length)? != sizes.slots()
+            || sizes.area_bytes < PAGE
+            || sizes.length() > length
         {
             return Err(Error::Layout("header and size disagree".into()));
         }
-        let listed = String::from_utf8_lossy(mapping.bytes(PAGE, names));
-        let mut listed: Vec<String> = listed.lines().map(str::to_owned).collect();
-        if listed.len() != listeners + stages {
-            return Err(Error::Layout("the names are incomplete".into()));
+        let directory = Directory::read(&mapping, sizes.areas())?;
+        Ok(Self { mapping: Arc::new(mapping), sizes, directory, boot_time_ns: header[9] })
+    }
+
+    /// Makes names and the descriptor what readers find from now on; returns that view.
+    ///
+    /// For the one process that made the region. Names may be added behind those there are.
+    ///
+    /// # Errors
+    /// [`Error::Invalid`] when others are missing or there is no room; nothing has changed then.
+    pub fn publish(
+        &self,
+        listeners: &[String],
+        stages: &[String],
+        descriptor: &[u8],
+    ) -> Result<Self> {
+        let old = &self.directory;
+        if !listeners.starts_with(&old.listeners) || !stages.starts_with(&old.stages) {
+            return Err(Error::Invalid("a name of the region cannot change".into()));
         }
-        let stages = listed.split_off(listeners);
-        Ok(Self {
-            workers,
-            listeners: listed,
-            stages,
-            descriptor: mapping.bytes(PAGE + names, text).to_vec(),
-            stride: stored_stride,
-            slots,
-            boot_time_ns: header[9],
-            mapping,
-        })
+        let directory = Directory {
+            version: old.version + 1,
+            listeners: listeners.to_vec(),
+            stages: stages.to_vec(),
+            description: descriptor.to_vec(),
+        };
+        directory.check()?;
+        for (what, wanted, room) in [
+            ("listeners", listeners.len(), self.sizes.listeners),
+            ("stages", stages.len(), self.sizes.stages),
+            ("words of names and description", directory.words(), self.sizes.area_bytes / 8),
+        ] {
+            if wanted > room {
+                return Err(Error::Invalid(format!(
+                    "no room for {wanted} {what} in all since the start, only for {room}"
+                )));
+            }
+        }
+        directory.write(&self.mapping, self.sizes.areas());
+        Ok(self.seen_as(directory))
+    }
+
+    /// The region with its newest directory, where that is newer than this view of it.
+    ///
+    /// # Errors
+    /// [`Error::Layout`] when it is damaged.
+    pub fn refreshed(&self) -> Result<Option<Self>> {
+        let areas = self.sizes.areas();
+        if Directory::newest(&self.mapping, areas) == self.directory.version {
+            return Ok(None);
+        }
+        let directory = Directory::read(&self.mapping, areas)?;
+        if directory.listeners.len() > self.sizes.listeners
+            || directory.stages.len() > self.sizes.stages
+        {
+            return Err(Error::Layout("more names than room".into()));
+        }
+        Ok(Some(self.seen_as(directory)))
+    }
+
+    fn seen_as(&self, directory: Directory) -> Self {
+        let mapping = Arc::clone(&self.mapping);
+        Self { mapping, directory, sizes: self.sizes, boot_time_ns: self.boot_time_ns }
     }
 
     /// The descriptor to hand to a child process.
@@ -186,22 +267,22 @@ impl Region {
 
     /// How many worker slots there are.
     pub fn workers(&self) -> usize {
-        self.workers
+        self.sizes.workers
     }
 
-    /// Names of the listeners, by index.
+    /// Names of the listeners, by index, also of those that are no more.
     pub fn listeners(&self) -> &[String] {
-        &self.listeners
+        &self.directory.listeners
     }
 
-    /// Names of the stages of the pipeline, by index.
+    /// Names of the stages, by index, also of those that are no more in the pipeline.
     pub fn stages(&self) -> &[String] {
-        &self.stages
+        &self.directory.stages
     }
 
-    /// The text given to [`Self::create`].
+    /// The text given to [`Self::create`] or [`Self::publish`].
     pub fn descriptor(&self) -> &[u8] {
-        &self.descriptor
+        &self.directory.description
     }
 
     /// When the region was made, nanoseconds since the epoch.
@@ -210,8 +291,9 @@ impl Region {
     }
 
     fn at(&self, worker: usize, block: usize, offset: usize) -> &AtomicU64 {
-        assert!(worker < self.workers && block + offset < self.stride / 8, "cell out of range");
-        self.mapping.word((self.slots + worker * self.stride) / 8 + block + offset)
+        let stride = self.sizes.stride();
+        assert!(worker < self.sizes.workers && block + offset < stride / 8, "cell out of range");
+        self.mapping.word((self.sizes.slots() + worker * stride) / 8 + block + offset)
     }
 
     /// The cell `index` of a row that is kept per worker.
@@ -228,7 +310,7 @@ impl Region {
     /// # Panics
     /// When worker, listener or index do not exist.
     pub fn listener(&self, worker: usize, listener: usize, cell: Cell, index: usize) -> &AtomicU64 {
-        debug_assert!(cell.scope == Scope::Listener && listener < self.listeners.len());
+        debug_assert!(cell.scope == Scope::Listener && listener < self.listeners().len());
         let block = WORKER_CELLS + listener * LISTENER_CELLS;
         self.at(worker, block, cell.offset + index)
     }
@@ -238,9 +320,19 @@ impl Region {
     /// # Panics
     /// When worker, stage or index do not exist.
     pub fn stage(&self, worker: usize, stage: usize, cell: Cell, index: usize) -> &AtomicU64 {
-        debug_assert!(cell.scope == Scope::Stage && stage < self.stages.len());
-        let block = WORKER_CELLS + self.listeners.len() * LISTENER_CELLS + stage * STAGE_CELLS;
+        debug_assert!(cell.scope == Scope::Stage && stage < self.stages().len());
+        let block = WORKER_CELLS + self.sizes.listeners * LISTENER_CELLS + stage * STAGE_CELLS;
         self.at(worker, block, cell.offset + index)
+    }
+
+    /// The cell `index` of a row of the whole server.
+    ///
+    /// # Panics
+    /// When the index does not exist.
+    pub fn server(&self, cell: Cell, index: usize) -> &AtomicU64 {
+        debug_assert!(cell.scope == Scope::Server);
+        assert!(cell.offset + index < SERVER_CELLS, "cell out of range");
+        self.mapping.word(self.sizes.server() / 8 + cell.offset + index)
     }
 }
 
@@ -263,8 +355,63 @@ mod tests {
         assert_eq!(other.listeners(), names(2));
         assert_eq!(other.descriptor(), b"{}");
         assert_eq!(other.boot_time_ns(), region.boot_time_ns());
-        let cell = other.by_name(2, "ingest_events_received_total", Some(1), None).unwrap();
+        let cell = other.by_name(Some(2), "ingest_events_received_total", Some(1), None).unwrap();
         assert_eq!(cell.load(Ordering::Relaxed), 7);
+    }
+
+    /// Names are added while others read; an index keeps its name and its count.
+    #[test]
+    fn a_published_name_is_seen_after_a_refresh() {
+        let region = Region::create(2, &names(1), &["level".to_owned()], b"one").unwrap();
+        let reader = Region::attach(region.fileno()).unwrap();
+        assert!(reader.refreshed().unwrap().is_none());
+        region.listener(1, 0, cells::RECEIVED, 0).store(7, Ordering::Relaxed);
+        let stages = ["level".to_owned(), "size_guard".to_owned()];
+        let region = region.publish(&names(2), &stages, b"two").unwrap();
+        region.listener(1, 1, cells::RECEIVED, 0).store(9, Ordering::Relaxed);
+        assert_eq!((reader.listeners().len(), reader.descriptor()), (1, &b"one"[..]));
+        let reader = reader.refreshed().unwrap().unwrap();
+        assert_eq!((reader.listeners(), reader.stages()), (&names(2)[..], &stages[..]));
+        assert_eq!(reader.descriptor(), b"two");
+        let received = |at| reader.listener(1, at, cells::RECEIVED, 0).load(Ordering::Relaxed);
+        assert_eq!((received(0), received(1)), (7, 9));
+        assert_eq!(Region::attach(region.fileno()).unwrap().listeners(), names(2));
+    }
+
+    /// A name never changes its place, and there is room for so many and no more.
+    #[test]
+    fn what_cannot_be_published_changes_nothing() {
+        let region = Region::create(1, &names(2), &[], b"").unwrap();
+        let many = names(2 + SPARE_LISTENERS + 1);
+        let text = vec![b' '; 2 * SPARE_DIRECTORY_BYTES];
+        for (listeners, text) in [(&names(1), &[][..]), (&many, &[]), (&names(2), &text)] {
+            assert!(matches!(region.publish(listeners, &[], text), Err(Error::Invalid(_))));
+        }
+        assert!(region.refreshed().unwrap().is_none());
+        assert!(region.publish(&many[..2 + SPARE_LISTENERS], &[], b"").is_ok());
+    }
+
+    /// A reader finds one version or the next and no mixture of them.
+    #[test]
+    fn readers_see_whole_directories() {
+        let region = Region::create(1, &names(1), &[], &[b'0'; 4096]).unwrap();
+        let mut reader = Region::attach(region.fileno()).unwrap();
+        std::thread::scope(|scope| {
+            scope.spawn(move || {
+                let mut region = region;
+                for version in 1..2000_usize {
+                    let text = vec![b'0' + u8::try_from(version % 10).unwrap(); 4096];
+                    region = region.publish(&names(1 + version / 200), &[], &text).unwrap();
+                }
+            });
+            while reader.directory.version < 1999 {
+                reader = reader.refreshed().unwrap().unwrap_or(reader);
+                let version = usize::try_from(reader.directory.version).unwrap();
+                let digit = b'0' + u8::try_from(version % 10).unwrap();
+                assert!(reader.descriptor().iter().all(|byte| *byte == digit));
+                assert_eq!(reader.listeners().len(), 1 + version / 200);
+            }
+        });
     }
 
     /// A region of another layout is refused, not misread.
@@ -280,7 +427,7 @@ mod tests {
     fn durations_land_in_their_bucket() {
         let region = Region::create(1, &names(1), &[], b"").unwrap();
         let bucket = |label| {
-            let cell = region.by_name(0, "ingest_journal_sync_seconds", None, Some(label));
+            let cell = region.by_name(Some(0), "ingest_journal_sync_seconds", None, Some(label));
             cell.unwrap().load(Ordering::Relaxed)
         };
         for milliseconds in [1, 4, 5, 20_000] {

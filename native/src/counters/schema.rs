@@ -23,6 +23,8 @@ pub enum Scope {
     Listener,
     /// One per worker and stage of the pipeline.
     Stage,
+    /// One for the whole server, written by the supervisor.
+    Server,
 }
 
 impl Scope {
@@ -32,6 +34,7 @@ impl Scope {
             Self::Worker => "worker",
             Self::Listener => "listener",
             Self::Stage => "stage",
+            Self::Server => "server",
         }
     }
 }
@@ -66,7 +69,7 @@ impl Metric {
     }
 }
 
-/// The place of a row's first cell within its worker or listener block.
+/// The place of a row's first cell within the block of its scope.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Cell {
     pub(super) scope: Scope,
@@ -86,11 +89,13 @@ pub mod cells {
     cells! {
         STATE = "ingest_worker_state";
         HEARTBEAT = "ingest_worker_heartbeat_ns";
+        CONFIGURATION = "ingest_worker_configuration";
         CHECKPOINT = "ingest_journal_checkpoint";
         STALL = "ingest_journal_stall";
         CONNECTIONS = "ingest_connections";
         INBOX_CONNECTIONS = "ingest_inbox_connections";
         LOAD = "ingest_worker_load";
+        LISTENER_SERVED = "ingest_listener_served";
         BUSY_RATIO = "ingest_worker_busy_ratio";
         CONNECTIONS_MOVED = "ingest_connections_moved_total";
         CONNECTIONS_ADOPTED = "ingest_connections_adopted_total";
@@ -137,6 +142,7 @@ pub mod cells {
         DATAGRAMS = "ingest_datagrams_received_total";
         UDP_RECEIVE_BUFFER = "ingest_udp_receive_buffer_bytes";
         KERNEL_DROPPED = "ingest_kernel_dropped_total";
+        KERNEL_DROPS_BASE = "ingest_kernel_drops_base";
         STAGE_FILTERED = "ingest_stage_filtered_total";
         STAGE_CHANGED = "ingest_stage_changed_total";
         STAGE_SAMPLE_RATE = "ingest_stage_sample_rate";
@@ -171,7 +177,7 @@ const fn same(left: &str, right: &str) -> bool {
 }
 
 const fn cell(name: &str) -> Cell {
-    let mut widths = [0; 3];
+    let mut widths = [0; 4];
     let mut at = 0;
     while at < METRICS.len() {
         let row = &METRICS[at];
@@ -212,6 +218,8 @@ pub(super) const WORKER_CELLS: usize = width(Scope::Worker);
 pub(super) const LISTENER_CELLS: usize = width(Scope::Listener);
 /// Cells that are kept per worker and stage.
 pub(super) const STAGE_CELLS: usize = width(Scope::Stage);
+/// Cells of the whole server.
+pub(super) const SERVER_CELLS: usize = width(Scope::Server);
 
 const fn width(scope: Scope) -> usize {
     let mut cells = 0;

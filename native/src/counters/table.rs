@@ -90,17 +90,35 @@ const SYNC_BOUNDS: &[&str] = &[
     "+Inf", "sum",
 ];
 
-use Scope::{Listener, Stage, Worker};
+/// How reading the configuration again ended.
+const RELOAD_RESULTS: &[&str] = &["applied", "unchanged", "refused", "failed"];
+
+use Scope::{Listener, Server, Stage, Worker};
 
 /// Every metric and protocol cell.
 pub const METRICS: &[Metric] = &[
     private(Worker, "ingest_worker_state", "0 gone, 1 starting, 2 ready, 3 draining."),
     private(Worker, "ingest_worker_heartbeat_ns", "CLOCK_MONOTONIC of the last loop timer."),
+    private(
+        Worker,
+        "ingest_worker_configuration",
+        "Number of the configuration it was started with; others may know other listeners.",
+    ),
+    private(Worker, "ingest_worker_standby", "Generation of the successor that waits to go on."),
     private_pair(Worker, "ingest_journal_checkpoint", "(Next durable sequence + 1) * 2 + row."),
     private_pair(Worker, "ingest_journal_stall", "0 none, 1 no space, 2 disk error."),
     gauge(Worker, "ingest_worker_pid", "Process id of the worker, 0 while there is none."),
     gauge(Worker, "ingest_worker_generation", "How many processes this slot has had."),
-    counter(Worker, "ingest_worker_restarts_total", "Times the supervisor replaced the worker."),
+    counter(
+        Worker,
+        "ingest_worker_restarts_total",
+        "Times a worker was started for one that died.",
+    ),
+    counter(
+        Worker,
+        "ingest_worker_replacements_total",
+        "Times a worker handed its work over to a successor that stood ready.",
+    ),
     gauge(Worker, "ingest_worker_breaker_open", "1 while respawning is held back, else 0."),
     gauge(Worker, "ingest_connections", "Connections open now."),
     private(Worker, "ingest_inbox_connections", "Connections on their way to the worker."),
@@ -206,6 +224,7 @@ pub const METRICS: &[Metric] = &[
         public: true,
         help: "Duration of the group commits of the event journal.",
     },
+    private(Listener, "ingest_listener_served", "1: the worker takes its connections over."),
     private(Listener, "ingest_events_decoding", "Events of the read in work."),
     private(Listener, "ingest_events_accepted", "Events handed to a journal, durable or not."),
     private_pair(Listener, "ingest_checkpoint_even", "Durable events, row 0 of the checkpoint."),
@@ -306,6 +325,7 @@ pub const METRICS: &[Metric] = &[
         "ingest_kernel_dropped_total",
         "UDP datagrams the kernel dropped before they could be read.",
     ),
+    private(Listener, "ingest_kernel_drops_base", "What sockets before this one have dropped."),
     counter(Stage, "ingest_stage_filtered_total", "Events that the stage dropped on purpose."),
     counter(
         Stage,
@@ -349,4 +369,29 @@ pub const METRICS: &[Metric] = &[
     },
     gauge(Stage, "ingest_stage_keys", "Keys that a filter remembers."),
     gauge(Stage, "ingest_stage_breaker_open", "1 while a Python plugin is left out, else 0."),
+    private(Server, "ingest_reload_requests", "SIGHUPs the supervisor has noticed."),
+    private(Server, "ingest_reload_answered", "The last of them that was answered."),
+    labelled(
+        Server,
+        "ingest_reloads_total",
+        "result",
+        RELOAD_RESULTS,
+        "Times the configuration was read again: it is in force, it was in force already, it was \
+         refused, or workers did not start with it and the one before is in force again.",
+    ),
+    gauge(Server, "ingest_reload_running", "1 while workers are replaced one by one, else 0."),
+    gauge(
+        Server,
+        "ingest_last_reload_successful",
+        "1 if what the configuration said when it was last read is in force, else 0.",
+    ),
+    Metric {
+        unit: "seconds",
+        scale: 1_000_000_000,
+        ..gauge(
+            Server,
+            "ingest_last_reload_timestamp_seconds",
+            "When the last reading of the configuration was done with, since the epoch.",
+        )
+    },
 ];

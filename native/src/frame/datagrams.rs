@@ -1,5 +1,6 @@
 //! The frames of datagrams: lines of JSON, or one message as a whole.
 
+use super::octet_count::{self, Beginning};
 use super::{Frames, skip_blanks};
 
 impl Frames {
@@ -12,6 +13,7 @@ impl Frames {
         let mut start = 0;
         for end in ends.map(|end| end as usize) {
             let first = skip_blanks(&chunk[..end], start);
+            let first = first + count_of_all(&chunk[first..end]);
             if chunk[first..end].first() == Some(&b'{') {
                 self.push_lines(chunk, first, end);
             } else {
@@ -46,5 +48,14 @@ impl Frames {
         if start < end {
             self.push(start, end);
         }
+    }
+}
+
+/// The length of a count of octets before a datagram, where it counts all the rest: that is how
+/// `logger --octet-count` sends datagrams.
+fn count_of_all(datagram: &[u8]) -> usize {
+    match octet_count::read(datagram) {
+        Beginning::Count { digits, length } if length == (datagram.len() - digits) as u64 => digits,
+        _ => 0,
     }
 }

@@ -40,15 +40,15 @@ fn moved(framer: &Framer) -> Framer {
 }
 
 fn run<'a>(chunks: impl IntoIterator<Item = &'a [u8]>) -> Vec<Found> {
-    let (mut framer, mut frames, mut found) = (Framer::default(), Frames::default(), vec![]);
+    let (mut connection, mut frames, mut found) = (Framer::default(), Frames::default(), vec![]);
     for chunk in chunks {
-        framer.feed(chunk, LIMIT, &mut frames);
+        connection.feed(chunk, LIMIT, &mut frames);
         collect(&frames, chunk, &mut found);
-        assert!(framer.partial_bytes() <= LIMIT);
-        framer = moved(&framer);
+        assert!(connection.partial_bytes() <= LIMIT);
+        connection = moved(&connection);
     }
-    let is_within_frame = framer.is_within_frame();
-    framer.finish(&mut frames);
+    let is_within_frame = connection.is_within_frame();
+    connection.finish(&mut frames);
     assert_eq!(frames.count(), usize::from(is_within_frame));
     collect(&frames, b"", &mut found);
     found
@@ -134,16 +134,19 @@ fn zero_bytes_end_frames_where_they_do_first() {
     assert_eq!(run([&b"<1>a\0<1>b\nc\0"[..]]), lines(&["<1>a", "<1>b\nc"]));
 }
 
-/// JSON is framed by lines in datagrams too; any other datagram is one frame.
+/// JSON is framed by lines in datagrams too; any other datagram is one frame. A count of all its
+/// octets is no part of it.
 #[test]
 fn datagrams_are_lines_of_json_or_frames() {
-    let datagrams: [&[u8]; 7] = [
+    let datagrams: [&[u8]; 9] = [
         b"{\"a\":1}\n{\"b\":2}\r\n\n",
         b"<13>one\ntwo\n\0",
         b"",
         b"\n \0",
         b" \n{\"c\":3}",
         b"text\n{\"d\":4}",
+        b"9 <13>a\nbcd",
+        b"8 <13>abcde",
         b"<13>a text that is too long",
     ];
     let (mut chunk, mut ends) = (vec![], vec![]);
@@ -157,12 +160,13 @@ fn datagrams_are_lines_of_json_or_frames() {
     collect(&frames, &chunk, &mut found);
     let mut expected =
         lines(&["{\"a\":1}", "{\"b\":2}", "<13>one\ntwo", "{\"c\":3}", "text\n{\"d\":4}"]);
+    expected.extend(lines(&["<13>a\nbcd", "8 <13>abcde"]));
     expected.push(('o', b"<13>a text that ".to_vec(), 27));
     assert_eq!(found, expected);
     // Each frame ends within its datagram, which is how its sender is found.
     let datagram_of = |end| ends.partition_point(|datagram| *datagram < end);
     let places: Vec<_> = frames.lines(&chunk, LIMIT).map(|(end, _)| datagram_of(end)).collect();
-    assert_eq!(places, [0, 0, 1, 4, 5, 6]);
+    assert_eq!(places, [0, 0, 1, 4, 5, 6, 7, 8]);
 }
 
 /// What is no saved state is not taken for one.

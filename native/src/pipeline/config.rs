@@ -38,7 +38,7 @@ pub enum Output {
 /// One stage.
 #[derive(Debug, Clone, Deserialize)]
 pub struct Stage {
-    /// Its position in the whole pipeline, by which it is counted.
+    /// Its index in the region, by which it is counted.
     pub index: usize,
     /// What it does.
     #[serde(flatten)]

@@ -33,7 +33,7 @@ pub enum Passage {
 /// What the stages did since somebody counted.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct StageCount {
-    /// The stage's position in the pipeline.
+    /// The stage's index in the region.
     pub stage: usize,
     /// Events it dropped.
     pub filtered: u64,

@@ -1,8 +1,8 @@
 //! `Region`, `Ledger` and the metric table for Python.
 
 use std::collections::BTreeMap;
-use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, PoisonError, RwLock};
 
 use pyo3::exceptions::PyKeyError;
 use pyo3::prelude::*;
@@ -56,12 +56,12 @@ impl From<Ledger> for PyLedger {
     }
 }
 
-/// The shared region of a running server.
+/// The shared region of a running server, with its directory as last refreshed.
 #[pyclass(name = "Region", module = "ingest._native", frozen)]
-pub struct PyRegion(pub Arc<Region>);
+pub struct PyRegion(RwLock<Arc<Region>>);
 
 /// Metric index, worker, index of the listener or stage, label value, cell.
-type SampleRow = (usize, usize, Option<usize>, Option<&'static str>, u64);
+type SampleRow = (usize, Option<usize>, Option<usize>, Option<&'static str>, u64);
 
 fn key_error(error: Error) -> PyErr {
     match error {
@@ -70,22 +70,39 @@ fn key_error(error: Error) -> PyErr {
     }
 }
 
+/// Index of the listener or stage that a row is asked for; at most one of them is given.
+fn part(metric: &str, listener: Option<usize>, stage: Option<usize>) -> PyResult<Option<usize>> {
+    let scope = METRICS.iter().find(|row| row.name == metric).map(|row| row.scope);
+    match scope {
+        Some(Scope::Stage) if listener.is_none() => Ok(stage),
+        _ if stage.is_none() => Ok(listener),
+        _ => Err(PyKeyError::new_err(format!("{metric}: a listener or a stage"))),
+    }
+}
+
 impl PyRegion {
-    fn cell(
+    fn new(region: Region) -> Self {
+        Self(RwLock::new(Arc::new(region)))
+    }
+
+    /// The region as of its last refresh.
+    pub fn view(&self) -> Arc<Region> {
+        Arc::clone(&self.0.read().unwrap_or_else(PoisonError::into_inner))
+    }
+
+    fn show(&self, region: Region) {
+        *self.0.write().unwrap_or_else(PoisonError::into_inner) = Arc::new(region);
+    }
+
+    fn with_cell<T>(
         &self,
-        worker: usize,
+        worker: Option<usize>,
         metric: &str,
-        listener: Option<usize>,
-        stage: Option<usize>,
+        part: Option<usize>,
         label: Option<&str>,
-    ) -> PyResult<&AtomicU64> {
-        let scope = METRICS.iter().find(|row| row.name == metric).map(|row| row.scope);
-        let part = match scope {
-            Some(Scope::Stage) if listener.is_none() => stage,
-            _ if stage.is_none() => listener,
-            _ => return Err(PyKeyError::new_err(format!("{metric}: a listener or a stage"))),
-        };
-        self.0.by_name(worker, metric, part, label).map_err(key_error)
+        use_it: impl FnOnce(&AtomicU64) -> T,
+    ) -> PyResult<T> {
+        self.view().by_name(worker, metric, part, label).map(use_it).map_err(key_error)
     }
 }
 
@@ -99,95 +116,112 @@ impl PyRegion {
         stages: Vec<String>,
         descriptor: &[u8],
     ) -> PyResult<Self> {
-        Ok(Self(Arc::new(Region::create(workers, &listeners, &stages, descriptor)?)))
+        Ok(Self::new(Region::create(workers, &listeners, &stages, descriptor)?))
     }
 
     #[staticmethod]
     fn attach(fileno: i32) -> PyResult<Self> {
-        Ok(Self(Arc::new(Region::attach(fileno)?)))
+        Ok(Self::new(Region::attach(fileno)?))
+    }
+
+    fn publish(
+        &self,
+        listeners: Vec<String>,
+        stages: Vec<String>,
+        descriptor: &[u8],
+    ) -> PyResult<()> {
+        let region = self.view().publish(&listeners, &stages, descriptor)?;
+        self.show(region);
+        Ok(())
+    }
+
+    fn refresh(&self) -> PyResult<()> {
+        if let Some(region) = self.view().refreshed()? {
+            self.show(region);
+        }
+        Ok(())
     }
 
     fn fileno(&self) -> i32 {
-        self.0.fileno()
+        self.view().fileno()
     }
 
     #[getter]
     fn workers(&self) -> usize {
-        self.0.workers()
+        self.view().workers()
     }
 
     #[getter]
     fn listeners(&self) -> Vec<String> {
-        self.0.listeners().to_vec()
+        self.view().listeners().to_vec()
     }
 
     #[getter]
     fn stages(&self) -> Vec<String> {
-        self.0.stages().to_vec()
+        self.view().stages().to_vec()
     }
 
     #[getter]
     fn descriptor<'py>(&self, py: Python<'py>) -> Bound<'py, PyBytes> {
-        PyBytes::new(py, self.0.descriptor())
+        PyBytes::new(py, self.view().descriptor())
     }
 
     #[getter]
     fn boot_time_ns(&self) -> u64 {
-        self.0.boot_time_ns()
+        self.view().boot_time_ns()
     }
 
     #[pyo3(signature = (worker, metric, *, listener=None, stage=None, label=None))]
     fn get(
         &self,
-        worker: usize,
+        worker: Option<usize>,
         metric: &str,
         listener: Option<usize>,
         stage: Option<usize>,
         label: Option<&str>,
     ) -> PyResult<u64> {
-        let cell = self.cell(worker, metric, listener, stage, label)?;
-        Ok(cell.load(Ordering::Acquire))
+        let part = part(metric, listener, stage)?;
+        self.with_cell(worker, metric, part, label, |cell| cell.load(Ordering::Acquire))
     }
 
     #[pyo3(signature = (worker, metric, value, *, listener=None, stage=None, label=None))]
     fn set(
         &self,
-        worker: usize,
+        worker: Option<usize>,
         metric: &str,
         value: u64,
         listener: Option<usize>,
         stage: Option<usize>,
         label: Option<&str>,
     ) -> PyResult<()> {
-        let cell = self.cell(worker, metric, listener, stage, label)?;
-        cell.store(value, Ordering::Release);
-        Ok(())
+        let part = part(metric, listener, stage)?;
+        self.with_cell(worker, metric, part, label, |cell| cell.store(value, Ordering::Release))
     }
 
     #[pyo3(signature = (worker, metric, value=1, *, listener=None, stage=None, label=None))]
     fn add(
         &self,
-        worker: usize,
+        worker: Option<usize>,
         metric: &str,
         value: u64,
         listener: Option<usize>,
         stage: Option<usize>,
         label: Option<&str>,
     ) -> PyResult<()> {
-        let cell = self.cell(worker, metric, listener, stage, label)?;
-        add(cell, value);
-        Ok(())
+        let part = part(metric, listener, stage)?;
+        self.with_cell(worker, metric, part, label, |cell| add(cell, value))
     }
 
     fn ledger(&self, worker: usize, listener: usize) -> PyResult<PyLedger> {
-        if worker >= self.0.workers() || listener >= self.0.listeners().len() {
+        let region = self.view();
+        if worker >= region.workers() || listener >= region.listeners().len() {
             return Err(PyKeyError::new_err(format!("worker {worker}, listener {listener}")));
         }
-        Ok(Ledger::read(&self.0, worker, listener).into())
+        Ok(Ledger::read(&region, worker, listener).into())
     }
 
     fn samples(&self) -> Vec<SampleRow> {
-        self.0
+        self.view()
             .samples()
             .into_iter()
             .map(|sample| {

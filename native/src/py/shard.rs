@@ -194,7 +194,7 @@ impl PyShard {
             all: outboxes.into_iter().map(adopt).collect::<PyResult<_>>()?,
         };
         let sockets = Sockets { listeners, inboxes };
-        let region = Arc::clone(&region.0);
+        let region = region.view();
         let pipeline = Pipeline {
             segments: segments.iter().map(|json| segment(json)).collect::<PyResult<_>>()?,
             redactors: segment(redactors)?,
@@ -303,10 +303,10 @@ fn recover_worker(
     worker: usize,
     data_dir: PathBuf,
 ) -> PyResult<PyFound> {
-    if worker >= region.0.workers() {
+    let region = region.view();
+    if worker >= region.workers() {
         return Err(Error::Invalid(format!("no worker {worker}")).into());
     }
-    let region = Arc::clone(&region.0);
     Ok(py.detach(|| recover(&region, worker, &data_dir))?.into())
 }
 

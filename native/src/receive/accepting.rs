@@ -123,9 +123,10 @@ impl Receiver {
         let identity = if is_unix { unix_identity(&socket) } else { None };
         let mut connection = Connection::new(socket, listener, Sender { peer, identity });
         self.begin_opening(&mut connection);
-        let is_opening = connection.opening.is_some();
+        let opening = connection.opening.as_ref();
+        let is_known = opening.is_none_or(|opening| opening.is_of_known_sender());
         if let Some(place) = self.take_in(connection)
-            && !is_opening
+            && is_known
         {
             self.established(place);
         }

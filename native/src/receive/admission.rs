@@ -65,7 +65,7 @@ impl Receiver {
     /// Who sends is known now: it may send from here on, or is closed. Says whether it may.
     pub(super) fn established(&mut self, place: usize) -> bool {
         let Some(connection) = self.connections.at(place) else { return false };
-        connection.opening = None;
+        connection.opening.take_if(|opening| !opening.is_of_known_sender());
         connection.times.active_ns = self.now_ns;
         let (listener, peer) = (connection.listener, connection.sender.peer);
         let refusal = self.refusal(place, listener, peer);

@@ -28,7 +28,7 @@ enum Due {
 fn due(connection: &Connection, rules: &Rules, now_ns: u64) -> Due {
     let times = &connection.times;
     let is_over = |since_ns: u64, limit_ns: u64| now_ns.saturating_sub(since_ns) > limit_ns;
-    if let Some(opening) = &connection.opening {
+    if let Some(opening) = connection.opening.as_ref().filter(|of| !of.is_of_known_sender()) {
         return if opening.is_late(now_ns) { Due::Opening } else { Due::Nothing };
     }
     if times.is_paused() {

@@ -85,7 +85,12 @@ impl Receiver {
     /// Passes a batch to the successor, or where its inbox is full to another worker.
     fn pass_to_anyone(&mut self, places: &[usize]) -> usize {
         let successor = self.worker;
-        let others: Vec<usize> = self.ready_workers().map(|work| work.worker).collect();
+        let serves_all = |worker: usize| {
+            let connections = places.iter().filter_map(|place| self.connections.get(*place));
+            connections.map(|one| one.listener).all(|listener| self.serves(worker, listener))
+        };
+        let others = self.ready_workers().map(|work| work.worker);
+        let others: Vec<usize> = others.filter(|worker| serves_all(*worker)).collect();
         [successor]
             .into_iter()
             .chain(others)

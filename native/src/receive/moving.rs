@@ -128,6 +128,14 @@ impl Receiver {
         silent_ns < LIFELESS_NS && cell(cells::INTAKE_PAUSED) == 0
     }
 
+    /// Whether a worker can go on with connections of one of our listeners. While a reload goes from
+    /// worker to worker, not all serve the same.
+    pub(super) fn serves(&self, worker: usize, listener: usize) -> bool {
+        let index = self.listeners[listener].config.index;
+        let served = self.region.listener(worker, index, cells::LISTENER_SERVED, 0);
+        served.load(Ordering::SeqCst) != 0
+    }
+
     /// Passes a connection that was just accepted to a worker with clearly less to do. Gives it
     /// back where there is none.
     pub(super) fn pass_on_accepted(
@@ -138,7 +146,8 @@ impl Receiver {
     ) -> Option<OwnedFd> {
         let mut own = self.work_of(self.worker);
         own.connections = own.connections.saturating_sub(1); // which is this one
-        let lightest = self.takers().min_by_key(|work| work.connections);
+        let takers = self.takers().filter(|work| self.serves(work.worker, listener));
+        let lightest = takers.min_by_key(|work| work.connections);
         let Some(taker) = lightest.filter(|work| work.should_accept_for(&own)) else {
             return Some(socket);
         };

@@ -53,7 +53,8 @@ enum Step {
 /// The opening of one connection.
 pub struct Opening {
     step: Step,
-    /// None: a plain connection from no proxy may be silent as long as it likes.
+    /// None: a plain connection from no proxy, whose sender is known; it may be silent as long as
+    /// any other.
     deadline_ns: Option<u64>,
     /// Bytes that may be, or become, a header.
     held: Vec<u8>,
@@ -64,15 +65,17 @@ pub struct Opening {
 impl Opening {
     /// The bytes of a sender that nobody has looked at, if they are frames.
     pub fn into_frames(self) -> Vec<u8> {
-        if self.step == Step::NoHeader && self.deadline_ns.is_none() {
-            self.held
-        } else {
-            Vec::new()
-        }
+        if self.is_of_known_sender() { self.held } else { Vec::new() }
     }
 
     pub(super) fn is_handshake(&self) -> bool {
         self.step == Step::Handshake
+    }
+
+    /// Whether only its first bytes are waited for, and nothing else holds it from being a
+    /// connection like any other.
+    pub(super) fn is_of_known_sender(&self) -> bool {
+        self.deadline_ns.is_none()
     }
 
     pub(super) fn is_late(&self, now_ns: u64) -> bool {
@@ -154,6 +157,10 @@ impl Receiver {
         }
         let held = std::mem::take(&mut opening.held);
         let listener = connection.listener;
+        if opening.is_of_known_sender() {
+            connection.opening = None;
+            return Ok(held);
+        }
         if self.certificates[listener].is_none() {
             return if self.established(place) { Ok(held) } else { Err(Outcome::Empty) };
         }

@@ -40,6 +40,9 @@ impl Receiver {
         if is_due && self.epoll.add(connection.socket.as_raw_fd(), place as u64).is_ok() {
             let is_within_frame = connection.framer.is_within_frame();
             connection.times.restart(now_ns, is_within_frame);
+            if let Some(tls) = &mut connection.tls {
+                tls.is_watched_for_writing = false;
+            }
         }
     }
 }

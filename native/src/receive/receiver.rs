@@ -171,17 +171,21 @@ impl Receiver {
             sources,
             worker,
         };
-        receiver.clear_predecessor();
+        receiver.succeed_predecessor();
         Ok(receiver)
     }
 
-    /// The connections of a worker that was killed are closed, whatever it had counted.
-    fn clear_predecessor(&self) {
+    /// The connections of a worker that was killed are closed, whatever it had counted; and after a
+    /// reload other listeners are served than before.
+    fn succeed_predecessor(&self) {
         self.sources.clear(self.worker);
         self.region.worker(self.worker, cells::CONNECTIONS, 0).store(0, Ordering::SeqCst);
         for listener in 0..self.region.listeners().len() {
             let open = self.region.listener(self.worker, listener, cells::LISTENER_CONNECTIONS, 0);
             open.store(0, Ordering::SeqCst);
+            let is_served = self.listeners.iter().any(|own| own.config.index == listener);
+            let served = self.region.listener(self.worker, listener, cells::LISTENER_SERVED, 0);
+            served.store(u64::from(is_served), Ordering::SeqCst);
         }
     }
 
@@ -341,12 +345,13 @@ impl Receiver {
         for (_, listener, socket) in self.sockets(false) {
             let Some(memory) = socket::memory(socket) else { continue };
             let cell = |cell| self.region.listener(self.worker, listener.config.index, cell, 0);
+            let (dropped, base) = (cell(cells::KERNEL_DROPPED), cell(cells::KERNEL_DROPS_BASE));
             // The kernel counts in 32 bits, over the life of the socket, which outlives the
-            // worker just as the cell does.
-            let dropped = cell(cells::KERNEL_DROPPED);
+            // worker just as the cells do. The base is what sockets before it dropped.
+            let counted =
+                dropped.load(Ordering::Relaxed).wrapping_sub(base.load(Ordering::Acquire));
             #[allow(clippy::cast_possible_truncation)]
-            let counted = dropped.load(Ordering::Relaxed) as u32;
-            add(dropped, u64::from(memory.drops.wrapping_sub(counted)));
+            add(dropped, u64::from(memory.drops.wrapping_sub(counted as u32)));
             if listener.config.kind == Kind::Udp {
                 // The kernel doubles what it grants, to have room for its own bookkeeping.
                 let granted = u64::from(memory.receive_buffer / 2);

@@ -2,7 +2,7 @@
 
 use std::sync::atomic::Ordering;
 
-use super::balance::{self, Decision, LEAST_LOAD_FOR_TURNS};
+use super::balance::{self, Decision, LEAST_LOAD_FOR_TURNS, Work};
 use super::moving::Cause;
 use super::receiver::Receiver;
 use crate::clock;
@@ -30,6 +30,10 @@ impl Receiver {
         let takers = self.takers().filter(|work| work.may_take_from(&own));
         let Some(taker) = takers.min_by_key(|work| work.load) else { return };
         let mut candidates = std::mem::take(&mut self.moving.candidates);
+        candidates.retain(|(_, place)| {
+            let connection = self.connections.get(*place);
+            connection.is_some_and(|one| self.serves(taker.worker, one.listener))
+        });
         let uneven_before = std::mem::take(&mut self.moving.uneven_times);
         match balance::decide(own.load, taker.load, &mut candidates) {
             Decision::Keep => {}
@@ -92,7 +96,9 @@ impl Receiver {
     /// still to be decoded here, so that several workers decode at a time.
     pub(super) fn rotate(&mut self, place: usize) {
         let own = self.work_of(self.worker);
-        let Some(next) = self.takers().find(|work| work.may_take_from(&own)) else { return };
+        let Some(listener) = self.connections.get(place).map(|one| one.listener) else { return };
+        let may_take = |work: &Work| work.may_take_from(&own) && self.serves(work.worker, listener);
+        let Some(next) = self.takers().find(may_take) else { return };
         let Some(connection) = self.connections.at(place) else { return };
         if connection.times.is_paused() {
             return;

@@ -70,3 +70,27 @@ fn bounded(text: &str) -> &str {
     let ends = (0..=text.len().min(TEXT_BYTES)).rev();
     &text[..ends.into_iter().find(|end| text.is_char_boundary(*end)).unwrap_or(0)]
 }
+
+#[cfg(test)]
+mod tests {
+    use rcgen::{CertificateParams, DnType, KeyPair};
+
+    use super::*;
+
+    /// A certificate full of long and strange names makes JSON of a bounded size.
+    #[test]
+    fn names_are_bounded() {
+        let names = |at: usize| format!("{}{at}.example", "\u{1}\"".repeat(150));
+        let mut params = CertificateParams::new(Vec::new()).unwrap();
+        params.subject_alt_names = (0..500)
+            .map(|at| rcgen::SanType::URI(names(at).as_str().try_into().unwrap()))
+            .collect();
+        params.distinguished_name.push(DnType::CommonName, "\u{e9}\"\n".repeat(1000));
+        let certificate = params.self_signed(&KeyPair::generate().unwrap()).unwrap();
+        let identity = identity(Some(ProtocolVersion::TLSv1_3), Some(certificate.der()));
+        assert!((1000..8000).contains(&identity.len()), "{}", identity.len());
+        let parsed: serde_json::Value = serde_json::from_str(&format!("{{{identity}}}")).unwrap();
+        assert!(parsed["tls"]["subject"].as_str().unwrap().starts_with("CN=\u{e9}\\\"\\0a"));
+        assert!(parsed["tls"]["san"].as_array().unwrap().len() > 1);
+    }
+}

@@ -2,7 +2,6 @@
 
 use super::members::{Members, close, write_unescaped};
 use super::message::{Flaw, skip_blanks};
-use crate::text::write_string;
 
 /// The parts of the header, in their order.
 const NAMES: [&str; 5] =
@@ -104,10 +103,11 @@ impl Cef<'_> {
         out.extend_from_slice(b"\"cef\":{");
         for (name, field) in NAMES.into_iter().zip(self.fields).chain([("severity", self.severity)])
         {
-            write_string(name, out);
-            out.push(b':');
+            out.push(b'"');
+            out.extend_from_slice(name.as_bytes());
+            out.extend_from_slice(b"\":\"");
             write_unescaped(field, unescape, out);
-            out.push(b',');
+            out.extend_from_slice(b"\",");
         }
         if extension.count() > 1 {
             out.extend_from_slice(b"\"extension\":{");

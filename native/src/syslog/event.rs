@@ -6,13 +6,15 @@ use super::members::{Members, close, write_unescaped};
 use super::message::Message;
 use super::structured_data;
 use super::zone::Clock;
-use crate::text::write_string;
+use crate::text::{is_plain, write_escaped, write_string};
 
 /// Where the message and members of `data` come from, besides structured data.
 pub enum Content<'a> {
     Text(&'a [u8]),
     Cef(Cef<'a>),
     Cee(Cee<'a>),
+    /// They are not written here.
+    Json,
 }
 
 /// Appends the event.
@@ -25,6 +27,11 @@ pub fn write(
     (elements, extension): (&Members, &Members),
     out: &mut Vec<u8>,
 ) {
+    // Looked at once, not field by field.
+    let is_plain = is_plain(message.header);
+    let member = |beginning: &[u8], value: &[u8], out: &mut Vec<u8>| {
+        write_member(beginning, value, is_plain, out);
+    };
     out.push(b'{');
     let mut unknown_zone = None;
     if let Some(timestamp) = message.timestamp {
@@ -35,14 +42,8 @@ pub fn write(
     if let Some(priority) = message.priority {
         write_name(b"\"level\":\"", priority.level(), out);
     }
-    out.extend_from_slice(b"\"message\":");
-    match content {
-        Content::Text(text) => write_string(text, out),
-        Content::Cef(cef) => write_unescaped(cef.name, cef::unescape, out),
-        Content::Cee(cee) => out.extend_from_slice(cee.message),
-    }
-    out.push(b',');
-    write_member(b"\"logger\":", message.logger, out);
+    write_message(content, out);
+    member(b"\"logger\":\"", message.logger, out);
 
     let before = out.len();
     out.extend_from_slice(b"\"diagnostics\":{");
@@ -50,13 +51,13 @@ pub fn write(
         write_name(b"\"facility\":\"", priority.facility(), out);
         write_name(b"\"severity\":\"", priority.severity(), out);
     }
-    write_member(b"\"hostname\":", message.hostname, out);
-    write_member(b"\"procid\":", message.procid, out);
-    write_member(b"\"msgid\":", message.msgid, out);
-    write_member(b"\"sequence\":", message.sequence, out);
-    write_member(b"\"node\":", message.node, out);
-    write_member(b"\"clock\":", message.clock.as_bytes(), out);
-    write_member(b"\"time_zone\":", unknown_zone.unwrap_or_default(), out);
+    member(b"\"hostname\":\"", message.hostname, out);
+    member(b"\"procid\":\"", message.procid, out);
+    member(b"\"msgid\":\"", message.msgid, out);
+    member(b"\"sequence\":\"", message.sequence, out);
+    member(b"\"node\":\"", message.node, out);
+    member(b"\"clock\":\"", message.clock.as_bytes(), out);
+    member(b"\"time_zone\":\"", unknown_zone.unwrap_or_default(), out);
     if let Some(flaw) = message.flaw {
         write_name(b"\"parse_error\":\"", flaw.name(), out);
     }
@@ -66,12 +67,31 @@ pub fn write(
     out.extend_from_slice(b"\"data\":{");
     elements.write_objects(text, structured_data::unescape, out);
     match content {
-        Content::Text(_) => {}
+        Content::Text(_) | Content::Json => {}
         Content::Cef(cef) => cef.write(text, extension, out),
         Content::Cee(cee) => cee.write(out),
     }
     close_group(before, out);
     close(out, b'{', b'}');
+}
+
+#[inline]
+fn write_message(content: &Content<'_>, out: &mut Vec<u8>) {
+    if let Content::Json = content {
+        return;
+    }
+    out.extend_from_slice(b"\"message\":");
+    match content {
+        Content::Text(text) => write_string(text, out),
+        Content::Cef(cef) => {
+            out.push(b'"');
+            write_unescaped(cef.name, cef::unescape, out);
+            out.push(b'"');
+        }
+        Content::Cee(cee) => out.extend_from_slice(cee.message),
+        Content::Json => {}
+    }
+    out.push(b',');
 }
 
 /// Ends the group that begins at a position; one without members is left out.
@@ -87,11 +107,15 @@ fn close_group(before: usize, out: &mut Vec<u8>) {
 
 /// `beginning` is the key and what stands before the value.
 #[inline]
-fn write_member(beginning: &[u8], value: &[u8], out: &mut Vec<u8>) {
+fn write_member(beginning: &[u8], value: &[u8], is_plain: bool, out: &mut Vec<u8>) {
     if !value.is_empty() {
         out.extend_from_slice(beginning);
-        write_string(value, out);
-        out.push(b',');
+        if is_plain {
+            out.extend_from_slice(value);
+        } else {
+            write_escaped(value, out);
+        }
+        out.extend_from_slice(b"\",");
     }
 }
 

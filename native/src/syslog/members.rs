@@ -1,7 +1,7 @@
 //! Named values from structured data or CEF, before they are written as members of objects:
 //! what has the same name becomes one member.
 
-use crate::text::{write_escaped, write_string};
+use crate::text::{is_plain, write_escaped};
 
 /// Up to so many, each is compared with those before it; more are sorted.
 const COMPARED: usize = 24;
@@ -153,8 +153,9 @@ impl Members {
     /// stand for.
     pub fn write_objects(&self, text: &[u8], unescape: Unescape, out: &mut Vec<u8>) {
         for object in self.members.chunk_by(|one, next| one.group == next.group) {
-            write_string(object[0].object.of(text), out);
-            out.extend_from_slice(b":{");
+            out.push(b'"');
+            write_escaped(object[0].object.of(text), out);
+            out.extend_from_slice(b"\":{");
             write_values(object, text, unescape, out);
             close(out, b'{', b'}');
             out.push(b',');
@@ -172,32 +173,40 @@ fn write_values(members: &[Member], text: &[u8], unescape: Unescape, out: &mut V
         if same[0].name == Span::default() {
             continue;
         }
-        write_string(same[0].name.of(text), out);
-        out.push(b':');
+        out.push(b'"');
+        write_escaped(same[0].name.of(text), out);
         if let [member] = same {
+            out.extend_from_slice(b"\":\"");
             write_unescaped(member.value.of(text), unescape, out);
+            out.extend_from_slice(b"\",");
         } else {
-            out.push(b'[');
+            out.extend_from_slice(b"\":[");
             for member in same {
+                out.push(b'"');
                 write_unescaped(member.value.of(text), unescape, out);
-                out.push(b',');
+                out.extend_from_slice(b"\",");
             }
             close(out, b'[', b']');
+            out.push(b',');
         }
-        out.push(b',');
     }
 }
 
 /// What a backslash and the byte behind it stand for; none when they stand for themselves.
 pub type Unescape = fn(u8) -> Option<u8>;
 
-/// Appends a text as a JSON string.
+/// Appends a text as the inside of a JSON string.
 #[inline]
-pub fn write_unescaped(mut text: &[u8], unescape: Unescape, out: &mut Vec<u8>) {
-    if memchr::memchr(b'\\', text).is_none() {
-        return write_string(text, out);
+pub fn write_unescaped(text: &[u8], unescape: Unescape, out: &mut Vec<u8>) {
+    if is_plain(text) {
+        out.extend_from_slice(text);
+    } else {
+        write_meanings(text, unescape, out);
     }
-    out.push(b'"');
+}
+
+#[inline(never)]
+fn write_meanings(mut text: &[u8], unescape: Unescape, out: &mut Vec<u8>) {
     while let Some(at) = memchr::memchr(b'\\', text) {
         let meaning = text.get(at + 1).and_then(|byte| unescape(*byte));
         let copied = if meaning.is_some() { at } else { at + 1 };
@@ -206,7 +215,6 @@ pub fn write_unescaped(mut text: &[u8], unescape: Unescape, out: &mut Vec<u8>) {
         text = &text[at + 1 + usize::from(meaning.is_some())..];
     }
     write_escaped(text, out);
-    out.push(b'"');
 }
 
 /// Ends an object or array whose members each have a comma behind them.

@@ -2,6 +2,7 @@
 
 use super::priority::Priority;
 use super::timestamp::Timestamp;
+use crate::words;
 
 /// A message, taken apart. A part that the sender left out is empty.
 #[derive(Debug, Default)]
@@ -20,6 +21,8 @@ pub struct Message<'a> {
     pub node: &'a [u8],
     /// What the device says of its clock.
     pub clock: &'static str,
+    /// All that the fields above are parts of.
+    pub header: &'a [u8],
     /// What is left: the message proper.
     pub text: &'a [u8],
     /// What is wrong with it although it could be taken apart.
@@ -47,6 +50,8 @@ pub enum Flaw {
     InvalidCef,
     /// What follows `@cee:` is not an object that would be taken as an event.
     InvalidCee,
+    /// A text that begins as a JSON object and is none.
+    InvalidJson,
     /// Two sources of `data` have the same key.
     DuplicateKey,
     /// More parameters than an event may have keys.
@@ -70,6 +75,7 @@ impl Flaw {
             Self::InvalidStructuredData => "invalid_structured_data",
             Self::InvalidCef => "invalid_cef",
             Self::InvalidCee => "invalid_cee",
+            Self::InvalidJson => "invalid_json",
             Self::DuplicateKey => "duplicate_key",
             Self::TooManyKeys => "too_many_keys",
             Self::InvalidUtf8 => "invalid_utf8",
@@ -81,7 +87,7 @@ impl Flaw {
 /// Splits at the first blank, which belongs to neither part.
 #[inline]
 pub fn split_word(text: &[u8]) -> (&[u8], &[u8]) {
-    match text.iter().position(|byte| *byte == b' ') {
+    match words::position(text, |word| words::equal(word, b' ')) {
         Some(at) => (&text[..at], &text[at + 1..]),
         None => (text, &[]),
     }

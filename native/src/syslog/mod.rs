@@ -8,8 +8,10 @@ mod calendar;
 mod cee;
 mod cef;
 mod event;
+mod json;
 mod members;
 mod message;
+mod object;
 mod payload;
 mod priority;
 mod recognise;
@@ -31,7 +33,7 @@ use payload::Payload;
 use priority::{Beginning, read_priority};
 use zone::Clock;
 
-use crate::decode::{Decoder, Limits};
+use crate::decode::{Blind, Decoder, Limits};
 use crate::error;
 use crate::reject::Reject;
 
@@ -65,7 +67,10 @@ pub struct Syslog {
     clock: Clock,
     /// Checks objects within messages.
     decoder: Decoder,
+    /// Makes them events.
+    events: Decoder,
     scratch: Vec<u8>,
+    header: Vec<u8>,
     elements: Members,
     extension: Members,
 }
@@ -81,7 +86,9 @@ impl Syslog {
             keys: options.limits.keys as usize,
             clock: Clock::new(options.time_zone)?,
             decoder: Decoder::of_events(options.limits),
+            events: Decoder::new(options.limits),
             scratch: Vec::new(),
+            header: Vec::new(),
             elements: Members::default(),
             extension: Members::default(),
         })
@@ -164,6 +171,11 @@ impl Syslog {
         let content = self.read_content(text, &message)?;
         out.reserve(text.len() + ROOM);
         let members = (&self.elements, &self.extension);
+        if let Content::Json = content {
+            self.header.clear();
+            event::write(text, &message, &content, &mut self.clock, members, &mut self.header);
+            return json::merge(&self.header, &self.scratch, out);
+        }
         event::write(text, &message, &content, &mut self.clock, members, out);
         Ok(())
     }
@@ -184,6 +196,11 @@ impl Syslog {
                 let cee = cee::read(text, rest, &self.elements, decoder, &mut self.scratch);
                 cee.map(Content::Cee)
             }
+            Payload::Json(object) => {
+                self.scratch.clear();
+                let decoded = self.events.decode(object, true, &mut Blind, &mut self.scratch);
+                decoded.map(|_| Content::Json).map_err(|_| Flaw::InvalidJson)
+            }
         }
     }
 
@@ -193,6 +210,7 @@ impl Syslog {
         match (self.unparsed, flaw) {
             (Unparsed::DeadLetter, Flaw::UnknownFormat) => Err(Reject::UnknownFormat),
             (Unparsed::DeadLetter, Flaw::TooManyKeys) => Err(Reject::TooManyKeys),
+            (Unparsed::DeadLetter, Flaw::InvalidJson) => Err(Reject::InvalidJson),
             (Unparsed::DeadLetter, _) => Err(Reject::InvalidSyslog),
             (Unparsed::Keep, _) => {
                 self.elements.clear();

@@ -1,6 +1,8 @@
-//! What the text of a message may be in turn: CEF or `@cee:` with JSON, which become fields.
+//! What the text of a message may be in turn: CEF, `@cee:` with JSON, or JSON alone, which become
+//! fields.
 
 use super::message::skip_blanks;
+use crate::decode::trim_blanks;
 
 /// A text that says of itself what it is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -11,6 +13,8 @@ pub enum Payload<'a> {
     Cef(&'a [u8]),
     /// What stands behind `@cee:`.
     Cee(&'a [u8]),
+    /// An object, or what was meant to be one.
+    Json(&'a [u8]),
 }
 
 /// Looks at how a text begins, blanks aside.
@@ -27,6 +31,9 @@ pub fn recognise(text: &[u8]) -> Payload<'_> {
             }
         }
         [b'@', b'c', b'e', b'e', b':', rest @ ..] => Payload::Cee(rest),
+        text @ [b'{', rest @ ..] if matches!(trim_blanks(rest), [b'"' | b'}', ..]) => {
+            Payload::Json(text)
+        }
         _ => Payload::Text,
     }
 }

@@ -35,7 +35,7 @@ pub fn recognise(frame: &[u8]) -> Dialect {
             // What follows is checked to be one whole object.
             Payload::Cee(_) => true,
             Payload::Cef(_) => !has_json(text),
-            Payload::Text => rfc3164::has_header(text) && !has_json(text),
+            Payload::Text | Payload::Json(_) => rfc3164::has_header(text) && !has_json(text),
         },
     };
     if is_syslog { Dialect::Syslog } else { Dialect::Unknown }

@@ -16,13 +16,13 @@ pub fn read<'a>(text: &'a [u8], message: &mut Message<'a>) {
     let rest = read_head(text, message);
     let has_time = message.timestamp.is_some();
     let rest = match rest {
-        // The time of a network device, or `host :`, ends with a colon.
-        [b':', rest @ ..] if has_time => return read_body(skip_blanks(rest), message),
+        // The time of a network device ends with a colon, and no host follows.
+        [b':', rest @ ..] if has_time => skip_blanks(rest),
+        _ if has_time && message.hostname.is_empty() => read_sender(skip_blanks(rest), message),
         _ => skip_blanks(rest),
     };
-    let rest =
-        if has_time && message.hostname.is_empty() { read_sender(rest, message) } else { rest };
     read_body(rest, message);
+    message.header = &text[..text.len() - message.text.len()];
 }
 
 /// Whether a text without a priority begins as only syslog does: with a time and a tag behind it.

@@ -46,6 +46,7 @@ pub fn read<'a>(
         *field = if word == b"-" { b"" } else { word };
         rest = behind;
     }
+    message.header = &text[..text.len() - rest.len()];
     message.text = match structured_data::read(text, rest, members, keys)? {
         [] => &[],
         [b' ', text @ ..] => text,

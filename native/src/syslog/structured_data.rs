@@ -2,6 +2,7 @@
 
 use super::members::Members;
 use super::message::Flaw;
+use crate::words::{self, below, equal};
 
 /// Reads what stands at the beginning of `rest`, which ends with `text`; returns what follows.
 #[inline]
@@ -47,20 +48,28 @@ pub fn read<'a>(
 /// The name that a text begins with, and what follows.
 #[inline]
 fn split_name(text: &[u8]) -> Option<(&[u8], &[u8])> {
-    let end = text.iter().position(|byte| matches!(byte, b'=' | b']' | b'"' | 0x7f | ..=b' '))?;
+    let is_end = |word| {
+        below(word, b'!')
+            | equal(word, b'=')
+            | equal(word, b']')
+            | equal(word, b'"')
+            | equal(word, 0x7f)
+    };
+    let end = words::position(text, is_end)?;
     (end > 0).then(|| text.split_at(end))
 }
 
 /// Up to the quote that ends it. A bracket in a value should be escaped; not all senders do it.
 #[inline]
 fn value_length(text: &[u8]) -> Option<usize> {
-    let mut at = 0;
+    let mut start = 0;
     loop {
-        match text.get(at)? {
-            b'"' => return Some(at),
-            b'\\' => at += 2,
-            _ => at += 1,
+        let rest = text.get(start..)?;
+        let at = words::position(rest, |word| equal(word, b'"') | equal(word, b'\\'))?;
+        if rest[at] == b'"' {
+            return Some(start + at);
         }
+        start += at + 2;
     }
 }
 

@@ -48,6 +48,6 @@ fn proxies(networks: &[&str]) -> Value {
 
 /// A cell of the first listener that has a reason.
 fn reason(bench: &Bench, metric: &str, reason: &str) -> u64 {
-    let cell = bench.region.by_name(0, metric, Some(0), Some(reason)).unwrap();
+    let cell = bench.region.by_name(Some(0), metric, Some(0), Some(reason)).unwrap();
     cell.load(std::sync::atomic::Ordering::Relaxed)
 }

@@ -150,3 +150,17 @@ fn a_header_has_a_deadline() {
     assert_eq!(patient.cell(cells::CONNECTIONS_CLOSED), 0);
     assert_eq!(patient.stored().1.len(), 1);
 }
+
+/// Whoever is no proxy is held to the limits of the listener before he has sent a byte.
+#[test]
+fn a_silent_stranger_counts() {
+    let mut config = proxies(&["10.0.0.1"]);
+    config["limits"] = json!({"source_connections": 1, "idle_seconds": 0.2});
+    let mut bench = bench("proxy-stranger", "tcp", &config);
+    let (first, second) = (bench.connect(), bench.connect());
+    bench.run_until(|bench| reason(bench, REFUSED, "source_connections") == 1);
+    bench.run_until(|bench| bench.cell(cells::CONNECTIONS_CLOSED) == 2);
+    assert_eq!(reason(&bench, "ingest_connections_expired_total", "idle"), 1);
+    drop((first, second));
+    bench.stored();
+}

@@ -165,16 +165,16 @@ proptest! {
         let mut message = String::from("<14>1 - h a - - ");
         let mut expected = Map::new();
         for (id, parameters) in &elements {
-            message += &format!("[{id}");
+            message.extend(["[", id]);
             let object = expected.entry(id.clone()).or_insert_with(|| json!({}));
             for (name, value) in parameters {
                 let escaped = value.replace('\\', "\\\\").replace('"', "\\\"").replace(']', "\\]");
-                message += &format!(" {name}=\"{escaped}\"");
+                message.extend([" ", name, "=\"", &escaped, "\""]);
                 add(object.as_object_mut().unwrap(), name, value);
             }
             message += "]";
         }
-        message += &format!(" .{text}.");
+        message.extend([" .", &text, "."]);
         let options =
             Options { time_zone: "UTC", unparsed: Unparsed::DeadLetter, limits: LIMITS };
         let mut out = vec![];

@@ -8,6 +8,7 @@ mod corpus;
 use std::path::Path;
 
 use _native::decode::{Blind, Decoder, Limits};
+use _native::reject::Reject;
 use _native::syslog::{Dialect, Options, Syslog, Unparsed, recognise};
 use corpus::Case;
 
@@ -57,8 +58,8 @@ fn the_events_of_the_corpus_are_canonical() {
     let mut decoder = Decoder::new(LIMITS);
     for case in cases().iter().filter(|case| !case.expected.starts_with("reject ")) {
         let mut out = vec![];
-        let decoded = decoder.decode(case.expected.as_bytes(), false, &mut Blind, &mut out);
-        assert!(decoded.is_ok(), "{}: {decoded:?}", case.place);
+        let edits = decoder.decode(case.expected.as_bytes(), false, &mut Blind, &mut out);
+        assert!(edits.is_ok(), "{}: {edits:?}", case.place);
         assert_eq!(String::from_utf8(out).unwrap(), case.expected, "{}", case.place);
     }
 }
@@ -142,7 +143,7 @@ fn unknown_frames_are_rejected_or_kept() {
         let options = Options { time_zone: "UTC", unparsed, limits: LIMITS };
         let mut out = vec![];
         let decoded = Syslog::new(&options).unwrap().decode_unknown(frame, &mut out);
-        decoded.map(|()| String::from_utf8(out).unwrap()).map_err(|reject| reject.name())
+        decoded.map(|()| String::from_utf8(out).unwrap()).map_err(Reject::name)
     };
     let expected = r#"{"message":"say \"x\"","diagnostics":{"parse_error":"unknown_format"}}"#;
     assert_eq!(decode(Unparsed::Keep, b"say \"x\"").unwrap(), expected);

@@ -1,0 +1,41 @@
+"""A successor waits, with its plugins started, until the worker before it is gone."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import signal
+
+from ingest.worker.faults import note_exit
+
+
+def wait_for_go(loop: asyncio.AbstractEventLoop, go: int, lifeline: int) -> bool:
+    """Run the loop until a byte comes through `go`, which is closed then.
+
+    Return False where none will come: told to end, or the supervisor is gone. The loop runs, as
+    plugins may have tasks in it.
+    """
+    decided = False
+
+    def decide() -> None:
+        nonlocal decided
+        decided = True
+        for descriptor in (go, lifeline):
+            loop.remove_reader(descriptor)  # a second call would stop the loop that serves
+        loop.stop()
+
+    loop.add_signal_handler(signal.SIGTERM, decide)
+    for descriptor in (go, lifeline):
+        loop.add_reader(descriptor, decide)
+    while not decided:
+        try:
+            loop.run_forever()
+        except (SystemExit, KeyboardInterrupt):  # of a task of a plugin
+            note_exit()
+    os.set_blocking(go, False)
+    try:
+        return os.read(go, 1) != b""
+    except BlockingIOError:
+        return False
+    finally:
+        os.close(go)
