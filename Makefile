@@ -93,15 +93,15 @@ test-python: build $(VENV)/installed-test $(VENV)/installed-plugins
 	$(BIN)/coverage combine --quiet
 	$(BIN)/coverage report
 
-# Programs that the tests make send. They are unpacked and not installed: the packages of rsyslog and
-# syslog-ng exclude each other, and neither is to become the daemon of this machine.
+# Programs that the tests run. They are unpacked and not installed: the packages of rsyslog and
+# syslog-ng exclude each other, and neither is to become a daemon of this machine.
 CLIENTS := .clients
-CLIENT_PACKAGES := "rsyslog rsyslog-gnutls haproxy" syslog-ng-core
+CLIENT_PACKAGES := "rsyslog rsyslog-openssl haproxy" syslog-ng-core
 
 .PHONY: clients
 clients: $(CLIENTS)/unpacked ## Unpack rsyslog, syslog-ng and HAProxy for the tests, where there is apt
 
-$(CLIENTS)/unpacked:
+$(CLIENTS)/unpacked: Makefile
 	rm -rf $(CLIENTS)
 	mkdir -p $(CLIENTS)/packages/partial
 	for packages in $(CLIENT_PACKAGES); do \

@@ -176,6 +176,23 @@ fn an_address_has_so_many_connections_over_all_workers() {
     second.stored();
 }
 
+/// Also those of who says nothing count, where a header of a stranger would be refused.
+#[test]
+fn silent_connections_count_where_proxies_are_trusted() {
+    let limits = json!({
+        "proxies": ["192.0.2.1"], "limits": {"source_connections": 1, "idle_seconds": 0.3},
+    });
+    let mut bench = alone("silent", &limits);
+    let (silent, too_many) = (bench.connect(), bench.connect());
+    bench.run_until(|bench| refused(bench, "source_connections") == 1);
+    assert!(is_closed(&too_many) && !is_closed(&silent));
+    bench.run_until(|bench| expired(bench, "idle") == 1);
+    let mut next = bench.connect();
+    next.write_all(b"{\"next\":true}\n").unwrap();
+    bench.run_until(|bench| bench.ledger(0).journaled == 1);
+    bench.stored();
+}
+
 /// A listener has its own number of connections; who comes then is closed.
 #[test]
 fn a_listener_has_so_many_connections() {

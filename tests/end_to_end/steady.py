@@ -13,8 +13,8 @@ from tests import stored
 from tests.end_to_end.load import numbered_lines, numbers_by_connection
 from tests.harness import PATIENCE_SECONDS
 
-_LINES_PER_WRITE = 50
-_PAUSE_SECONDS = 0.002
+_LINES_PER_WRITE = 10
+_PAUSE_SECONDS = 0.01
 _TORN_BYTES = 20
 """A write ends so far in a line, so that incomplete frames are the rule."""
 
@@ -22,7 +22,7 @@ _TORN_BYTES = 20
 class SteadySenders:
     """Threads with one connection each; `errors` says what has happened to those that broke."""
 
-    def __init__(self, address: tuple[str, int], connections: int = 16) -> None:
+    def __init__(self, address: tuple[str, int], connections: int = 8) -> None:
         self._stopped = threading.Event()
         self._sent = [0] * connections
         self._threads = [

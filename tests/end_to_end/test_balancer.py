@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import socket
-import subprocess
 from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path
@@ -12,9 +11,9 @@ from pathlib import Path
 import pytest
 
 from tests.end_to_end.clients.haproxy import haproxy
+from tests.end_to_end.clients.openssl import in_good_standing, s_client
 from tests.end_to_end.clients.site import BALANCER, SUBJECT, Site, documented_site
 from tests.harness import PATIENCE_SECONDS, wait_until
-from tests.stored import tool
 
 SENDERS = [f"127.0.0.{number}" for number in (2, 3, 4, 5)]
 MORE_LISTENERS = """
@@ -70,26 +69,9 @@ def test_connections_taken_in_turn_keep_their_senders(
 def test_a_sender_is_known_by_its_certificate_too(site: Site, tmp_path: Path) -> None:
     """TLS goes through the balancer to the server; the header stands in front of it."""
     address = site.address("balanced-tls")
-    with haproxy([address, address], tmp_path) as (host, port), site.arriving(1) as events:
-        certificates = site.certificates
-        subprocess.run(
-            [
-                *(
-                    tool("openssl"),
-                    "s_client",
-                    "-quiet",
-                    "-no_ign_eof",
-                    "-nocommands",
-                    "-verify_return_error",
-                ),
-                *("-CAfile", certificates / "ca.pem", "-cert", certificates / "client.pem"),
-                *("-key", certificates / "client.key", "-bind", "127.0.0.2:0"),
-                *("-connect", f"{host}:{port}"),
-            ],
-            input=b'{"message":"behind a balancer"}\n',
-            check=True,
-            timeout=PATIENCE_SECONDS,
-        )
+    with haproxy([address, address], tmp_path) as front, site.arriving(1) as events:
+        options = [*in_good_standing(site), "-bind", "127.0.0.2:0"]
+        s_client(front, b'{"message":"behind a balancer"}\n', *options)
     origin = events[0]["diagnostics"]["ingest"]
     assert origin["peer"].startswith("127.0.0.2:")
     assert origin["proxy"].rpartition(":")[0] == BALANCER

@@ -66,7 +66,7 @@ def without_origin(events: Sequence[Event], listener: str) -> list[Event]:
     """Check where events came from and return the rest of them."""
     for event in events:
         origin = event["diagnostics"].pop("ingest")
-        assert origin["peer"].startswith("127.0.0.1:")
+        assert origin.get("peer", "").startswith("" if listener == "local" else "127.0.0.1:")
         assert origin["listener"] == listener
         assert origin.get("tls", {}).get("subject") == (SUBJECT if listener == "tls" else None)
         if not event["diagnostics"]:
@@ -105,6 +105,7 @@ LOGGERS = [
     Sender("logger-tcp.sh", "tcp", "timeQuality"),
     Sender("logger-udp.sh", "udp", "timeQuality"),
     Sender("logger-rfc3164.sh", "tcp"),
+    Sender("logger-unix.sh", "local"),
 ]
 
 
@@ -113,10 +114,10 @@ def check_messages(events: Sequence[Event], sender: Sender, host: str, begun: da
     without_time(events, begun)
     for event in events:
         assert list(event.pop("data", {})) == ([sender.element] if sender.element else [])
-        # `logger` sends the name of the host as it is, with its domain if there is one.
-        diagnostics = event["diagnostics"]
-        diagnostics["hostname"] = diagnostics["hostname"].partition(".")[0]
-    expected = [message.event(hostname=host) for message in MESSAGES]
+        # `logger` names the host with its domain if there is one, and not at all to a local socket.
+        named = event["diagnostics"].pop("hostname", "").partition(".")[0]
+        assert named == ("" if sender.listener == "local" else host)
+    expected = [message.event() for message in MESSAGES]
     assert without_origin(events, sender.listener) == sorted(expected, key=json.dumps)
 
 
@@ -163,6 +164,19 @@ def test_structured_data_of_logger_are_data(site: Site) -> None:
         },
         "data": {"order@32473": {"total": "17.50", "currency": "EUR"}},
     }
+
+
+def test_json_that_a_program_logs_to_syslog_is_the_event(site: Site) -> None:
+    """Only what the object leaves open is taken from syslog."""
+    begun = datetime.now(UTC)
+    logged = {"level": "CRITICAL", "message": "payment refused", "data": {"total": 17.5}}
+    with site.arriving(1) as events:
+        run_block(site, "logger-rfc3164.sh", "tcp", f"<155>{json.dumps(logged)}\n".encode())
+    without_time(events, begun)
+    assert events[0]["diagnostics"].pop("hostname")
+    diagnostics = {"facility": "local3", "severity": "error"}
+    expected = {**logged, "logger": "checkout", "diagnostics": diagnostics}
+    assert without_origin(events, "tcp") == [expected]
 
 
 @pytest.mark.parametrize(("socket_type", "listener"), [("STREAM", "tcp"), ("DGRAM", "udp")])

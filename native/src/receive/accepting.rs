@@ -123,12 +123,11 @@ impl Receiver {
         let identity = if is_unix { unix_identity(&socket) } else { None };
         let mut connection = Connection::new(socket, listener, Sender { peer, identity });
         self.begin_opening(&mut connection);
-        let opening = connection.opening.as_ref();
-        let is_known = opening.is_none_or(|opening| opening.is_of_known_sender());
+        let is_known = connection.opening.as_ref().is_none_or(|opening| !opening.awaits_header());
         if let Some(place) = self.take_in(connection)
             && is_known
         {
-            self.established(place);
+            self.admit(place);
         }
     }
 
@@ -136,7 +135,8 @@ impl Receiver {
     pub(super) fn take_in(&mut self, mut connection: Connection) -> Option<usize> {
         let (descriptor, listener) = (connection.socket.as_raw_fd(), connection.listener);
         connection.times.active_ns = self.now_ns;
-        self.partial_bytes += connection.framer.partial_bytes();
+        connection.counted_bytes = connection.partial_bytes();
+        self.partial_bytes += connection.counted_bytes;
         self.count_connection(listener, true);
         let place = self.connections.add(connection);
         self.tend_timer();
@@ -157,7 +157,7 @@ impl Receiver {
     /// Takes a connection out of all that it is counted in, without closing it.
     pub(super) fn take_out(&mut self, place: usize) -> Option<Connection> {
         let mut connection = self.connections.take(place)?;
-        self.partial_bytes -= connection.framer.partial_bytes();
+        self.partial_bytes -= connection.counted_bytes;
         if let Some(source) = connection.source.take() {
             self.sources.leave(self.worker, source);
         }
@@ -201,7 +201,6 @@ impl Receiver {
 
     fn end(&mut self, place: usize, intake: &mut impl Intake, last: fn(&mut Framer, &mut Frames)) {
         let Some(connection) = self.connections.at(place) else { return };
-        self.partial_bytes -= connection.framer.partial_bytes();
         let config = &self.listeners[connection.listener].config;
         if let Some(opening) = connection.opening.take() {
             let bytes = opening.into_frames();

@@ -62,11 +62,19 @@ impl Receiver {
         self.abandon(place);
     }
 
-    /// Who sends is known now: it may send from here on, or is closed. Says whether it may.
+    /// All that had to come before the first frame has come, and who sends is known: it may send
+    /// from here on, or is closed. Says whether it may.
     pub(super) fn established(&mut self, place: usize) -> bool {
         let Some(connection) = self.connections.at(place) else { return false };
-        connection.opening.take_if(|opening| !opening.is_of_known_sender());
+        connection.opening = None;
         connection.times.active_ns = self.now_ns;
+        connection.source.is_some() || self.admit(place)
+    }
+
+    /// Lets a sender in that is known, or closes its connection; says which. Who comes by no proxy
+    /// is known at once, before a handshake with it has cost anything.
+    pub(super) fn admit(&mut self, place: usize) -> bool {
+        let Some(connection) = self.connections.at(place) else { return false };
         let (listener, peer) = (connection.listener, connection.sender.peer);
         let refusal = self.refusal(place, listener, peer);
         if let Some(refusal) = refusal {

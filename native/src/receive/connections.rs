@@ -11,6 +11,7 @@ use crate::frame::Framer;
 
 /// What deadlines are measured from: nanoseconds of `CLOCK_MONOTONIC`.
 #[derive(Debug, Clone, Copy, Default)]
+#[allow(clippy::struct_field_names)] // it is their unit
 pub struct Times {
     /// When something was read last; while it is opening, when it was accepted.
     pub active_ns: u64,
@@ -29,9 +30,8 @@ impl Times {
     /// Something was read, and behind it a frame is incomplete, perhaps the one from before.
     pub fn note_read(&mut self, now_ns: u64, is_within_frame: bool, is_same_frame: bool) {
         self.active_ns = now_ns;
-        if !is_same_frame {
-            self.frame_ns = is_within_frame.then_some(now_ns);
-        }
+        let began_ns = self.frame_ns.filter(|_| is_same_frame).unwrap_or(now_ns);
+        self.frame_ns = is_within_frame.then_some(began_ns);
     }
 
     /// It is read again: nothing counts from before.
@@ -59,6 +59,8 @@ pub struct Connection {
     pub opening: Option<Box<Opening>>,
     /// What decrypts it, if it is encrypted.
     pub tls: Option<Box<TlsSession>>,
+    /// How much of what it holds is counted as that of incomplete frames.
+    pub counted_bytes: usize,
     /// When its newest events were received (ns since the epoch): none of the next is older.
     pub received_ns: u64,
     /// What it sends.
@@ -82,7 +84,20 @@ impl Connection {
             received_ns: 0,
             load: SmoothedLoad::new(),
             takes_turns: false,
+            counted_bytes: 0,
         }
+    }
+
+    /// What it holds of a frame, a record or a header whose end has not come.
+    pub fn partial_bytes(&self) -> usize {
+        let record = self.tls.as_ref().map_or(0, |tls| tls.held_bytes());
+        let header = self.opening.as_ref().map_or(0, |opening| opening.held_bytes());
+        self.framer.partial_bytes() + record + header
+    }
+
+    /// Whether it has begun to send something that has no end yet.
+    pub fn is_within_frame(&self) -> bool {
+        self.framer.is_within_frame() || self.tls.as_ref().is_some_and(|tls| tls.held_bytes() > 0)
     }
 
     /// Whether it is nothing but its descriptor and what `parcel` takes along.
@@ -139,11 +154,11 @@ impl Connections {
         self.places.get(place)?.as_ref()
     }
 
-    /// The place of the connection that holds the most of an incomplete frame.
+    /// The place of the connection that holds the most that is incomplete.
     pub fn largest_partial(&self) -> Option<usize> {
         let held = |place: usize| {
             let connection = self.places[place].as_ref()?;
-            Some((connection.framer.partial_bytes(), place))
+            Some((connection.counted_bytes, place))
         };
         self.places().filter_map(held).max().map(|(_, place)| place)
     }

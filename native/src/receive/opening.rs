@@ -72,6 +72,15 @@ impl Opening {
         self.step == Step::Handshake
     }
 
+    /// Whether it is not known yet who sends.
+    pub(super) fn awaits_header(&self) -> bool {
+        self.step == Step::Header
+    }
+
+    pub(super) fn held_bytes(&self) -> usize {
+        self.held.len()
+    }
+
     /// Whether only its first bytes are waited for, and nothing else holds it from being a
     /// connection like any other.
     pub(super) fn is_of_known_sender(&self) -> bool {

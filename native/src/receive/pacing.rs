@@ -38,11 +38,12 @@ impl Receiver {
         let is_due = connection.times.is_paused() && connection.times.resume_ns <= now_ns;
         // Where it cannot be watched, for want of memory, the next time may do better.
         if is_due && self.epoll.add(connection.socket.as_raw_fd(), place as u64).is_ok() {
-            let is_within_frame = connection.framer.is_within_frame();
+            let is_within_frame = connection.is_within_frame();
             connection.times.restart(now_ns, is_within_frame);
             if let Some(tls) = &mut connection.tls {
                 tls.is_watched_for_writing = false;
             }
+            self.watch_for_writing(place);
         }
     }
 }

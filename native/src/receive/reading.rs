@@ -18,6 +18,20 @@ pub(super) const READ_BYTES: usize = 256 * 1024;
 
 impl Receiver {
     pub(super) fn read_connection(&mut self, place: usize, intake: &mut impl Intake) -> Outcome {
+        let outcome = self.read_once(place, intake);
+        self.count_partial(place);
+        self.bound_partials(intake);
+        outcome
+    }
+
+    fn count_partial(&mut self, place: usize) {
+        let Some(connection) = self.connections.at(place) else { return };
+        self.partial_bytes -= connection.counted_bytes;
+        connection.counted_bytes = connection.partial_bytes();
+        self.partial_bytes += connection.counted_bytes;
+    }
+
+    fn read_once(&mut self, place: usize, intake: &mut impl Intake) -> Outcome {
         if !self.make_room(READ_BYTES, intake) {
             return Outcome::Stalled;
         }
@@ -62,7 +76,7 @@ impl Receiver {
         if was_opening && !self.advance_handshake(place, received, end.as_ref()) {
             return Outcome::Read(HANDSHAKE_BYTES);
         }
-        if received > 0 {
+        if received + decrypted > 0 {
             self.take_bytes(place, decrypted, received, intake);
         }
         match end {
@@ -90,14 +104,13 @@ impl Receiver {
         let Some(connection) = self.connections.at(place) else { return };
         let config = &self.listeners[connection.listener].config;
         let (listener, line_limit) = (config.index, config.limits.line_bytes);
-        let (held, before) = (connection.framer.partial_bytes(), connection.framer.pending());
+        let before = connection.framer.pending();
         connection.framer.feed(chunk, line_limit, &mut self.frames);
-        let pending = connection.framer.pending();
-        // Whoever adds to a frame bit by bit does not make it younger.
-        let is_same_frame = before > 0 && pending == before + length as u64;
-        connection.times.note_read(self.now_ns, pending > 0, is_same_frame);
-        self.partial_bytes += connection.framer.partial_bytes();
-        self.partial_bytes -= held;
+        // Whoever adds to a frame bit by bit, or to a TLS record, does not make it younger.
+        let has_grown = connection.framer.pending() == before + length as u64;
+        let is_same_frame = has_grown && (before > 0 || length == 0);
+        let is_within_frame = connection.is_within_frame();
+        connection.times.note_read(self.now_ns, is_within_frame, is_same_frame);
         let events = self.frames.count();
         connection.load.add(length, events);
         let (received_ns, is_ahead) = connection.receive_at(clock::now_ns());
@@ -119,7 +132,6 @@ impl Receiver {
         });
         self.arena.consume();
         self.count_read(listener, received);
-        self.bound_partials(intake);
     }
 
     pub(super) fn read_datagrams(&mut self, listener: usize, intake: &mut impl Intake) -> Outcome {

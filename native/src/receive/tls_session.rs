@@ -61,6 +61,11 @@ impl TlsSession {
         self.connection.is_handshaking()
     }
 
+    /// What it keeps of a record, or of a handshake message, whose end has not come.
+    pub fn held_bytes(&self) -> usize {
+        self.incoming.len()
+    }
+
     /// Whether something waits until the client reads.
     pub fn wants_write(&self) -> bool {
         !self.outgoing.is_empty()

@@ -4,6 +4,7 @@ use std::io::{ErrorKind, Read, Write};
 use std::net::{Shutdown, SocketAddr, TcpStream};
 use std::sync::Arc;
 use std::thread::JoinHandle;
+use std::time::{Duration, Instant};
 
 use _native::counters::cells;
 use rcgen::{DnType, SanType};
@@ -12,6 +13,7 @@ use rustls::version::{TLS12, TLS13};
 use rustls::{ClientConfig, ClientConnection, Stream, StreamOwned};
 use serde_json::json;
 
+use super::bench::PATIENCE;
 use super::certificates::{Authority, Files};
 use super::{Bench, bench, origin, reason};
 
@@ -331,5 +333,34 @@ fn certificates_are_taken_anew() {
     old.write_all(b"{}\n").unwrap();
     old.flush().unwrap();
     bench.run_until(|bench| bench.ledger(0).journaled == 6);
+    bench.stored();
+}
+
+/// Who sends a record bit by bit sends a frame that has no end: it is held in memory that is
+/// counted, and has the same deadline.
+#[test]
+fn a_record_bit_by_bit_has_a_deadline() {
+    let files = Files::new("bit-by-bit");
+    let mut config = files.config("none", "1.2");
+    config["limits"] = json!({"frame_seconds": 0.4});
+    let mut bench = bench("bit-by-bit", "tls", &config);
+    let line = "{\"whole\":true}\n".to_owned();
+    let sender = send(bench.addresses[0], &files.client(None, &[&TLS13]), line);
+    bench.run_until(|bench| bench.ledger(0).journaled == 1);
+    let mut client = sender.join().unwrap().unwrap();
+    // The header of a record of 16 KiB.
+    client.sock.write_all(&[23, 3, 3, 64, 0]).unwrap();
+    bench.run_until(|bench| bench.of_the_worker(cells::PARTIAL, 0) == 5);
+    let expired = |bench: &Bench| reason(bench, "ingest_connections_expired_total", "frame");
+    let deadline = Instant::now() + PATIENCE;
+    while expired(&bench) == 0 {
+        assert!(Instant::now() < deadline, "the slow sender is still there");
+        let read = bench.cell(cells::READS);
+        let _ = client.sock.write_all(b"x");
+        // It is that slow: faster, it would come to the end of the record.
+        std::thread::sleep(Duration::from_millis(2));
+        bench.run_until(|bench| bench.cell(cells::READS) > read || expired(bench) == 1);
+    }
+    bench.run_until(|bench| bench.of_the_worker(cells::PARTIAL, 0) == 0);
     bench.stored();
 }

@@ -158,7 +158,9 @@ proptest! {
         }
         check(&message);
     }
+}
 
+proptest! {
     /// Structured data comes back under its names, whatever its values hold.
     #[test]
     fn structured_data_comes_back(elements in elements(), text in any::<String>()) {

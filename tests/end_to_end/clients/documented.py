@@ -20,8 +20,16 @@ def block(title: str) -> str:
     return found[1]
 
 
-def configuration(title: str, port: int, certificates: Path) -> str:
-    """Return a block that sends to this machine instead of to `logs.example.com`."""
+def configuration(title: str, port: int, directory: Path) -> str:
+    """Return a block that sends to this machine instead of to `logs.example.com`.
+
+    `/etc/ingest` and `/run/ingest` are that directory.
+    """
     text = SERVER.sub("127.0.0.1", block(title))
     text = re.sub(r"\b(5140|6514)\b", str(port), text)
-    return text.replace("/etc/ingest", str(certificates))
+    return in_directory(text, directory)
+
+
+def in_directory(text: str, directory: Path) -> str:
+    """Return a configuration whose files are in one directory."""
+    return re.sub("/(etc|run)/ingest", str(directory), text)

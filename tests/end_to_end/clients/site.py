@@ -11,34 +11,34 @@ from typing import Any
 
 from ingest.contract import JOURNAL_DIRECTORY
 from tests.certificates import Authority
-from tests.end_to_end.clients.documented import block, configuration
+from tests.end_to_end.clients.documented import block, configuration, in_directory
 from tests.harness import Server
 from tests.stored import Follower
 
 BALANCER = "127.0.0.9"
 """The address that the server believes when it tells who sent something."""
-SUBJECT = "O=Branch Offices, CN=till-7"
+SUBJECT = "CN=till-7,O=Branch Offices"
 Event = dict[str, Any]
 
 
 class Site:
     """The running server, and what clients need to reach it."""
 
-    def __init__(self, server: Server, authority: Authority, certificates: Path) -> None:
+    def __init__(self, server: Server, authority: Authority, directory: Path) -> None:
         self.server = server
         self.authority = authority
-        self.certificates = certificates
-        """Where `/etc/ingest` of the page is."""
+        self.directory = directory
+        """Where `/etc/ingest` and `/run/ingest` of the page are."""
 
     def address(self, listener: str) -> tuple[str, int]:
-        """Return where a listener is bound."""
+        """Return where a listener is bound; a Unix socket is named, without a port."""
         found = next(one for one in self.server.running().listeners if one.name == listener)
         host, _, port = found.address.rpartition(":")
-        return host, int(port)
+        return (host, int(port)) if host else (found.address, 0)
 
     def configuration(self, title: str, listener: str) -> str:
         """Return a block of the page that sends to a listener."""
-        return configuration(title, self.address(listener)[1], self.certificates)
+        return configuration(title, self.address(listener)[1], self.directory)
 
     def counted(self, listener: str, metric: str, label: str | None = None) -> int:
         """Return a counter of a listener, over all workers."""
@@ -66,8 +66,7 @@ class Site:
 @contextmanager
 def documented_site(directory: Path, more: str = "") -> Iterator[Site]:
     """Run the server of the page on addresses of this machine, with more listeners."""
-    certificates = directory / "certificates"
-    authority = Authority(certificates, "ca")
+    authority = Authority(directory, "ca")
     authority.issue(
         "server",
         subject="/CN=logs.example.com",
@@ -77,9 +76,8 @@ def documented_site(directory: Path, more: str = "") -> Iterator[Site]:
         "client", subject="/O=Branch Offices/CN=till-7", alternatives="DNS:till-7.example.com"
     )
     text = re.sub(r"0\.0\.0\.0:\d+", "127.0.0.1:0", block("ingest.toml") + more)
-    text = text.replace("/etc/ingest", str(certificates)).replace("10.0.0.1/32", f"{BALANCER}/32")
     config = directory / "ingest.toml"
-    config.write_text(text)
+    config.write_text(in_directory(text, directory).replace("10.0.0.1/32", f"{BALANCER}/32"))
     arguments = ["--config", str(config)]
     with Server(directory / "data", pipeline=None, arguments=arguments) as server:
-        yield Site(server, authority, certificates)
+        yield Site(server, authority, directory)
