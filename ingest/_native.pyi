@@ -245,6 +245,8 @@ class Shard:
         data_dir: str,
         listeners: Sequence[str],
         *,
+        inbox: int,
+        outboxes: Sequence[int],
         compression_level: int | None,
         sync_interval_seconds: float,
         segment_bytes: int,
@@ -264,7 +266,9 @@ class Shard:
     ) -> Shard:
         """Recover the journals, settle a predecessor's counters and take over the sockets.
 
-        `listeners` are `ListenerSpec`s as JSON; the shard closes their descriptors.
+        `listeners` are `ListenerSpec`s as JSON. `inbox` is where connections come from other
+        workers, `outboxes` are, by worker, where they are sent. The shard closes all these
+        descriptors.
         `compression_level` is a Zstandard level or None to store lines as they
         are. `segments` are the native segments of the pipeline as JSON (`Segment` in
         native/src/pipeline/config.rs), between each two of which is one in Python; `redactors` is
@@ -318,6 +322,15 @@ class Shard:
         cannot. Blocks for at most about `patience_seconds`, and as long as `process` does. Returns
         how many events could not be made durable; they are counted as lost. The shard cannot be
         used afterwards. What `process` raises is raised when all is closed.
+        """
+    def hand_over(
+        self,
+        patience_seconds: float,
+        process: Callable[[Handoff], tuple[bytes, bytes, bytes] | None] | None = None,
+    ) -> int:
+        """Pass the connections on to the shard's successor, make what was read durable and close.
+
+        They wait in the inbox, what the kernel holds in the sockets. Otherwise like `finish`.
         """
 
 def check_tls(certificate: str, key: str, client_ca: str | None = None) -> None:

@@ -191,6 +191,10 @@ class WorkerSpec(_Message, frozen=True):
     sources: int
     """The table of sending addresses, shared memory like the region."""
     lifeline: int
+    inbox: int
+    """Where connections come from other workers, and from a predecessor."""
+    outboxes: tuple[int, ...]
+    """Where they are sent, by slot; its own slot, for a successor, among them."""
     data_dir: str
     listeners: tuple[ListenerSpec, ...]
     journal: JournalSpec

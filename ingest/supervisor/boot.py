@@ -17,6 +17,7 @@ from ingest import contract, logs, sockets
 from ingest._native import Region, Sources
 from ingest.contract import ReloadDescription, RunningServer, ServerDescription
 from ingest.errors import BootError
+from ingest.supervisor import inboxes
 from ingest.supervisor.data_directory import DataDirectory
 from ingest.supervisor.deployment import Deployment, OpenSockets, deploy
 
@@ -25,6 +26,7 @@ if TYPE_CHECKING:
     from socket import socket
 
     from ingest.config import Settings
+    from ingest.supervisor.inboxes import Inbox
 
 
 _log = logs.get_logger(__name__)
@@ -40,6 +42,8 @@ class Resources:
     admin_address: str
     region: Region
     sources: Sources
+    inboxes: tuple[Inbox, ...]
+    """By slot."""
     lifeline: int
     """Children inherit this reading end; its end of file tells them that the supervisor is gone."""
 
@@ -94,10 +98,13 @@ def acquire(settings: Settings, stack: ExitStack) -> tuple[Resources, Deployment
     region, sources = _create_shared_memory(
         deployment, _describe(deployment, str(data_directory.path), admin_address, None)
     )
+    of_slots = inboxes.create(settings.workers, stack)
     reader, writer = os.pipe()
     stack.callback(os.close, reader)
     stack.callback(os.close, writer)
-    resources = Resources(data_directory, opened, admin, admin_address, region, sources, reader)
+    resources = Resources(
+        data_directory, opened, admin, admin_address, region, sources, of_slots, reader
+    )
     return resources, deployment
 
 

@@ -46,6 +46,8 @@ def worker_spec(
         region=resources.region.fileno(),
         sources=resources.sources.fileno(),
         lifeline=resources.lifeline,
+        inbox=resources.inboxes[index].reader.fileno(),
+        outboxes=tuple(inbox.writer.fileno() for inbox in resources.inboxes),
         data_dir=str(resources.data_directory.path),
         listeners=tuple(
             _listener_spec(settings, bound, at, index)
@@ -65,7 +67,8 @@ def worker_spec(
 def descriptors(spec: WorkerSpec) -> list[int]:
     """Return the descriptors that a worker inherits by its spec."""
     listening = (one.descriptor for one in spec.listeners)
-    told = (spec.region, spec.sources, spec.lifeline, spec.go, *listening)
+    shared = (spec.region, spec.sources, spec.lifeline, spec.inbox, *spec.outboxes)
+    told = (*shared, spec.go, *listening)
     return [descriptor for descriptor in told if descriptor is not None]
 
 

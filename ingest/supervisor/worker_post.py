@@ -28,6 +28,8 @@ _CELLS_OF_THE_PROCESS = (
     "ingest_worker_state",
     "ingest_worker_pid",
     "ingest_connections",
+    "ingest_worker_load",
+    "ingest_worker_busy_ratio",
     "ingest_intake_paused",
     "ingest_arena_bytes",
     "ingest_partial_bytes",

@@ -40,6 +40,8 @@ def open_shard(spec: WorkerSpec, region: Region) -> Shard:
             spec.index,
             spec.data_dir,
             [contract.encode(listener).decode() for listener in spec.listeners],
+            inbox=spec.inbox,
+            outboxes=spec.outboxes,
             compression_level=spec.journal.level if compressed else None,
             sync_interval_seconds=spec.journal.sync_interval_seconds,
             segment_bytes=spec.journal.segment_bytes,
@@ -66,6 +68,7 @@ class Worker:
         self._loop = loop
         self._region = Region.attach(spec.region)
         self._stall: str | None = None
+        self._has_successor = False
         self._heart: asyncio.TimerHandle | None = None
         self._python_deadline = 0.0
         self._python = PythonPipeline(spec, self._region)
@@ -96,7 +99,7 @@ class Worker:
             _log.error("Events of the previous worker were lost.", events=found.lost)
         self._loop.set_exception_handler(self._fail)
         self._loop.add_signal_handler(signal.SIGTERM, self._loop.stop)
-        self._loop.add_signal_handler(signal.SIGUSR2, self._loop.stop)
+        self._loop.add_signal_handler(signal.SIGUSR2, self._be_succeeded)
         # A terminal sends SIGINT to every process; only the supervisor decides what it means.
         self._loop.add_signal_handler(signal.SIGINT, lambda: None)
         self._loop.add_reader(self._spec.lifeline, self._orphaned)
@@ -124,8 +127,8 @@ class Worker:
             else:
                 return
 
-    def drain(self) -> ExitStatus:
-        """Make everything that was read durable and end."""
+    def end(self) -> ExitStatus:
+        """Make everything that was read durable and end; a successor gets the connections."""
         patience = self._spec.drain_seconds
         began = time.monotonic()
         self._python_deadline = began + patience * _PYTHON_SHARE_OF_DRAIN
@@ -133,7 +136,8 @@ class Worker:
         self._let_nothing_interrupt()
         complete(self._loop, self._intake.stop(patience * _PYTHON_SHARE_OF_DRAIN))
         left = max(began + patience - time.monotonic(), 0.0)
-        lost = self._shard.finish(left, self._process_at_once)
+        end = self._shard.hand_over if self._has_successor else self._shard.finish
+        lost = end(left, self._process_at_once)
         self._python.stop(self._loop)
         if lost:
             _log.error("Events could not be made durable in time.", events=lost)
@@ -189,6 +193,11 @@ class Worker:
             _log.info("The journal can be written again.")
         self._stall = stall
 
+    def _be_succeeded(self) -> None:
+        _log.info("The worker hands over to its successor.")
+        self._has_successor = True
+        self._loop.stop()
+
     def _orphaned(self) -> None:
         _log.warning("The supervisor is gone; the worker drains and ends.")
         self._loop.stop()
@@ -217,6 +226,6 @@ def run(spec: WorkerSpec) -> ExitStatus:
             return worker.give_up()
         worker.start()
         worker.serve()
-        return worker.drain()
+        return worker.end()
     finally:
         loop.close()

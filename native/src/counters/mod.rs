@@ -18,6 +18,6 @@ pub use region::{Region, add, observe};
 pub use schema::{Cell, Kind, Metric, Scope, cells};
 pub use sources::{Load, Place, Rates, Sources};
 pub use table::{
-    ACCEPT_PAUSES, DROP_REASONS, EXPIRIES, HANDSHAKE_FAILURES, LOST_REASONS, METRICS,
+    ACCEPT_PAUSES, DROP_REASONS, EXPIRIES, HANDSHAKE_FAILURES, LOST_REASONS, METRICS, MOVE_CAUSES,
     PLUGIN_DROP_REASONS, REFUSALS, SOURCE_LIMITS,
 };

@@ -87,11 +87,20 @@ pub mod cells {
     }
 
     cells! {
+        STATE = "ingest_worker_state";
         HEARTBEAT = "ingest_worker_heartbeat_ns";
         CONFIGURATION = "ingest_worker_configuration";
         CHECKPOINT = "ingest_journal_checkpoint";
         STALL = "ingest_journal_stall";
         CONNECTIONS = "ingest_connections";
+        INBOX_CONNECTIONS = "ingest_inbox_connections";
+        LOAD = "ingest_worker_load";
+        LISTENER_SERVED = "ingest_listener_served";
+        BUSY_RATIO = "ingest_worker_busy_ratio";
+        CONNECTIONS_MOVED = "ingest_connections_moved_total";
+        CONNECTIONS_ADOPTED = "ingest_connections_adopted_total";
+        CONNECTIONS_CUT = "ingest_connections_cut_total";
+        ADOPTION_ERRORS = "ingest_adoption_errors_total";
         INTAKE_PAUSED = "ingest_intake_paused";
         INTAKE_PAUSES = "ingest_intake_pauses_total";
         ACCEPT_PAUSES = "ingest_accept_pauses_total";
@@ -140,6 +149,8 @@ pub mod cells {
         STAGE_KEYS = "ingest_stage_keys";
     }
 
+    /// The value of [`STATE`] of a worker that takes part in the service.
+    pub const STATE_READY: u64 = 2;
     /// Index of `worker_died` and `drain_deadline` within [`LOST`].
     pub const LOST_WORKER_DIED: usize = 0;
     /// See [`LOST_WORKER_DIED`].

@@ -80,6 +80,9 @@ pub const HANDSHAKE_FAILURES: &[&str] = &[
     "timeout",
     "closed",
 ];
+/// Why a connection went to another worker: that one had fewer when it was accepted, or less to do
+/// later; it has so much to say that the workers take turns; its worker was replaced.
+pub const MOVE_CAUSES: &[&str] = &["accept", "balance", "rotation", "replacement"];
 const EDITS: &[&str] = &["control_field_removed", "group_wrapped", "envelope_unwrapped"];
 /// Upper bounds in seconds; `+Inf` and `sum` close a histogram.
 const SYNC_BOUNDS: &[&str] = &[
@@ -118,6 +121,43 @@ pub const METRICS: &[Metric] = &[
     ),
     gauge(Worker, "ingest_worker_breaker_open", "1 while respawning is held back, else 0."),
     gauge(Worker, "ingest_connections", "Connections open now."),
+    private(Worker, "ingest_inbox_connections", "Connections on their way to the worker."),
+    private(
+        Worker,
+        "ingest_worker_load",
+        "Bytes per second, and 256 for each event, of the senders that stay with the worker.",
+    ),
+    Metric {
+        scale: 1_000_000,
+        ..gauge(
+            Worker,
+            "ingest_worker_busy_ratio",
+            "Processor time that the worker lately took, as a share of one core.",
+        )
+    },
+    labelled(
+        Worker,
+        "ingest_connections_moved_total",
+        "cause",
+        MOVE_CAUSES,
+        "Connections that the worker passed on to another, or to its successor.",
+    ),
+    counter(
+        Worker,
+        "ingest_connections_adopted_total",
+        "Connections that the worker took over from another, or from its predecessor.",
+    ),
+    counter(
+        Worker,
+        "ingest_connections_cut_total",
+        "Connections that were read to their end and closed because their worker was replaced and \
+         they could not be passed on.",
+    ),
+    counter(
+        Worker,
+        "ingest_adoption_errors_total",
+        "Connections that were passed on to the worker and that it had to close.",
+    ),
     gauge(
         Worker,
         "ingest_intake_paused",
@@ -184,6 +224,7 @@ pub const METRICS: &[Metric] = &[
         public: true,
         help: "Duration of the group commits of the event journal.",
     },
+    private(Listener, "ingest_listener_served", "1: the worker takes its connections over."),
     private(Listener, "ingest_events_decoding", "Events of the read in work."),
     private(Listener, "ingest_events_accepted", "Events handed to a journal, durable or not."),
     private_pair(Listener, "ingest_checkpoint_even", "Durable events, row 0 of the checkpoint."),

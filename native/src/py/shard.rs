@@ -1,6 +1,6 @@
 //! `Shard` for Python: the worker's loop drains it when its descriptor is readable.
 
-use std::os::fd::RawFd;
+use std::os::fd::{FromRawFd, OwnedFd, RawFd};
 use std::path::PathBuf;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
@@ -16,8 +16,10 @@ use crate::decode;
 use crate::error::Error;
 use crate::journal::{Compression, Recovery};
 use crate::receive::config::ListenerConfig;
-use crate::receive::{self, Bounds, Listener, Notice};
-use crate::shard::{Found, Keeping, Limits, Pipeline, Shard, SharedMemory, recover};
+use crate::receive::{self, Bounds, Inboxes, Listener, Notice, Sockets};
+use crate::shard::{
+    Found, Handoff, Keeping, Limits, Pipeline, Reply, Shard, SharedMemory, recover,
+};
 
 /// What opening the journals of a shard found.
 #[pyclass(name = "Found", module = "ingest._native", frozen, get_all)]
@@ -60,12 +62,51 @@ pub struct PyShard {
     found: Py<PyFound>,
 }
 
+/// Has Python work on a batch of a shard that ends.
+type Process<'a> = dyn FnMut(Handoff, &mut Reply<'_>) -> bool + 'a;
+
 impl PyShard {
     fn with<T>(&self, use_it: impl FnOnce(&mut Shard) -> T) -> PyResult<T> {
         self.lock()
             .as_mut()
             .map(use_it)
             .ok_or_else(|| PyRuntimeError::new_err("the shard is finished"))
+    }
+
+    /// Ends the shard; `process`, if any, is Python's work on a batch.
+    fn end(
+        &self,
+        py: Python<'_>,
+        patience_seconds: f64,
+        process: Option<Py<PyAny>>,
+        end: impl FnOnce(Shard, Duration, &mut Process<'_>) -> u64 + Send,
+    ) -> PyResult<u64> {
+        let patience = duration(patience_seconds)?;
+        let shard = self.lock().take();
+        let shard = shard.ok_or_else(|| PyRuntimeError::new_err("the shard is finished"))?;
+        let mut failure = None;
+        let lost = py.detach(|| {
+            end(shard, patience, &mut |handoff, reply| {
+                let answered = Python::attach(|py| {
+                    let Some(process) = &process else {
+                        return Err(PyRuntimeError::new_err("nobody processes the batch"));
+                    };
+                    let batch = Py::new(py, PyHandoff::new(py, handoff, &self.region))?;
+                    let answer = process.call1(py, (batch.clone_ref(py),))?;
+                    let Some(answer) = answer.extract::<Option<Answer>>(py)? else {
+                        return Ok(false);
+                    };
+                    let handoff = batch.get().take()?;
+                    reply.accept(handoff, &returned(answer))?;
+                    Ok(true)
+                });
+                answered.map_err(|error: PyErr| failure = Some(error)).unwrap_or(false)
+            })
+        });
+        match failure {
+            Some(error) => Err(error),
+            None => Ok(lost),
+        }
     }
 
     fn lock(&self) -> MutexGuard<'_, Option<Shard>> {
@@ -89,6 +130,14 @@ fn listener(json: &str) -> PyResult<Listener> {
     Ok(unsafe { Listener::adopt(config) })
 }
 
+fn adopt(descriptor: RawFd) -> PyResult<OwnedFd> {
+    if descriptor < 0 {
+        return Err(PyValueError::new_err(format!("descriptor {descriptor}")));
+    }
+    // SAFETY: the documented contract of `Shard` is that it takes the descriptors over.
+    Ok(unsafe { OwnedFd::from_raw_fd(descriptor) })
+}
+
 /// Listener, cause, peer, detail, and how many others there were.
 type NoticeRow = (String, &'static str, Option<String>, String, u64);
 
@@ -96,7 +145,7 @@ type NoticeRow = (String, &'static str, Option<String>, String, u64);
 impl PyShard {
     #[new]
     #[allow(clippy::too_many_arguments)] // all by keyword: the two specs, one field each
-    #[pyo3(signature = (region, sources, worker, data_dir, listeners, *, compression_level,
+    #[pyo3(signature = (region, sources, worker, data_dir, listeners, *, inbox, outboxes, compression_level,
         sync_interval_seconds, segment_bytes, segment_age_seconds, retention_bytes,
         retention_age_seconds, queue_bytes, depth, keys, connections, partial_bytes, arena_bytes,
         segments, redactors, has_foreign_redactors, full_match))]
@@ -107,6 +156,8 @@ impl PyShard {
         worker: usize,
         data_dir: PathBuf,
         listeners: Vec<String>,
+        inbox: RawFd,
+        outboxes: Vec<RawFd>,
         compression_level: Option<i32>,
         sync_interval_seconds: f64,
         segment_bytes: u64,
@@ -138,6 +189,11 @@ impl PyShard {
         let limits = Limits { event, receive };
         let listeners =
             listeners.iter().map(|json| listener(json)).collect::<PyResult<Vec<_>>>()?;
+        let inboxes = Inboxes {
+            own: adopt(inbox)?,
+            all: outboxes.into_iter().map(adopt).collect::<PyResult<_>>()?,
+        };
+        let sockets = Sockets { listeners, inboxes };
         let region = region.view();
         let pipeline = Pipeline {
             segments: segments.iter().map(|json| segment(json)).collect::<PyResult<_>>()?,
@@ -147,7 +203,7 @@ impl PyShard {
         };
         let memory = SharedMemory { region: Arc::clone(&region), sources: Arc::clone(&sources.0) };
         let (shard, found) = py.detach(|| {
-            Shard::open(&memory, worker, &data_dir, listeners, &keeping, limits, &pipeline)
+            Shard::open(&memory, worker, &data_dir, sockets, &keeping, limits, &pipeline)
         })?;
         let found = Py::new(py, PyFound::from(found))?;
         Ok(Self { shard: Mutex::new(Some(shard)), region, found })
@@ -221,32 +277,21 @@ impl PyShard {
         patience_seconds: f64,
         process: Option<Py<PyAny>>,
     ) -> PyResult<u64> {
-        let patience = duration(patience_seconds)?;
-        let shard = self.lock().take();
-        let shard = shard.ok_or_else(|| PyRuntimeError::new_err("the shard is finished"))?;
-        let mut failure = None;
-        let lost = py.detach(|| {
-            shard.finish(patience, |handoff, reply| {
-                let answered = Python::attach(|py| {
-                    let Some(process) = &process else {
-                        return Err(PyRuntimeError::new_err("nobody processes the batch"));
-                    };
-                    let batch = Py::new(py, PyHandoff::new(py, handoff, &self.region))?;
-                    let answer = process.call1(py, (batch.clone_ref(py),))?;
-                    let Some(answer) = answer.extract::<Option<Answer>>(py)? else {
-                        return Ok(false);
-                    };
-                    let handoff = batch.get().take()?;
-                    reply.accept(handoff, &returned(answer))?;
-                    Ok(true)
-                });
-                answered.map_err(|error: PyErr| failure = Some(error)).unwrap_or(false)
-            })
-        });
-        match failure {
-            Some(error) => Err(error),
-            None => Ok(lost),
-        }
+        self.end(py, patience_seconds, process, |shard, patience, process| {
+            shard.finish(patience, process)
+        })
+    }
+
+    #[pyo3(signature = (patience_seconds, process=None))]
+    fn hand_over(
+        &self,
+        py: Python<'_>,
+        patience_seconds: f64,
+        process: Option<Py<PyAny>>,
+    ) -> PyResult<u64> {
+        self.end(py, patience_seconds, process, |shard, patience, process| {
+            shard.hand_over(patience, process)
+        })
     }
 }
 

@@ -10,6 +10,7 @@ use super::opening::unix_identity;
 use super::receiver::Receiver;
 use super::socket::{self, Accepted};
 use super::{Intake, Origin, Read, Sender};
+use crate::clock;
 use crate::counters::{ACCEPT_PAUSES, add, cells};
 use crate::error::Result;
 use crate::frame::{Framer, Frames};
@@ -107,15 +108,15 @@ impl Receiver {
     }
 
     fn accepted(&mut self, socket: OwnedFd, listener: usize, peer: Option<SocketAddr>) {
-        if self.rules[listener].admits(peer) {
-            self.open(socket, listener, peer);
-        } else {
+        if !self.rules[listener].admits(peer) {
             self.refuse(listener, Refusal::Denied, peer);
+        } else if let Some(socket) = self.pass_on_accepted(socket, listener, peer) {
+            self.open(socket, listener, peer);
         }
     }
 
     /// Takes in a connection from which nothing has been read.
-    fn open(&mut self, socket: OwnedFd, listener: usize, peer: Option<SocketAddr>) {
+    pub(super) fn open(&mut self, socket: OwnedFd, listener: usize, peer: Option<SocketAddr>) {
         let index = self.listeners[listener].config.index;
         add(self.region.listener(self.worker, index, cells::CONNECTIONS_OPENED, 0), 1);
         let is_unix = self.listeners[listener].config.kind == Kind::UnixStream;
@@ -182,7 +183,7 @@ impl Receiver {
         let index = self.listeners[connection.listener].config.index;
         add(self.region.listener(self.worker, index, cells::CONNECTIONS_CLOSED, 0), 1);
         // Dropping the socket closes it, which also takes it out of the epoll set: nobody
-        // else holds a copy of an accepted connection.
+        // else holds a copy of a connection that is open here.
         drop(connection);
         // A failure here is met again, and reported, by the next tick.
         let _ = self.resume_accepting();
@@ -206,6 +207,7 @@ impl Receiver {
             connection.framer.feed(&bytes, config.limits.line_bytes, &mut self.frames);
         }
         last(&mut connection.framer, &mut self.frames);
+        let (received_ns, _) = connection.receive_at(clock::now_ns());
         if self.frames.count() > 0 {
             intake.take(&Read {
                 listener: config.index,
@@ -213,6 +215,7 @@ impl Receiver {
                 chunk: &[],
                 frames: &self.frames,
                 origin: Origin::Connection(&connection.sender),
+                received_ns,
                 mark: self.arena.received(),
             });
         }

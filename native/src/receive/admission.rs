@@ -113,11 +113,10 @@ impl Receiver {
         connection.source.is_some()
     }
 
-    /// Connections that are open, over all workers.
+    /// Connections that are open or on their way, over all workers.
     pub(super) fn of_all(&self) -> u64 {
         let workers = 0..self.region.workers();
-        let open = |worker| self.region.worker(worker, cells::CONNECTIONS, 0);
-        workers.map(|worker| open(worker).load(Ordering::SeqCst)).sum()
+        workers.map(|worker| self.work_of(worker).connections).sum()
     }
 
     fn of_listener(&self, index: usize) -> u64 {

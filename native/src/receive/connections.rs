@@ -3,6 +3,7 @@
 use std::os::fd::OwnedFd;
 
 use super::Sender;
+use super::load::SmoothedLoad;
 use super::opening::Opening;
 use super::tls_session::TlsSession;
 use crate::counters;
@@ -60,15 +61,31 @@ pub struct Connection {
     pub tls: Option<Box<TlsSession>>,
     /// How much of what it holds is counted as that of incomplete frames.
     pub counted_bytes: usize,
+    /// When its newest events were received (ns since the epoch): none of the next is older.
+    pub received_ns: u64,
+    /// What it sends.
+    pub load: SmoothedLoad,
+    /// Whether the workers read it in turn, because it is too much for one of them.
+    pub takes_turns: bool,
 }
 
 impl Connection {
     /// One from which nothing has been read yet.
     pub fn new(socket: OwnedFd, listener: usize, sender: Sender) -> Self {
-        let (framer, times) = (Framer::default(), Times::default());
-        let (source, opening, tls) = (None, None, None);
-        let counted_bytes = 0;
-        Self { socket, listener, sender, framer, source, times, opening, tls, counted_bytes }
+        Self {
+            socket,
+            listener,
+            sender,
+            framer: Framer::default(),
+            source: None,
+            times: Times::default(),
+            opening: None,
+            tls: None,
+            received_ns: 0,
+            load: SmoothedLoad::new(),
+            takes_turns: false,
+            counted_bytes: 0,
+        }
     }
 
     /// What it holds of a frame, a record or a header whose end has not come.
@@ -81,6 +98,18 @@ impl Connection {
     /// Whether it has begun to send something that has no end yet.
     pub fn is_within_frame(&self) -> bool {
         self.framer.is_within_frame() || self.tls.as_ref().is_some_and(|tls| tls.held_bytes() > 0)
+    }
+
+    /// Whether it is nothing but its descriptor and what `parcel` takes along.
+    pub fn is_movable(&self) -> bool {
+        self.opening.is_none() && self.tls.is_none()
+    }
+
+    /// The time for events that are received now, and whether it is ahead of the clock.
+    pub fn receive_at(&mut self, now_ns: u64) -> (u64, bool) {
+        let is_ahead = self.received_ns > now_ns;
+        self.received_ns = self.received_ns.max(now_ns);
+        (self.received_ns, is_ahead)
     }
 }
 
@@ -118,6 +147,11 @@ impl Connections {
     /// The connection at a place, if it is open.
     pub fn at(&mut self, place: usize) -> Option<&mut Connection> {
         self.places.get_mut(place)?.as_mut()
+    }
+
+    /// See [`Self::at`].
+    pub fn get(&self, place: usize) -> Option<&Connection> {
+        self.places.get(place)?.as_ref()
     }
 
     /// The place of the connection that holds the most that is incomplete.

@@ -1,14 +1,18 @@
-//! The end of the intake: what the kernel already holds is read, then all is closed.
+//! The end of the intake: what the kernel already holds is read and all is closed, or what can go
+//! on with a successor is passed on to it.
 
 use std::os::fd::RawFd;
 use std::time::Instant;
 
 use super::accepting::ACCEPT_BATCH;
 use super::config::Kind;
+use super::connections::Connection;
 use super::datagrams::UNIX_QUEUE_BYTES;
+use super::moving::Cause;
 use super::receiver::{Outcome, Receiver};
 use super::{Intake, socket};
 use crate::clock;
+use crate::counters::{add, cells};
 
 impl Receiver {
     /// Ends the intake: accepts who already waits, reads what the kernel already holds of
@@ -27,13 +31,9 @@ impl Receiver {
         if self.listening {
             self.accept_waiting(deadline);
         }
+        self.empty_inbox(deadline);
         for place in self.connections.places() {
-            let Some(connection) = self.connections.at(place) else { continue };
-            let held = socket::readable_bytes(&connection.socket);
-            self.read_rest(held, intake, deadline, &mut wait_for_room, |this, intake| {
-                this.read_connection(place, intake)
-            });
-            self.close(place, intake);
+            self.finish_connection(place, intake, deadline, &mut wait_for_room);
         }
         // After the connections, whose bytes are known: datagrams only by the memory they take,
         // which those of a Unix socket take from their senders.
@@ -48,6 +48,72 @@ impl Receiver {
         }
         self.unwatch_sockets(false);
         self.publish_datagram_sockets();
+    }
+
+    /// Ends the intake of a worker that has a successor: reads and accepts nothing more, and passes
+    /// the connections on. Those that cannot go are read to what the kernel holds, and closed.
+    pub fn hand_over<I: Intake>(
+        &mut self,
+        intake: &mut I,
+        deadline: Instant,
+        mut wait_for_room: impl FnMut(&mut I) -> bool,
+    ) {
+        self.round = 0..0;
+        self.now_ns = clock::monotonic_ns();
+        self.connections.end_round();
+        self.stop_accepting();
+        self.listening = false;
+        self.unwatch_sockets(false);
+        self.publish_datagram_sockets();
+        let is_movable =
+            |place: &usize| self.connections.get(*place).is_some_and(Connection::is_movable);
+        let movable: Vec<usize> = self.connections.places().filter(is_movable).collect();
+        let mut left = &movable[..];
+        while !left.is_empty() {
+            let passed = self.pass_to_anyone(left);
+            // Where nobody has room for a batch, this one will be closed with the others.
+            left = &left[passed.max(1)..];
+        }
+        for place in self.connections.places() {
+            if self.connections.get(place).is_some() {
+                add(self.region.worker(self.worker, cells::CONNECTIONS_CUT, 0), 1);
+            }
+            self.finish_connection(place, intake, deadline, &mut wait_for_room);
+        }
+    }
+
+    /// Passes a batch to the successor, or where its inbox is full to another worker.
+    fn pass_to_anyone(&mut self, places: &[usize]) -> usize {
+        let successor = self.worker;
+        let serves_all = |worker: usize| {
+            let connections = places.iter().filter_map(|place| self.connections.get(*place));
+            connections.map(|one| one.listener).all(|listener| self.serves(worker, listener))
+        };
+        let others = self.ready_workers().map(|work| work.worker);
+        let others: Vec<usize> = others.filter(|worker| serves_all(*worker)).collect();
+        [successor]
+            .into_iter()
+            .chain(others)
+            .find_map(|worker| {
+                let passed = self.pass_on(places, worker, Cause::Replacement);
+                (passed > 0).then_some(passed)
+            })
+            .unwrap_or(0)
+    }
+
+    fn finish_connection<I: Intake>(
+        &mut self,
+        place: usize,
+        intake: &mut I,
+        deadline: Instant,
+        wait_for_room: &mut impl FnMut(&mut I) -> bool,
+    ) {
+        let Some(connection) = self.connections.at(place) else { return };
+        let held = socket::readable_bytes(&connection.socket);
+        self.read_rest(held, intake, deadline, wait_for_room, |this, intake| {
+            this.read_connection(place, intake)
+        });
+        self.close(place, intake);
     }
 
     fn accept_waiting(&mut self, deadline: Instant) {

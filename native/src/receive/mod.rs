@@ -4,6 +4,7 @@
 mod accepting;
 mod admission;
 mod arena;
+mod balance;
 pub mod config;
 mod connections;
 mod datagrams;
@@ -11,13 +12,18 @@ mod deadlines;
 mod descriptors;
 mod epoll;
 mod finish;
+mod inbox;
+mod load;
+mod moving;
 mod networks;
 mod notices;
 mod opening;
 mod pacing;
+mod parcel;
 mod proxy_protocol;
 mod reading;
 mod receiver;
+mod relieving;
 mod rules;
 mod socket;
 mod timer;
@@ -30,9 +36,10 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 
 pub use arena::Arena;
+pub use inbox::Inboxes;
 pub use networks::Networks;
 pub use notices::Notice;
-pub use receiver::{Bounds, Listener, Receiver};
+pub use receiver::{Bounds, Listener, Receiver, Sockets};
 pub use tls_files::check as check_tls;
 
 use crate::frame::Frames;
@@ -88,6 +95,8 @@ pub struct Read<'a> {
     pub frames: &'a Frames,
     /// Who sent them.
     pub origin: Origin<'a>,
+    /// When, in nanoseconds since the epoch.
+    pub received_ns: u64,
     /// The position of the arena behind the chunk.
     pub mark: u64,
 }

@@ -10,6 +10,7 @@ use super::receiver::{Listener, Outcome, Receiver};
 use super::socket::{self, Received};
 use super::tls_session::TlsRead;
 use super::{Intake, Origin, Read, Sender};
+use crate::clock;
 use crate::counters::{DROP_REASONS, Load, add, cells};
 
 /// The most that one read takes from one connection.
@@ -110,17 +111,27 @@ impl Receiver {
         let is_same_frame = has_grown && (before > 0 || length == 0);
         let is_within_frame = connection.is_within_frame();
         connection.times.note_read(self.now_ns, is_within_frame, is_same_frame);
+        let events = self.frames.count();
+        connection.load.add(length, events);
+        let (received_ns, is_ahead) = connection.receive_at(clock::now_ns());
+        let sender = connection.sender.clone();
+        let takes_turns = connection.takes_turns;
+        self.pace(place, Load { events: events as u64, bytes: received as u64 });
+        // Not ahead of the clock: there it would be more so, with every turn.
+        if takes_turns && !is_ahead {
+            self.rotate(place);
+        }
         intake.take(&Read {
             listener,
             line_limit,
-            chunk,
+            chunk: self.arena.chunk(start, length),
             frames: &self.frames,
-            origin: Origin::Connection(&connection.sender),
+            origin: Origin::Connection(&sender),
+            received_ns,
             mark: start + length as u64,
         });
         self.arena.consume();
         self.count_read(listener, received);
-        self.pace(place, Load { events: self.frames.count() as u64, bytes: received as u64 });
     }
 
     pub(super) fn read_datagrams(&mut self, listener: usize, intake: &mut impl Intake) -> Outcome {
@@ -159,14 +170,17 @@ impl Receiver {
             line_limit = line_limit.min(UNIX_BYTES);
         }
         let mut bytes = length - count;
-        let mark = start + end as u64;
+        let (mark, received_ns) = (start + end as u64, clock::now_ns());
         self.frames.of_datagrams(chunk, self.senders.iter().map(|(end, _)| *end));
+        self.moving.datagrams.add(end, self.frames.count());
         let (frames, origin) = (&self.frames, Origin::Datagrams(&self.senders));
-        intake.take(&Read { listener: index, line_limit, chunk, frames, origin, mark });
+        let listener = index;
+        intake.take(&Read { listener, line_limit, chunk, frames, origin, received_ns, mark });
         for (head, whole) in datagrams.cut() {
             self.frames.of_cut_datagram(head, whole);
             let (frames, origin) = (&self.frames, Origin::Connection(&Sender::default()));
-            intake.take(&Read { listener: index, line_limit, chunk: &[], frames, origin, mark });
+            let chunk = &[];
+            intake.take(&Read { listener, line_limit, chunk, frames, origin, received_ns, mark });
             count += 1;
             bytes += head.len();
         }

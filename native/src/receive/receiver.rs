@@ -10,13 +10,14 @@ use super::config::{Kind, ListenerConfig};
 use super::connections::Connections;
 use super::datagrams::{DATAGRAMS_BYTES, DatagramBuffers, Sent};
 use super::epoll::Epoll;
+use super::moving::Moving;
 use super::notices::{Notice, Notices};
 use super::opening::certificates;
 use super::reading::READ_BYTES;
 use super::rules::Rules;
 use super::timer::Timer;
 use super::tls_files::TlsFiles;
-use super::{Arena, Intake, Progress, descriptors, socket};
+use super::{Arena, Inboxes, Intake, Progress, descriptors, socket};
 use crate::clock;
 use crate::counters::{Region, Sources, add, cells};
 use crate::error::Result;
@@ -30,6 +31,7 @@ const SERVICE_BYTES: usize = 16 * 1024;
 pub const MINIMUM_ARENA_BYTES: usize = 3 * DATAGRAMS_BYTES;
 
 const LISTENER_TOKEN: u64 = 1 << 63;
+const INBOX_TOKEN: u64 = 1 << 62;
 const TIMER_TOKEN: u64 = 1 << 61;
 
 /// What all senders together are held to.
@@ -64,6 +66,14 @@ impl Listener {
     }
 }
 
+/// What a worker inherits.
+pub struct Sockets {
+    /// By their place, which is not their index in the region.
+    pub listeners: Vec<Listener>,
+    /// For connections that move.
+    pub inboxes: Inboxes,
+}
+
 /// What reading from one socket came to.
 pub(super) enum Outcome {
     Read(usize),
@@ -88,7 +98,7 @@ pub struct Receiver {
     pub(super) ciphertext: Vec<u8>,
     pub(super) connections: Connections,
     /// How many of them the descriptors of this process suffice for.
-    most_connections: usize,
+    pub(super) most_connections: usize,
     pub(super) is_short_of_descriptors: bool,
     pub(super) bounds: Bounds,
     /// What the incomplete frames of all connections hold.
@@ -103,6 +113,7 @@ pub struct Receiver {
     pub(super) datagrams: Option<DatagramBuffers>,
     /// Where each datagram of a batch ends, and who sent it.
     pub(super) senders: Vec<Sent>,
+    pub(super) moving: Moving,
     pub(super) notices: Notices,
     pub(super) region: Arc<Region>,
     pub(super) sources: Arc<Sources>,
@@ -119,9 +130,10 @@ impl Receiver {
         region: Arc<Region>,
         sources: Arc<Sources>,
         worker: usize,
-        listeners: Vec<Listener>,
+        sockets: Sockets,
         bounds: Bounds,
     ) -> Result<Self> {
+        let Sockets { listeners, inboxes } = sockets;
         for socket in listeners.iter().filter_map(|listener| listener.socket.as_ref()) {
             socket::set_nonblocking(socket.as_raw_fd())?;
         }
@@ -153,22 +165,27 @@ impl Receiver {
             frames: Frames::default(),
             datagrams: datagrams.then(DatagramBuffers::new),
             senders: Vec::new(),
+            moving: Moving::new(inboxes),
             notices: Notices::default(),
             region,
             sources,
             worker,
         };
-        receiver.clear_predecessor();
+        receiver.succeed_predecessor();
         Ok(receiver)
     }
 
-    /// The connections of a worker that was killed are closed, whatever it had counted.
-    fn clear_predecessor(&self) {
+    /// The connections of a worker that was killed are closed, whatever it had counted; and after a
+    /// reload other listeners are served than before.
+    fn succeed_predecessor(&self) {
         self.sources.clear(self.worker);
         self.region.worker(self.worker, cells::CONNECTIONS, 0).store(0, Ordering::SeqCst);
         for listener in 0..self.region.listeners().len() {
             let open = self.region.listener(self.worker, listener, cells::LISTENER_CONNECTIONS, 0);
             open.store(0, Ordering::SeqCst);
+            let is_served = self.listeners.iter().any(|own| own.config.index == listener);
+            let served = self.region.listener(self.worker, listener, cells::LISTENER_SERVED, 0);
+            served.store(u64::from(is_served), Ordering::SeqCst);
         }
     }
 
@@ -209,6 +226,7 @@ impl Receiver {
             socket::listen(socket)?;
         }
         self.listening = true;
+        self.epoll.add(self.moving.inbox.fileno(), INBOX_TOKEN)?;
         self.watch_sockets(false)?;
         self.resume_accepting()
     }
@@ -275,13 +293,15 @@ impl Receiver {
         intake.has_room() && self.arena.has_room(length)
     }
 
-    /// Housekeeping of the loop timer: certificates that changed, kernel drop counters, accepting after a shortage.
+    /// Housekeeping of the loop timer: certificates that changed, kernel drop counters, the balance
+    /// between the workers, accepting after a shortage.
     ///
     /// # Errors
     /// When the listeners cannot be watched again.
     pub fn tick(&mut self, intake: &impl Intake) -> Result<()> {
         self.refresh_certificates(Instant::now());
         self.publish_datagram_sockets();
+        self.balance();
         self.release(intake);
         let pending = self.arena.pending();
         self.region.worker(self.worker, cells::ARENA, 0).store(pending, Ordering::Relaxed);
@@ -298,6 +318,10 @@ impl Receiver {
     fn serve(&mut self, token: u64, intake: &mut impl Intake) -> Outcome {
         if token == TIMER_TOKEN {
             self.keep_deadlines(intake);
+            return Outcome::Empty;
+        }
+        if token == INBOX_TOKEN {
+            self.adopt_waiting();
             return Outcome::Empty;
         }
         if token & LISTENER_TOKEN == 0 {

@@ -12,7 +12,6 @@ use super::format::Reader;
 use super::handoff::{Handoff, Returned, Run, Verdict};
 use super::recover::JOURNALS;
 use super::tally::{Tally, count_stages, set_decoding, show_stages};
-use crate::clock;
 use crate::counters::{Region, add, cells};
 use crate::error::Result;
 use crate::frame::Frame;
@@ -241,7 +240,7 @@ impl Intake for Lines {
             self.floor = read.mark - read.chunk.len() as u64;
         }
 
-        let received_ns = clock::now_ns();
+        let received_ns = read.received_ns;
         reader.begin(received_ns);
         let whole = read.frames.whole_lines(read.chunk);
         let is_utf8 = simdutf8::basic::from_utf8(whole).is_ok();

@@ -30,7 +30,7 @@ use crate::error::{Error, Result};
 use crate::journal::{self, Compression, Journal};
 use crate::pipeline::{PythonPatterns, Runner, Scrubber, config};
 use crate::receive::config::ListenerConfig;
-use crate::receive::{Bounds, Listener, Notice, Progress, Receiver};
+use crate::receive::{Bounds, Listener, Notice, Progress, Receiver, Sockets};
 
 /// Lines are sealed into batches of about this size.
 const BATCH_BYTES: usize = 1024 * 1024;
@@ -103,6 +103,13 @@ impl Pipeline {
     }
 }
 
+/// What becomes of the connections of a shard that ends.
+#[derive(Debug, Clone, Copy)]
+enum Ending {
+    Drain,
+    HandOver,
+}
+
 /// For each listener of a region, its labels as the text of a JSON object.
 fn labels(listeners: &[Listener], count: usize) -> Vec<Option<String>> {
     let mut labels = vec![None; count];
@@ -131,13 +138,13 @@ impl Shard {
         memory: &SharedMemory,
         worker: usize,
         data_dir: &Path,
-        listeners: Vec<Listener>,
+        sockets: Sockets,
         keeping: &Keeping,
         limits: Limits,
         pipeline: &Pipeline,
     ) -> Result<(Self, Found)> {
         let SharedMemory { region, sources } = memory.clone();
-        let labels = labels(&listeners, region.listeners().len());
+        let labels = labels(&sockets.listeners, region.listeners().len());
         let has_labels = labels.iter().any(Option::is_some);
         let (runners, scrubber) = pipeline.compile(limits.event, has_labels)?;
         if worker >= region.workers() || worker >= sources.workers() {
@@ -146,7 +153,7 @@ impl Shard {
         let names = region.listeners();
         let is_known =
             |listener: &Listener| names.get(listener.config.index) == Some(&listener.config.name);
-        if let Some(stranger) = listeners.iter().find(|listener| !is_known(listener)) {
+        if let Some(stranger) = sockets.listeners.iter().find(|listener| !is_known(listener)) {
             let ListenerConfig { index, name, .. } = &stranger.config;
             return Err(Error::Invalid(format!("listener {index}, {name:?}")));
         }
@@ -176,7 +183,7 @@ impl Shard {
         let (dead, found_dead) = open(counters::Journal::Dead)?;
         let found = recover::settle(&region, worker, data_dir, [found_events, found_dead])?;
         let mut readers: Vec<Option<Box<Reader>>> = names.iter().map(|_| None).collect();
-        for Listener { config, .. } in &listeners {
+        for Listener { config, .. } in &sockets.listeners {
             readers[config.index] = Some(Box::new(Reader::new(config, limits.event)?));
         }
         let lines = Lines {
@@ -191,7 +198,7 @@ impl Shard {
             region: Arc::clone(&region),
             worker,
         };
-        let receiver = Receiver::new(region, sources, worker, listeners, limits.receive)?;
+        let receiver = Receiver::new(region, sources, worker, sockets, limits.receive)?;
         Ok((Self { receiver, lines, paused: false }, found))
     }
 
@@ -298,12 +305,31 @@ impl Shard {
     ///
     /// Returns how many events could not be made durable in time; they are counted as lost.
     pub fn finish(
+        self,
+        patience: Duration,
+        process: impl FnMut(Handoff, &mut Reply<'_>) -> bool,
+    ) -> u64 {
+        self.end(Ending::Drain, patience, process)
+    }
+
+    /// Passes the connections on to the shard's successor, makes what was read durable and closes.
+    /// What the kernel holds stays there. Otherwise like [`Self::finish`].
+    pub fn hand_over(
+        self,
+        patience: Duration,
+        process: impl FnMut(Handoff, &mut Reply<'_>) -> bool,
+    ) -> u64 {
+        self.end(Ending::HandOver, patience, process)
+    }
+
+    fn end(
         mut self,
+        ending: Ending,
         patience: Duration,
         mut process: impl FnMut(Handoff, &mut Reply<'_>) -> bool,
     ) -> u64 {
         let deadline = Instant::now() + patience;
-        let mut hand_over = |lines: &mut Lines| {
+        let mut process_all = |lines: &mut Lines| {
             while lines.has_handoff() {
                 let handoff = std::mem::take(&mut lines.handoff);
                 if Instant::now() >= deadline || !process(handoff, &mut Reply(lines)) {
@@ -312,14 +338,18 @@ impl Shard {
             }
             true
         };
-        self.receiver.finish(&mut self.lines, deadline, |lines: &mut Lines| {
+        let make_room = |lines: &mut Lines| {
             if lines.has_handoff() {
-                return hand_over(lines);
+                return process_all(lines);
             }
             lines.sync_now();
             lines.wait(deadline)
-        });
-        hand_over(&mut self.lines);
+        };
+        match ending {
+            Ending::Drain => self.receiver.finish(&mut self.lines, deadline, make_room),
+            Ending::HandOver => self.receiver.hand_over(&mut self.lines, deadline, make_room),
+        }
+        process_all(&mut self.lines);
         let mut lost = self.lines.give_up();
         let Lines { mut events, dead, region, worker, .. } = self.lines;
         let mut dead = dead.journal;

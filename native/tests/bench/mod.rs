@@ -3,7 +3,7 @@
 #![allow(dead_code, reason = "no test crate uses all of it")]
 
 use std::net::{SocketAddr, TcpListener, TcpStream, UdpSocket};
-use std::os::fd::OwnedFd;
+use std::os::fd::{FromRawFd, OwnedFd};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
@@ -12,7 +12,7 @@ use std::time::{Duration, Instant};
 use _native::counters::{Cell, Ledger, Region, Sources};
 use _native::decode;
 use _native::journal::{Compression, Cursor, Start};
-use _native::receive::{Bounds, Listener};
+use _native::receive::{Bounds, Inboxes, Listener, Sockets};
 use _native::shard::{Keeping, Limits, Pipeline, Shard, SharedMemory};
 use serde_json::{Value, json};
 
@@ -81,22 +81,18 @@ impl Bench {
         bounds: Bounds,
         pipeline: &Pipeline,
     ) -> Self {
-        let directory =
-            std::env::temp_dir().join(format!("ingest-shard-{name}-{}", std::process::id()));
-        std::fs::remove_dir_all(&directory).ok();
-        let keeping = Keeping {
-            compression: Compression::None,
-            sync_interval: Duration::from_millis(1),
-            segment_bytes: 1 << 30,
-            segment_age: Duration::from_secs(3600),
-            retention_bytes: None,
-            retention_age: None,
-            queue_bytes: 1 << 20,
-        };
-        let event = decode::Limits { depth: 64, keys: 1024 };
-        let limits = Limits { event, receive: bounds };
-        let (mut shard, _) =
-            Shard::open(memory, worker, &directory, listeners, &keeping, limits, pipeline).unwrap();
+        let directory = directory(&format!("shard-{name}"));
+        let inboxes = inherited(&inboxes(worker + 1), worker);
+        let (mut shard, _) = Shard::open(
+            memory,
+            worker,
+            &directory,
+            Sockets { listeners, inboxes },
+            &keeping(),
+            limits(bounds),
+            pipeline,
+        )
+        .unwrap();
         shard.listen().unwrap();
         let region = Arc::clone(&memory.region);
         Self { directory, worker, region, shard, addresses: Vec::new() }
@@ -157,6 +153,58 @@ impl Bench {
     }
 }
 
+/// A directory of this process that does not exist yet.
+pub fn directory(name: &str) -> PathBuf {
+    let directory = std::env::temp_dir().join(format!("ingest-{name}-{}", std::process::id()));
+    std::fs::remove_dir_all(&directory).ok();
+    directory
+}
+
+pub fn keeping() -> Keeping {
+    Keeping {
+        compression: Compression::None,
+        sync_interval: Duration::from_millis(1),
+        segment_bytes: 1 << 30,
+        segment_age: Duration::from_secs(3600),
+        retention_bytes: None,
+        retention_age: None,
+        queue_bytes: 1 << 20,
+    }
+}
+
+pub fn limits(receive: Bounds) -> Limits {
+    Limits { event: decode::Limits { depth: 64, keys: 1024 }, receive }
+}
+
+/// The two ends of an inbox, as the supervisor makes and keeps them.
+pub struct Inbox {
+    pub reader: OwnedFd,
+    pub writer: OwnedFd,
+}
+
+/// An inbox for each worker.
+pub fn inboxes(workers: usize) -> Vec<Inbox> {
+    let pair = || {
+        let mut ends = [0; 2];
+        // SAFETY: the array has room for two descriptors.
+        let status =
+            unsafe { libc::socketpair(libc::AF_UNIX, libc::SOCK_SEQPACKET, 0, ends.as_mut_ptr()) };
+        assert_eq!(status, 0);
+        // SAFETY: both were just made and belong to nobody else.
+        let [reader, writer] = ends.map(|end| unsafe { OwnedFd::from_raw_fd(end) });
+        Inbox { reader, writer }
+    };
+    (0..workers).map(|_| pair()).collect()
+}
+
+/// What a worker inherits of them.
+pub fn inherited(inboxes: &[Inbox], worker: usize) -> Inboxes {
+    Inboxes {
+        own: inboxes[worker].reader.try_clone().unwrap(),
+        all: inboxes.iter().map(|inbox| inbox.writer.try_clone().unwrap()).collect(),
+    }
+}
+
 /// A listener whose name is its kind; `changes` are merged into what it is told.
 pub fn listener_of(index: usize, kind: &str, changes: &Value, socket: OwnedFd) -> Listener {
     let mut config = json!({
@@ -184,7 +232,8 @@ fn merge(into: &mut Value, changes: &Value) {
     }
 }
 
-fn read(directory: &Path) -> Vec<String> {
+/// The lines of a journal of one shard.
+pub fn read(directory: &Path) -> Vec<String> {
     let mut cursor = Cursor::open(directory, Start::Oldest).unwrap();
     let mut lines = Vec::new();
     while let Some(batch) = cursor.next_batch().unwrap() {

@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.harness import PATIENCE_SECONDS
+from tests.harness import PATIENCE_SECONDS, wait_until
 
 UNPACKED = Path(__file__).parents[3] / ".clients"
 """Where `make clients` puts them."""
@@ -34,7 +34,9 @@ def directories(pattern: str) -> str:
 
 
 @contextmanager
-def running(command: Sequence[str], log: Path, descriptors: Sequence[int] = ()) -> Iterator[None]:
+def running(
+    command: Sequence[str], log: Path, descriptors: Sequence[int] = ()
+) -> Iterator[subprocess.Popen[bytes]]:
     """Run a program in the foreground; end it, and show what it said if the test fails."""
     libraries = ":".join(filter(None, map(directories, LIBRARIES)))
     environment = {**os.environ, "TZ": "UTC", "LD_LIBRARY_PATH": libraries}
@@ -45,7 +47,7 @@ def running(command: Sequence[str], log: Path, descriptors: Sequence[int] = ()) 
         ) as process,
     ):
         try:
-            yield
+            yield process
         finally:
             process.terminate()
             try:
@@ -55,3 +57,9 @@ def running(command: Sequence[str], log: Path, descriptors: Sequence[int] = ()) 
                 raise
             finally:
                 print(log.read_text(errors="replace"))  # noqa: T201
+
+
+def wait_for(socket: Path, process: subprocess.Popen[bytes]) -> None:
+    """Wait until a program has made its socket."""
+    wait_until(lambda: socket.exists() or process.poll() is not None)
+    assert socket.exists(), f"{process.args!r} has ended"

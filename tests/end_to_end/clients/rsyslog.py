@@ -6,8 +6,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from tests.end_to_end.clients.programs import daemon, directories, running
-from tests.harness import wait_until
+from tests.end_to_end.clients.programs import daemon, directories, running, wait_for
 
 SOURCE = """\
 global(workDirectory="{directory}" localHostname="{host}")
@@ -23,9 +22,10 @@ def rsyslog(forwarding: str, host: str, directory: Path) -> Iterator[Path]:
     configuration = directory / "rsyslog.conf"
     source = SOURCE.format(directory=directory, host=host, socket=socket)
     configuration.write_text(source + forwarding)
-    command = [daemon("rsyslogd"), "-n", "-i", "none", "-f", str(configuration)]
+    command = [daemon("rsyslogd"), "-n", "-f", str(configuration)]
+    command += ["-i", str(directory / "rsyslog.pid")]
     if modules := directories("usr/lib/*-linux-gnu/rsyslog"):
         command += ["-M", modules]
-    with running(command, directory / "rsyslog.log"):
-        wait_until(socket.exists)
+    with running(command, directory / "rsyslog.log") as process:
+        wait_for(socket, process)
         yield socket

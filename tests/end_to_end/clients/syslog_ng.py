@@ -6,8 +6,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from tests.end_to_end.clients.programs import daemon, directories, running
-from tests.harness import wait_until
+from tests.end_to_end.clients.programs import daemon, directories, running, wait_for
 
 SOURCE = """\
 @version: 3.38
@@ -29,6 +28,6 @@ def syslog_ng(forwarding: str, host: str, directory: Path) -> Iterator[Path]:
         command += [option, str(directory / f"syslog-ng.{name}")]
     if modules := directories("usr/lib/syslog-ng/*.*/"):
         command += [f"--module-path={modules}"]
-    with running(command, directory / "syslog-ng.log"):
-        wait_until(socket.exists)
+    with running(command, directory / "syslog-ng.log") as process:
+        wait_for(socket, process)
         yield socket
