@@ -93,7 +93,8 @@ class Listener(Table):
     unparsed: Unparsed = Field(
         "dead_letter",
         description="What becomes of a line that is neither: a dead letter, or with `keep` an"
-        " event with the whole line as its message. Broken JSON is always a dead letter.",
+        " event with the whole line as its message. Where JSON is taken, broken JSON is a dead"
+        " letter all the same.",
     )
     time_zone: TimeZone = Field(
         "UTC",
