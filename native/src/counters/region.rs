@@ -9,9 +9,9 @@
 //! slots    one page-aligned slot per worker index:
 //!            worker cells (u64 each), one block of cells per listener, one block per stage
 //! ```
-//! Cells are u64 with one writer each; readers take no lock. A slot belongs to a worker
-//! *index*, so its counters survive the process and never go back. There is room for more
-//! listeners and stages than the server starts with: a reload may add some.
+//! Cells are u64 with one writer each, but for `INBOX_CONNECTIONS`; readers take no lock. A slot
+//! belongs to a worker *index*, so its counters survive the process and never go back. There is
+//! room for more listeners and stages than the server starts with: a reload may add some.
 
 use std::os::fd::RawFd;
 use std::sync::Arc;
