@@ -64,10 +64,11 @@ class WorkerPost(Post):
         successor = self._succession.pid if self._succession else None
         return (*super().pids, successor) if successor else super().pids
 
-    def replace(self, deployment: Deployment, now: float) -> Replacement:
+    def replace(self, deployment: Deployment, fallback: Deployment, now: float) -> Replacement:
         """Begin to replace the worker by one of a deployment; return how that goes on.
 
-        The slot may be empty, but a worker that still starts has to be waited for first.
+        Where it fails, workers of `fallback` are started from then on. The slot may be empty, but
+        a worker that still starts has to be waited for first.
         """
         state = Replacement(
             now,
@@ -75,7 +76,7 @@ class WorkerPost(Post):
             drain_timeout=self._supervision.drain_timeout,
             has_worker=self.pid is not None,
         )
-        self._succession = Succession(state, deployment, self.slot.generation + 1)
+        self._succession = Succession(state, deployment, fallback, self.slot.generation + 1)
         self.slot.hold()
         self._set("ingest_worker_standby", 0)
         self._log.debug("A successor is started.", generation=self._succession.generation)
@@ -184,6 +185,9 @@ class WorkerPost(Post):
             case Phase.TAKING_OVER if succession.pid:
                 self._take_over(succession, now)
             case Phase.DONE | Phase.FAILED:
+                if succession.state.phase is Phase.FAILED:
+                    # At once: the next process of the slot may be started in this very turn.
+                    self.adopt(succession.fallback)
                 self.slot.release(now)
                 self._succession = None
 
