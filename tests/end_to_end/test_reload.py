@@ -6,6 +6,7 @@ import os
 import re
 import signal
 import socket
+from contextlib import ExitStack
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -377,6 +378,25 @@ def test_a_successor_that_takes_over_can_be_told_to_end(tmp_path: Path) -> None:
         os.kill(successor, signal.SIGCONT)
         assert server.wait() == ExitStatus.CLEAN
         assert "not ended in time" not in server.log()
+
+
+def test_a_server_that_stops_loses_nothing_that_is_being_handed_over(tmp_path: Path) -> None:
+    """The successor that stands by takes over, and what is no whole line ends as at any stop."""
+    with ReloadingServer(tmp_path) as server, ExitStack() as opened:
+        senders = [opened.enter_context(server.connect()) for _ in range(SENDERS)]
+        for sender in senders:
+            sender.sendall(INFO + b"\n" + INFO)
+        server.settle(SENDERS)
+        worker = server.pids()[0]
+        os.kill(worker, signal.SIGSTOP)
+        server.signal(signal.SIGUSR1)
+        wait_until(lambda: is_pending(worker, signal.SIGUSR2))
+        server.signal(signal.SIGTERM)
+        wait_until(lambda: is_pending(worker, signal.SIGTERM))
+        os.kill(worker, signal.SIGCONT)
+        assert server.wait() == ExitStatus.CLEAN
+        ledger = server.status().ledger
+        assert (ledger.received, ledger.closed) == (2 * SENDERS, True)
 
 
 def test_what_is_asked_for_meanwhile_is_done_afterwards(tmp_path: Path) -> None:
