@@ -105,6 +105,17 @@ def test_what_cannot_be_put_in_force_changes_nothing(
         server.settle(1)
 
 
+def test_a_file_without_bottom_changes_nothing(tmp_path: Path) -> None:
+    """It is refused like any other, although reading it exhausts the reader."""
+    with ReloadingServer(tmp_path) as server:
+        server.file.write_text(f"data_dir = {'[' * 20_000}")
+        asked = server.reload()
+        assert asked.returncode == ExitStatus.CONFIGURATION
+        assert b"nests lists or tables too deeply" in asked.stderr
+        send(server.address("tcp"))
+        server.settle(1)
+
+
 def test_a_taken_address_changes_nothing(tmp_path: Path) -> None:
     """Of several new listeners, those that could be bound are given up again."""
     with ReloadingServer(tmp_path) as server, socket.socket() as other, socket.socket() as free:
