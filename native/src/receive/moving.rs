@@ -17,7 +17,7 @@ use super::connections::Connection;
 use super::inbox::{self, Inbox, Inboxes, Message};
 use super::load::SmoothedLoad;
 use super::parcel::{self, Established, Parcel};
-use super::receiver::Receiver;
+use super::receiver::{Listener, Receiver};
 use crate::clock;
 use crate::counters::{Load, add, cells};
 
@@ -231,7 +231,8 @@ impl Receiver {
     }
 
     fn position(&self, index: usize) -> Option<usize> {
-        self.listeners.iter().position(|listener| listener.config.index == index)
+        let is_it = |listener: &Listener| listener.config.index == index && listener.takes_over();
+        self.listeners.iter().position(is_it)
     }
 
     fn take_over(&mut self, socket: OwnedFd, listener: usize, parcel: Parcel) -> bool {
