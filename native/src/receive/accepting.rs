@@ -115,10 +115,15 @@ impl Receiver {
         }
     }
 
-    /// Takes in a connection from which nothing has been read.
+    /// Takes in a connection that was just accepted, here or by another worker.
     pub(super) fn open(&mut self, socket: OwnedFd, listener: usize, peer: Option<SocketAddr>) {
         let index = self.listeners[listener].config.index;
         add(self.region.listener(self.worker, index, cells::CONNECTIONS_OPENED, 0), 1);
+        self.begin(socket, listener, peer);
+    }
+
+    /// Takes in a connection from which nothing has been read.
+    pub(super) fn begin(&mut self, socket: OwnedFd, listener: usize, peer: Option<SocketAddr>) {
         let is_unix = self.listeners[listener].config.kind == Kind::UnixStream;
         let identity = if is_unix { unix_identity(&socket) } else { None };
         let mut connection = Connection::new(socket, listener, Sender { peer, identity });

@@ -153,7 +153,7 @@ impl Receiver {
         };
         self.moving.body.clear();
         let index = self.listeners[listener].config.index;
-        parcel::write_accepted(index, peer, &mut self.moving.body);
+        parcel::write_unread(index, peer, false, &mut self.moving.body);
         self.moving.descriptors.clear();
         self.moving.descriptors.push(socket.as_raw_fd());
         (!self.send(taker.worker, Cause::Accept)).then_some(socket)
@@ -172,7 +172,11 @@ impl Receiver {
             packed += 1;
             let Some(connection) = self.connections.get(*place) else { continue };
             let index = self.listeners[connection.listener].config.index;
-            parcel::write_established(index, connection, &mut self.moving.body);
+            if connection.opening.is_some() {
+                parcel::write_unread(index, connection.sender.peer, true, &mut self.moving.body);
+            } else {
+                parcel::write_established(index, connection, &mut self.moving.body);
+            }
             self.moving.descriptors.push(connection.socket.as_raw_fd());
         }
         if !self.send(worker, cause) {
@@ -237,7 +241,11 @@ impl Receiver {
 
     fn take_over(&mut self, socket: OwnedFd, listener: usize, parcel: Parcel) -> bool {
         let Some(state) = parcel.established else {
-            self.open(socket, listener, parcel.peer);
+            if parcel.is_open {
+                self.begin(socket, listener, parcel.peer);
+            } else {
+                self.open(socket, listener, parcel.peer);
+            }
             return true;
         };
         let Established { identity, framer, received_ns, takes_turns, load, times } = state;
