@@ -4,6 +4,7 @@ use std::sync::atomic::Ordering;
 
 use super::balance::{self, Decision, LEAST_LOAD_FOR_TURNS, Work};
 use super::moving::Cause;
+use super::reading::READ_BYTES;
 use super::receiver::Receiver;
 use crate::clock;
 use crate::counters::cells;
@@ -100,7 +101,8 @@ impl Receiver {
         let may_take = |work: &Work| work.may_take_from(&own) && self.serves(work.worker, listener);
         let Some(next) = self.takers().find(may_take) else { return };
         let Some(connection) = self.connections.at(place) else { return };
-        if connection.times.is_paused() {
+        // With more of a frame than a read brings, the way would cost more than the turn gives.
+        if connection.times.is_paused() || connection.partial_bytes() > READ_BYTES {
             return;
         }
         if next.load > own.load + connection.load.per_second {
