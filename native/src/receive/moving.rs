@@ -199,7 +199,7 @@ impl Receiver {
         let waiting = self.region.worker(worker, cells::INBOX_CONNECTIONS, 0);
         waiting.fetch_add(count, Ordering::SeqCst);
         fence(Ordering::SeqCst);
-        let may_send = cause == Cause::Replacement || self.is_ready(worker);
+        let may_send = worker == self.worker || self.is_ready(worker);
         if !may_send || inbox::send(&outboxes[worker], body, descriptors).is_err() {
             waiting.fetch_sub(count, Ordering::SeqCst);
             return false;
