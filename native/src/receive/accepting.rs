@@ -187,8 +187,8 @@ impl Receiver {
         }
         let index = self.listeners[connection.listener].config.index;
         add(self.region.listener(self.worker, index, cells::CONNECTIONS_CLOSED, 0), 1);
-        // Dropping the socket closes it, which also takes it out of the epoll set: nobody
-        // else holds a copy of a connection that is open here.
+        // Closing is not enough where the worker that passed it on has not yet closed its copy.
+        let _ = self.epoll.remove(connection.socket.as_raw_fd());
         drop(connection);
         // A failure here is met again, and reported, by the next tick.
         let _ = self.resume_accepting();
