@@ -109,10 +109,10 @@ fn overlong_lines_are_skipped_to_their_end() {
 /// A line that was cut is never a whole one, also when a reload raises the limit within it.
 #[test]
 fn a_raised_limit_joins_nothing_to_what_was_cut() {
-    let (mut framer, mut frames) = (Framer::default(), Frames::default());
-    framer.feed(&[b'x'; 2 * LIMIT], LIMIT, &mut frames);
+    let (mut connection, mut frames) = (Framer::default(), Frames::default());
+    connection.feed(&[b'x'; 2 * LIMIT], LIMIT, &mut frames);
     let end = b"yyy\nnext\n";
-    framer.feed(end, 100 * LIMIT, &mut frames);
+    connection.feed(end, 100 * LIMIT, &mut frames);
     let head = frames.head(100 * LIMIT).map(owned);
     assert_eq!(head, Some(('o', vec![b'x'; LIMIT], 2 * LIMIT as u64 + 3)));
     let lines: Vec<_> = frames.lines(end, 100 * LIMIT).map(|(_, frame)| owned(frame)).collect();

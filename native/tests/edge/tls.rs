@@ -410,9 +410,9 @@ fn a_removed_listener_never_takes_plain_text() {
     let deadline = Instant::now() + PATIENCE;
     while closed.load(Ordering::SeqCst) < 10 && received.load(Ordering::SeqCst) == 0 {
         assert!(Instant::now() < deadline, "they are still there");
-        shards.iter_mut().for_each(|shard| {
+        for shard in &mut shards {
             shard.drain();
-        });
+        }
     }
     assert_eq!(received.load(Ordering::SeqCst), 0);
     for shard in shards {
