@@ -320,20 +320,6 @@ fn silent_connections_are_handed_over() {
     }
 }
 
-/// The connections of a worker that was killed are closed, and counted so.
-#[test]
-fn connections_of_a_killed_worker_count_as_closed() {
-    let mut server = Server::new("killed", 1);
-    let _senders: Vec<TcpStream> = (0..3).map(|_| server.connect()).collect();
-    let cell = |server: &Server, cell| server.region.listener(0, 0, cell, 0).load(Ordering::SeqCst);
-    server.run_until(|server| cell(server, cells::LISTENER_CONNECTIONS) == 3);
-    server.shards[0] = None;
-    server.succeed(0);
-    let counts = [cells::LISTENER_CONNECTIONS, cells::CONNECTIONS_CLOSED];
-    assert_eq!(counts.map(|count| cell(&server, count)), [0, 3]);
-    server.stored();
-}
-
 static CASES: AtomicUsize = AtomicUsize::new(0);
 
 proptest! {

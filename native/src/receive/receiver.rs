@@ -187,12 +187,12 @@ impl Receiver {
         self.sources.clear(self.worker);
         self.region.worker(self.worker, cells::CONNECTIONS, 0).store(0, Ordering::SeqCst);
         for listener in 0..self.region.listeners().len() {
-            let cell = |cell| self.region.listener(self.worker, listener, cell, 0);
-            let gone = cell(cells::LISTENER_CONNECTIONS).swap(0, Ordering::SeqCst);
-            add(cell(cells::CONNECTIONS_CLOSED), gone);
+            let open = self.region.listener(self.worker, listener, cells::LISTENER_CONNECTIONS, 0);
+            open.store(0, Ordering::SeqCst);
             let serves = |own: &Listener| own.config.index == listener && own.takes_over();
             let is_served = self.listeners.iter().any(serves);
-            cell(cells::LISTENER_SERVED).store(u64::from(is_served), Ordering::SeqCst);
+            let served = self.region.listener(self.worker, listener, cells::LISTENER_SERVED, 0);
+            served.store(u64::from(is_served), Ordering::SeqCst);
         }
     }
 
