@@ -93,7 +93,8 @@ impl Receiver {
 
     /// While incomplete frames take too much memory, the largest is given up.
     pub(super) fn bound_partials(&mut self, intake: &mut impl Intake) {
-        while self.partial_bytes > self.bounds.partial_bytes {
+        // What it leaves has to find room: without any, nothing more is read either.
+        while self.partial_bytes > self.bounds.partial_bytes && intake.has_room() {
             let Some(place) = self.connections.largest_partial() else { return };
             self.expire(place, Expiry::Memory, intake);
         }
