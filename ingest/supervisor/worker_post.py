@@ -259,7 +259,11 @@ class WorkerPost(Post):
         for cell in _CELLS_OF_THE_PROCESS:
             self._set(cell, 0)
         for listener in range(len(self._region.listeners)):
+            # Its connections are closed with it, which it can no longer count.
+            closed = self._region.get(self.index, "ingest_listener_connections", listener=listener)
             self._region.set(self.index, "ingest_listener_connections", 0, listener=listener)
+            metric = "ingest_connections_closed_total"
+            self._region.add(self.index, metric, closed, listener=listener)
         self._resources.sources.clear(self.index)
         self._set("ingest_worker_breaker_open", int(self.slot.breaker_open))
 

@@ -17,7 +17,7 @@ use _native::receive::Sockets;
 use _native::shard::{Pipeline, Shard, SharedMemory};
 use bench::{BOUNDS, Inbox, PATIENCE, listener_of, read};
 use proptest::prelude::*;
-use serde_json::json;
+use serde_json::{Value, json};
 
 const LINE_BYTES: usize = 1 << 20;
 
@@ -34,10 +34,16 @@ struct Server {
     address: SocketAddr,
     inboxes: Vec<Inbox>,
     shards: Vec<Option<Shard>>,
+    changes: Value,
 }
 
 impl Server {
     fn new(name: &str, workers: usize) -> Self {
+        Self::with_listener(name, workers, json!({"limits": {"line_bytes": LINE_BYTES}}))
+    }
+
+    /// The listener is told `changes`.
+    fn with_listener(name: &str, workers: usize, changes: Value) -> Self {
         let listener = TcpListener::bind("127.0.0.1:0").unwrap();
         let names = ["tcp".to_owned()];
         let memory = SharedMemory {
@@ -52,14 +58,15 @@ impl Server {
             listener: listener.into(),
             inboxes: bench::inboxes(workers),
             shards: Vec::new(),
+            changes,
         };
         server.shards = (0..workers).map(|worker| Some(server.open(worker))).collect();
         server
     }
 
     fn open(&self, worker: usize) -> Shard {
-        let limits = json!({"limits": {"line_bytes": LINE_BYTES}});
-        let mut listener = listener_of(0, "tcp", &limits, self.listener.try_clone().unwrap());
+        let socket = self.listener.try_clone().unwrap();
+        let mut listener = listener_of(0, "tcp", &self.changes, socket);
         if worker > 0 {
             listener.socket = None;
         }
@@ -286,6 +293,31 @@ fn many_connections_are_handed_over_with_the_beginnings_of_their_lines() {
     stored.sort_unstable();
     expected.sort_unstable();
     assert!(stored == expected);
+}
+
+/// Who has not sent anything yet is handed over too, also where it is open whether a proxy's header
+/// comes; and is opened and closed once.
+#[test]
+fn silent_connections_are_handed_over() {
+    for (name, proxy, header) in [
+        ("stranger", "10.0.0.1", ""),
+        ("proxy", "127.0.0.1", "PROXY TCP4 192.0.2.7 10.0.0.1 12345 514\r\n"),
+    ] {
+        let mut server = Server::with_listener(name, 1, json!({"proxies": [proxy]}));
+        let mut sender = server.connect();
+        server.run_until(|server| server.cell(0, cells::CONNECTIONS) == 1);
+        server.hand_over(0);
+        assert_eq!(server.cell(0, cells::CONNECTIONS_CUT), 0);
+        server.succeed(0);
+        sender.write_all(format!("{header}{}", event(1)).as_bytes()).unwrap();
+        drop(sender);
+        server
+            .run_until(|server| server.cell(0, cells::CONNECTIONS) == 0 && server.received() == 1);
+        for cell in [cells::CONNECTIONS_OPENED, cells::CONNECTIONS_CLOSED] {
+            assert_eq!(server.region.listener(0, 0, cell, 0).load(Ordering::SeqCst), 1);
+        }
+        assert_eq!(server.stored(), [[event(1)]]);
+    }
 }
 
 static CASES: AtomicUsize = AtomicUsize::new(0);

@@ -75,6 +75,12 @@ def test_an_address_has_its_connections_over_all_workers(tmp_path: Path) -> None
             opened = [stack.enter_context(connect_from("127.0.0.1", server)) for _ in range(count)]
             wait_until(lambda: refused(server, "source_connections") == before + 4)
             wait_until(lambda: total(server, "ingest_listener_connections") == 5)
+            wait_until(
+                lambda: (
+                    total(server, "ingest_connections_opened_total")
+                    == total(server, "ingest_connections_closed_total") + 5
+                )
+            )
             wait_until(lambda: sum(map(is_closed, opened)) == 4)
 
         connect(9)

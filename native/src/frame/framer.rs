@@ -231,7 +231,9 @@ impl Framer {
     }
 
     fn keep(&mut self, bytes: &[u8], limit: usize) {
-        let room = limit.saturating_sub(self.bytes.len());
+        // Behind what was left out nothing is kept, though a reload may have raised the limit.
+        let is_whole = self.bytes.len() as u64 == self.length;
+        let room = if is_whole { limit.saturating_sub(self.bytes.len()) } else { 0 };
         self.bytes.extend_from_slice(&bytes[..bytes.len().min(room)]);
         self.length += bytes.len() as u64;
     }

@@ -105,7 +105,8 @@ impl Frames {
 }
 
 fn frame(line: &[u8], length: u64, limit: usize) -> Frame<'_> {
-    if length > limit as u64 {
+    // Of one that began under a lower limit not all may be there.
+    if length > limit as u64 || length > line.len() as u64 {
         Frame::Overlong { head: &line[..line.len().min(limit)], length }
     } else {
         Frame::Line(line)

@@ -106,6 +106,19 @@ fn overlong_lines_are_skipped_to_their_end() {
     assert_eq!(found, vec![('o', vec![b'x'; LIMIT], 2001), line(b"next")]);
 }
 
+/// A line that was cut is never a whole one, also when a reload raises the limit within it.
+#[test]
+fn a_raised_limit_joins_nothing_to_what_was_cut() {
+    let (mut connection, mut frames) = (Framer::default(), Frames::default());
+    connection.feed(&[b'x'; 2 * LIMIT], LIMIT, &mut frames);
+    let end = b"yyy\nnext\n";
+    connection.feed(end, 100 * LIMIT, &mut frames);
+    let head = frames.head(100 * LIMIT).map(owned);
+    assert_eq!(head, Some(('o', vec![b'x'; LIMIT], 2 * LIMIT as u64 + 3)));
+    let lines: Vec<_> = frames.lines(end, 100 * LIMIT).map(|(_, frame)| owned(frame)).collect();
+    assert_eq!(lines, [line(b"next")]);
+}
+
 /// Counted frames may hold line breaks, may have blanks between them, and lines beside them.
 #[test]
 fn octets_are_counted() {

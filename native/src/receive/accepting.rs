@@ -115,10 +115,15 @@ impl Receiver {
         }
     }
 
-    /// Takes in a connection from which nothing has been read.
+    /// Takes in a connection that was just accepted, here or by another worker.
     pub(super) fn open(&mut self, socket: OwnedFd, listener: usize, peer: Option<SocketAddr>) {
         let index = self.listeners[listener].config.index;
         add(self.region.listener(self.worker, index, cells::CONNECTIONS_OPENED, 0), 1);
+        self.begin(socket, listener, peer);
+    }
+
+    /// Takes in a connection from which nothing has been read.
+    pub(super) fn begin(&mut self, socket: OwnedFd, listener: usize, peer: Option<SocketAddr>) {
         let is_unix = self.listeners[listener].config.kind == Kind::UnixStream;
         let identity = if is_unix { unix_identity(&socket) } else { None };
         let mut connection = Connection::new(socket, listener, Sender { peer, identity });
@@ -182,8 +187,8 @@ impl Receiver {
         }
         let index = self.listeners[connection.listener].config.index;
         add(self.region.listener(self.worker, index, cells::CONNECTIONS_CLOSED, 0), 1);
-        // Dropping the socket closes it, which also takes it out of the epoll set: nobody
-        // else holds a copy of a connection that is open here.
+        // Closing is not enough where the worker that passed it on has not yet closed its copy.
+        let _ = self.epoll.remove(connection.socket.as_raw_fd());
         drop(connection);
         // A failure here is met again, and reported, by the next tick.
         let _ = self.resume_accepting();

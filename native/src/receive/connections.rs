@@ -102,7 +102,7 @@ impl Connection {
 
     /// Whether it is nothing but its descriptor and what `parcel` takes along.
     pub fn is_movable(&self) -> bool {
-        self.opening.is_none() && self.tls.is_none()
+        self.tls.is_none() && self.opening.as_ref().is_none_or(|opening| opening.is_untouched())
     }
 
     /// The time for events that are received now, and whether it is ahead of the clock.

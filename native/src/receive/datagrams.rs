@@ -77,7 +77,13 @@ impl DatagramBuffers {
 
     /// Takes what is there; returns whether that is anything.
     pub fn receive(&mut self, socket: RawFd, kind: Kind) -> bool {
-        self.room = if kind == Kind::UnixDatagram { UNIX_BYTES } else { INTERNET_BYTES };
+        // Who sends from the same machine can attach descriptors: without room for them the
+        // kernel closes them.
+        let (room, control) = match kind {
+            Kind::UnixDatagram => (UNIX_BYTES, 0),
+            _ => (INTERNET_BYTES, size_of::<Control>()),
+        };
+        self.room = room;
         let pieces = self.bytes.chunks_exact_mut(self.room);
         #[allow(clippy::cast_possible_truncation)]
         let most = pieces.len() as u32;
@@ -86,7 +92,7 @@ impl DatagramBuffers {
             #[allow(clippy::cast_possible_truncation)]
             let length = size_of::<libc::sockaddr_storage>() as libc::socklen_t;
             header.msg_hdr.msg_namelen = length;
-            header.msg_hdr.msg_controllen = size_of::<Control>();
+            header.msg_hdr.msg_controllen = control;
         }
         // With MSG_TRUNC the length is that of the datagram, also where the piece is shorter.
         let flags = libc::MSG_DONTWAIT | libc::MSG_TRUNC;
@@ -178,11 +184,13 @@ impl DatagramBuffers {
 
 #[cfg(test)]
 mod tests {
+    use std::io::Read;
     use std::net::UdpSocket;
     use std::os::fd::AsRawFd;
-    use std::os::unix::net::UnixDatagram;
+    use std::os::unix::net::{UnixDatagram, UnixStream};
 
     use super::*;
+    use crate::receive::inbox;
 
     const UDP_SEGMENT: libc::c_int = 103;
 
@@ -230,6 +238,18 @@ mod tests {
         assert_eq!(from[1..7], [second; 6]);
         assert_eq!(from[7..], [first; 2]);
         assert!(!buffers.receive(receiver.as_raw_fd(), Kind::Udp));
+    }
+
+    /// Descriptors that come with a datagram are not kept: nobody would close them.
+    #[test]
+    fn attached_descriptors_are_closed() {
+        let (sender, receiver) = UnixDatagram::pair().unwrap();
+        let (attached, mut far) = UnixStream::pair().unwrap();
+        far.set_nonblocking(true).unwrap();
+        inbox::send(&sender.into(), b"text", &[attached.as_raw_fd()]).unwrap();
+        drop(attached);
+        assert!(DatagramBuffers::new().receive(receiver.as_raw_fd(), Kind::UnixDatagram));
+        assert_eq!(far.read(&mut [0]).unwrap(), 0);
     }
 
     /// What is longer than its room is no datagram of the batch but stands beside it.

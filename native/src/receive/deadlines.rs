@@ -35,6 +35,11 @@ fn due(connection: &Connection, rules: &Rules, now_ns: u64) -> Due {
         return if times.resume_ns <= now_ns { Due::Resumption } else { Due::Nothing };
     }
     let expiry = match times.frame_ns {
+        // It was read after its deadline. That more of it waits, as it mostly does of one that
+        // drips, excuses nothing.
+        Some(began_ns) if times.active_ns.saturating_sub(began_ns) > rules.frame_ns => {
+            return Due::Expiry(Expiry::Frame);
+        }
         Some(began_ns) if is_over(began_ns, rules.frame_ns) => Expiry::Frame,
         _ if is_over(times.active_ns, rules.idle_ns) => Expiry::Idle,
         _ => return Due::Nothing,
@@ -88,9 +93,47 @@ impl Receiver {
 
     /// While incomplete frames take too much memory, the largest is given up.
     pub(super) fn bound_partials(&mut self, intake: &mut impl Intake) {
-        while self.partial_bytes > self.bounds.partial_bytes {
+        // What it leaves has to find room: without any, nothing more is read either.
+        while self.partial_bytes > self.bounds.partial_bytes && intake.has_room() {
             let Some(place) = self.connections.largest_partial() else { return };
             self.expire(place, Expiry::Memory, intake);
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::io::Write;
+    use std::os::unix::net::UnixStream;
+
+    use serde_json::json;
+
+    use super::*;
+    use crate::receive::Sender;
+    use crate::receive::connections::Times;
+
+    /// A sender is not blamed for what waits in the kernel, but one whose frame was read after its
+    /// deadline is late, however busily it drips.
+    #[test]
+    fn who_drips_is_late_although_more_waits() {
+        let config = json!({
+            "index": 0, "name": "", "kind": "tcp", "address": "", "descriptor": null,
+            "format": "json", "unparsed": "keep", "time_zone": "UTC", "labels": {},
+            "allow": [], "deny": [], "proxies": [], "tls": null,
+            "limits": {
+                "line_bytes": 100, "connections": null, "source_connections": null,
+                "idle_seconds": null, "frame_seconds": 1e-7, "opening_seconds": 1.0,
+                "source_events_per_second": null, "source_bytes_per_second": null,
+            },
+        });
+        let rules = Rules::new(&serde_json::from_value(config).unwrap()).unwrap();
+        let (mut sender, receiver) = UnixStream::pair().unwrap();
+        sender.write_all(b"x").unwrap();
+        let mut connection = Connection::new(receiver.into(), 0, Sender::default());
+        let read_at = |active_ns| Times { active_ns, frame_ns: Some(1000), resume_ns: 0 };
+        connection.times = read_at(1050);
+        assert_eq!(due(&connection, &rules, 1200), Due::Nothing);
+        connection.times = read_at(1150);
+        assert_eq!(due(&connection, &rules, 1200), Due::Expiry(Expiry::Frame));
     }
 }

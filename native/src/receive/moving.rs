@@ -17,7 +17,7 @@ use super::connections::Connection;
 use super::inbox::{self, Inbox, Inboxes, Message};
 use super::load::SmoothedLoad;
 use super::parcel::{self, Established, Parcel};
-use super::receiver::Receiver;
+use super::receiver::{Listener, Receiver};
 use crate::clock;
 use crate::counters::{Load, add, cells};
 
@@ -153,7 +153,7 @@ impl Receiver {
         };
         self.moving.body.clear();
         let index = self.listeners[listener].config.index;
-        parcel::write_accepted(index, peer, &mut self.moving.body);
+        parcel::write_unread(index, peer, false, &mut self.moving.body);
         self.moving.descriptors.clear();
         self.moving.descriptors.push(socket.as_raw_fd());
         (!self.send(taker.worker, Cause::Accept)).then_some(socket)
@@ -172,7 +172,11 @@ impl Receiver {
             packed += 1;
             let Some(connection) = self.connections.get(*place) else { continue };
             let index = self.listeners[connection.listener].config.index;
-            parcel::write_established(index, connection, &mut self.moving.body);
+            if connection.opening.is_some() {
+                parcel::write_unread(index, connection.sender.peer, true, &mut self.moving.body);
+            } else {
+                parcel::write_established(index, connection, &mut self.moving.body);
+            }
             self.moving.descriptors.push(connection.socket.as_raw_fd());
         }
         if !self.send(worker, cause) {
@@ -195,7 +199,7 @@ impl Receiver {
         let waiting = self.region.worker(worker, cells::INBOX_CONNECTIONS, 0);
         waiting.fetch_add(count, Ordering::SeqCst);
         fence(Ordering::SeqCst);
-        let may_send = cause == Cause::Replacement || self.is_ready(worker);
+        let may_send = worker == self.worker || self.is_ready(worker);
         if !may_send || inbox::send(&outboxes[worker], body, descriptors).is_err() {
             waiting.fetch_sub(count, Ordering::SeqCst);
             return false;
@@ -231,12 +235,17 @@ impl Receiver {
     }
 
     fn position(&self, index: usize) -> Option<usize> {
-        self.listeners.iter().position(|listener| listener.config.index == index)
+        let is_it = |listener: &Listener| listener.config.index == index && listener.takes_over();
+        self.listeners.iter().position(is_it)
     }
 
     fn take_over(&mut self, socket: OwnedFd, listener: usize, parcel: Parcel) -> bool {
         let Some(state) = parcel.established else {
-            self.open(socket, listener, parcel.peer);
+            if parcel.is_open {
+                self.begin(socket, listener, parcel.peer);
+            } else {
+                self.open(socket, listener, parcel.peer);
+            }
             return true;
         };
         let Established { identity, framer, received_ns, takes_turns, load, times } = state;

@@ -81,6 +81,11 @@ impl Opening {
         self.held.len()
     }
 
+    /// Whether nothing has been read of the connection.
+    pub(super) fn is_untouched(&self) -> bool {
+        !self.is_handshake() && self.held.is_empty()
+    }
+
     /// Whether only its first bytes are waited for, and nothing else holds it from being a
     /// connection like any other.
     pub(super) fn is_of_known_sender(&self) -> bool {

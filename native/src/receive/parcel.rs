@@ -1,8 +1,8 @@
 //! A connection on its way to another worker: what travels beside its descriptor.
 //!
 //! ```text
-//! listener u64 (index in the region) · peer text · established u64 (0: nothing was read yet, the
-//! record ends here) · identity text · framing state bytes · last received u64 (ns) · takes turns
+//! listener u64 (index in the region) · peer text · state u64 (0: just accepted, 1: open, nothing was
+//! read; the record ends here; 2: established) · identity text · framing state bytes · last received u64 (ns) · takes turns
 //! u64 · load: counted u64, since u64 (ns), per second u64 · times: last read u64 (ns), beginning
 //! of the incomplete frame u64 (ns, 0: there is none)
 //! ```
@@ -14,12 +14,18 @@ use super::connections::{Connection, Times};
 use super::load::SmoothedLoad;
 use crate::frame::Framer;
 
+const ACCEPTED: u64 = 0;
+const OPEN: u64 = 1;
+const ESTABLISHED: u64 = 2;
+
 /// What was received of a connection.
 pub(super) struct Parcel {
     /// Index of its listener in the region.
     pub(super) listener: usize,
     /// The other end.
     pub(super) peer: Option<SocketAddr>,
+    /// Whether it was counted as opened.
+    pub(super) is_open: bool,
     /// What it is beyond that; none when nothing was read from it yet.
     pub(super) established: Option<Established>,
 }
@@ -51,11 +57,16 @@ fn write_text(text: &str, out: &mut Vec<u8>) {
     write_bytes(out, |out| out.extend_from_slice(text.as_bytes()));
 }
 
-/// Appends a connection that was just accepted.
-pub(super) fn write_accepted(listener: usize, peer: Option<SocketAddr>, out: &mut Vec<u8>) {
+/// Appends a connection from which nothing was read: just accepted, or already counted as opened.
+pub(super) fn write_unread(
+    listener: usize,
+    peer: Option<SocketAddr>,
+    is_open: bool,
+    out: &mut Vec<u8>,
+) {
     write_number(listener as u64, out);
     write_text(&peer.map(|peer| peer.to_string()).unwrap_or_default(), out);
-    write_number(0, out);
+    write_number(if is_open { OPEN } else { ACCEPTED }, out);
 }
 
 /// Appends a connection between two reads.
@@ -63,7 +74,7 @@ pub(super) fn write_established(listener: usize, connection: &Connection, out: &
     let Connection { sender, framer, received_ns, takes_turns, load, times, .. } = connection;
     write_number(listener as u64, out);
     write_text(&sender.peer.map(|peer| peer.to_string()).unwrap_or_default(), out);
-    write_number(1, out);
+    write_number(ESTABLISHED, out);
     write_text(sender.identity.as_deref().unwrap_or_default(), out);
     write_bytes(out, |out| framer.save(out));
     write_number(*received_ns, out);
@@ -80,8 +91,9 @@ pub(super) fn read(bytes: &mut &[u8]) -> Option<Parcel> {
     let listener = usize::try_from(read_number(bytes)?).ok()?;
     let peer = read_text(bytes)?;
     let peer = if peer.is_empty() { None } else { Some(peer.parse().ok()?) };
-    let established = if read_number(bytes)? == 0 { None } else { Some(read_established(bytes)?) };
-    Some(Parcel { listener, peer, established })
+    let state = read_number(bytes)?;
+    let established = if state == ESTABLISHED { Some(read_established(bytes)?) } else { None };
+    Some(Parcel { listener, peer, is_open: state != ACCEPTED, established })
 }
 
 fn read_established(bytes: &mut &[u8]) -> Option<Established> {
@@ -145,7 +157,7 @@ mod tests {
         (sent.received_ns, sent.takes_turns) = (7, true);
         (sent.times.active_ns, sent.times.frame_ns) = (9, Some(8));
         let mut bytes = Vec::new();
-        write_accepted(3, None, &mut bytes);
+        write_unread(3, None, false, &mut bytes);
         write_established(4, &sent, &mut bytes);
 
         let mut rest = &bytes[..];

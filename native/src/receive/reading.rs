@@ -45,6 +45,11 @@ impl Receiver {
             }
         }
         let Some(connection) = self.connections.at(place) else { return Outcome::Empty };
+        if connection.opening.is_some() && connection.tls.is_none() {
+            // A handshake that could not begin: what follows is no plain text.
+            self.abandon(place);
+            return Outcome::Empty;
+        }
         let Some(buffer) = self.arena.reserve(READ_BYTES) else { return Outcome::Stalled };
         if let Some(tls) = &mut connection.tls {
             let read = tls.read(&connection.socket, &mut self.ciphertext, buffer);

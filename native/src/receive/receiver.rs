@@ -64,6 +64,12 @@ impl Listener {
         let socket = config.descriptor.map(|raw| unsafe { OwnedFd::from_raw_fd(raw) });
         Self { config, socket }
     }
+
+    /// Whether connections of it that others accepted can go on here. Without its socket it has no
+    /// certificates any more, and what is encrypted does not move anyway.
+    pub(super) fn takes_over(&self) -> bool {
+        self.socket.is_some() || self.config.tls.is_none()
+    }
 }
 
 /// What a worker inherits.
@@ -183,7 +189,8 @@ impl Receiver {
         for listener in 0..self.region.listeners().len() {
             let open = self.region.listener(self.worker, listener, cells::LISTENER_CONNECTIONS, 0);
             open.store(0, Ordering::SeqCst);
-            let is_served = self.listeners.iter().any(|own| own.config.index == listener);
+            let serves = |own: &Listener| own.config.index == listener && own.takes_over();
+            let is_served = self.listeners.iter().any(serves);
             let served = self.region.listener(self.worker, listener, cells::LISTENER_SERVED, 0);
             served.store(u64::from(is_served), Ordering::SeqCst);
         }

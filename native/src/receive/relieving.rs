@@ -4,6 +4,7 @@ use std::sync::atomic::Ordering;
 
 use super::balance::{self, Decision, LEAST_LOAD_FOR_TURNS};
 use super::moving::Cause;
+use super::reading::READ_BYTES;
 use super::receiver::Receiver;
 use crate::clock;
 use crate::counters::cells;
@@ -97,7 +98,8 @@ impl Receiver {
     pub(super) fn rotate(&mut self, place: usize) {
         let Some(connection) = self.connections.get(place) else { return };
         let (listener, load) = (connection.listener, connection.load.per_second);
-        if connection.times.is_paused() {
+        // With more of a frame than a read brings, the way would cost more than the turn gives.
+        if connection.times.is_paused() || connection.partial_bytes() > READ_BYTES {
             return;
         }
         let most = self.work_of(self.worker).load + load;

@@ -1,19 +1,22 @@
 //! TLS with a client of the same library.
 
 use std::io::{ErrorKind, Read, Write};
-use std::net::{Shutdown, SocketAddr, TcpStream};
+use std::net::{Shutdown, SocketAddr, TcpListener, TcpStream};
 use std::sync::Arc;
+use std::sync::atomic::Ordering;
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
-use _native::counters::cells;
+use _native::counters::{Region, Sources, cells};
+use _native::receive::Sockets;
+use _native::shard::{Pipeline, Shard, SharedMemory};
 use rcgen::{DnType, SanType};
 use rustls::pki_types::ServerName;
 use rustls::version::{TLS12, TLS13};
 use rustls::{ClientConfig, ClientConnection, Stream, StreamOwned};
 use serde_json::json;
 
-use super::bench::PATIENCE;
+use super::bench::{BOUNDS, PATIENCE, listener_of};
 use super::certificates::{Authority, Files};
 use super::{Bench, bench, origin, reason};
 
@@ -363,4 +366,57 @@ fn a_record_bit_by_bit_has_a_deadline() {
     }
     bench.run_until(|bench| bench.of_the_worker(cells::PARTIAL, 0) == 0);
     bench.stored();
+}
+
+/// While a reload that removes a listener goes from worker to worker, some have it bound and others
+/// do not: these have no certificates, and nobody sends them his connection, let alone plain text.
+#[test]
+fn a_removed_listener_never_takes_plain_text() {
+    let files = Files::new("removed");
+    let socket = TcpListener::bind("127.0.0.1:0").unwrap();
+    let address = socket.local_addr().unwrap();
+    let memory = SharedMemory {
+        region: Arc::new(Region::create(2, &["tls".to_owned()], &[], b"").unwrap()),
+        sources: Arc::new(Sources::create(2).unwrap()),
+    };
+    let (inboxes, directory) = (bench::inboxes(2), bench::directory("shards-removed"));
+    let mut shards = [0, 1].map(|worker| {
+        let config = files.config("required", "1.2");
+        let mut listener = listener_of(0, "tls", &config, socket.try_clone().unwrap().into());
+        if worker > 0 {
+            listener.socket = None;
+        }
+        let sockets =
+            Sockets { listeners: vec![listener], inboxes: bench::inherited(&inboxes, worker) };
+        let (keeping, limits) = (bench::keeping(), bench::limits(BOUNDS));
+        let pipeline = Pipeline::default();
+        let opened = Shard::open(&memory, worker, &directory, sockets, &keeping, limits, &pipeline);
+        let (mut shard, _) = opened.unwrap();
+        shard.listen().unwrap();
+        shard.tick().unwrap();
+        let state = memory.region.worker(worker, cells::STATE, 0);
+        state.store(cells::STATE_READY, Ordering::SeqCst);
+        shard
+    });
+    let _senders: Vec<TcpStream> = (0..10)
+        .map(|_| {
+            let mut sender = TcpStream::connect(address).unwrap();
+            sender.write_all(b"{\"plain\":true}\n").unwrap();
+            sender
+        })
+        .collect();
+    let closed = memory.region.listener(0, 0, cells::CONNECTIONS_CLOSED, 0);
+    let received = memory.region.listener(1, 0, cells::RECEIVED, 0);
+    let deadline = Instant::now() + PATIENCE;
+    while closed.load(Ordering::SeqCst) < 10 && received.load(Ordering::SeqCst) == 0 {
+        assert!(Instant::now() < deadline, "they are still there");
+        for shard in &mut shards {
+            shard.drain();
+        }
+    }
+    assert_eq!(received.load(Ordering::SeqCst), 0);
+    for shard in shards {
+        assert_eq!(shard.finish(PATIENCE, |_, _| false), 0);
+    }
+    std::fs::remove_dir_all(&directory).unwrap();
 }
