@@ -231,6 +231,22 @@ fn all_workers_together_have_so_many_connections() {
     second.stored();
 }
 
+/// Who sends nothing but what becomes dead letters has to wait in between, and all of it is kept.
+#[test]
+fn who_floods_the_dead_letters_has_to_wait() {
+    let mut bench = alone("dead-letters", &json!({}));
+    let (mut flood, mut other) = (bench.connect(), bench.connect());
+    flood.write_all("no event\n".repeat(60_000).as_bytes()).unwrap();
+    let pauses = position(SOURCE_LIMITS, "dead_letters");
+    bench.run_until(|bench| bench.labelled(cells::SOURCE_PAUSES, pauses) == 1);
+    other.write_all(b"{\"other\":true}\n").unwrap();
+    bench.run_until(|bench| bench.ledger(0).journaled == 1);
+    flood.write_all(b"{\"late\":true}\n").unwrap();
+    bench.run_until(|bench| bench.ledger(0).journaled == 2);
+    assert_eq!(bench.ledger(0).dead_lettered, 60_000);
+    bench.stored();
+}
+
 /// Who sends a frame bit by bit does not keep its connection with that; what came of it is a dead
 /// letter. Who sends whole frames, slowly, does.
 #[test]

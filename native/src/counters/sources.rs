@@ -69,7 +69,7 @@ impl Rates {
 }
 
 /// What is sent.
-#[derive(Debug, Clone, Copy)]
+#[derive(Debug, Clone, Copy, Default)]
 pub struct Load {
     /// Events.
     pub events: u64,

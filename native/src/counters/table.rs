@@ -67,8 +67,8 @@ pub const REFUSALS: &[&str] =
 pub const EXPIRIES: &[&str] = &["idle", "frame", "memory"];
 /// Why nobody was accepted for a while.
 pub const ACCEPT_PAUSES: &[&str] = &["connections", "descriptors"];
-/// What one address may send too much of.
-pub const SOURCE_LIMITS: &[&str] = &["events", "bytes"];
+/// What a sender may send too much of: by its address, or for the worker that serves it.
+pub const SOURCE_LIMITS: &[&str] = &["events", "bytes", "dead_letters"];
 /// Why TLS handshakes came to nothing.
 pub const HANDSHAKE_FAILURES: &[&str] = &[
     "plain_text",
@@ -285,7 +285,8 @@ pub const METRICS: &[Metric] = &[
         "ingest_source_pauses_total",
         "limit",
         SOURCE_LIMITS,
-        "Times that a connection was not read for a while because its address had sent too much.",
+        "Times that a connection was not read for a while because its address had sent too much, or \
+         itself little but what became dead letters.",
     ),
     counter(Listener, "ingest_tls_handshakes_total", "TLS handshakes that succeeded."),
     labelled(

@@ -42,6 +42,7 @@ pub use notices::Notice;
 pub use receiver::{Bounds, Listener, Receiver, Sockets};
 pub use tls_files::check as check_tls;
 
+use crate::counters::Load;
 use crate::frame::Frames;
 
 /// Who is at the other end, as far as it is known.
@@ -105,8 +106,9 @@ pub struct Read<'a> {
 pub trait Intake {
     /// Whether more can be taken now. When not, nothing more is read.
     fn has_room(&self) -> bool;
-    /// Takes one read. The frames are gone from the sockets, so this cannot fail.
-    fn take(&mut self, read: &Read<'_>);
+    /// Takes one read. The frames are gone from the sockets, so this cannot fail. Returns how many
+    /// of them become dead letters, and the bytes that are kept of these.
+    fn take(&mut self, read: &Read<'_>) -> Load;
     /// So many events of a listener (by its index in the region) were read and are not taken, for
     /// the reason with that index within `ingest_events_dropped_total`.
     fn discard(&mut self, listener: usize, reason: usize, events: u64);

@@ -126,7 +126,7 @@ impl Receiver {
         if takes_turns && !is_ahead {
             self.rotate(place);
         }
-        intake.take(&Read {
+        let rejected = intake.take(&Read {
             listener,
             line_limit,
             chunk: self.arena.chunk(start, length),
@@ -137,6 +137,7 @@ impl Receiver {
         });
         self.arena.consume();
         self.count_read(listener, received);
+        self.bound_rejects(place, events as u64, rejected);
     }
 
     pub(super) fn read_datagrams(&mut self, listener: usize, intake: &mut impl Intake) -> Outcome {

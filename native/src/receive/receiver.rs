@@ -107,6 +107,8 @@ pub struct Receiver {
     pub(super) most_connections: usize,
     pub(super) is_short_of_descriptors: bool,
     pub(super) bounds: Bounds,
+    /// When the time for dead letters that were read will have passed (see `pacing`).
+    pub(super) rejects_ns: u64,
     /// What the incomplete frames of all connections hold.
     pub(super) partial_bytes: usize,
     pub(super) timer: Timer,
@@ -162,6 +164,7 @@ impl Receiver {
             most_connections: descriptors::spare(),
             is_short_of_descriptors: false,
             bounds,
+            rejects_ns: 0,
             partial_bytes: 0,
             timer,
             now_ns: clock::monotonic_ns(),
@@ -189,8 +192,8 @@ impl Receiver {
         for listener in 0..self.region.listeners().len() {
             let open = self.region.listener(self.worker, listener, cells::LISTENER_CONNECTIONS, 0);
             open.store(0, Ordering::SeqCst);
-            let serves = |own: &Listener| own.config.index == listener && own.takes_over();
-            let is_served = self.listeners.iter().any(serves);
+            let takes_over = |own: &Listener| own.config.index == listener && own.takes_over();
+            let is_served = self.listeners.iter().any(takes_over);
             let served = self.region.listener(self.worker, listener, cells::LISTENER_SERVED, 0);
             served.store(u64::from(is_served), Ordering::SeqCst);
         }

@@ -12,7 +12,7 @@ use super::format::Reader;
 use super::handoff::{Handoff, Returned, Run, Verdict};
 use super::recover::JOURNALS;
 use super::tally::{Tally, count_stages, set_decoding, show_stages};
-use crate::counters::{Region, add, cells};
+use crate::counters::{Load, Region, add, cells};
 use crate::error::Result;
 use crate::frame::Frame;
 use crate::journal::Journal;
@@ -224,14 +224,15 @@ impl Intake for Lines {
             .fold(held, u64::min)
     }
 
-    fn take(&mut self, read: &Read<'_>) {
+    fn take(&mut self, read: &Read<'_>) -> Load {
+        let mut rejected = Load::default();
         let count = read.frames.count();
         if count == 0 {
-            return;
+            return rejected;
         }
         let listener = read.listener;
         // What is read was configured. It is put back below.
-        let Some(mut reader) = self.readers[listener].take() else { return };
+        let Some(mut reader) = self.readers[listener].take() else { return rejected };
         // Counted as received before anything else can happen to them.
         add(self.region.listener(self.worker, listener, cells::RECEIVED, 0), count as u64);
         let mut waiting = count as u64;
@@ -280,6 +281,8 @@ impl Intake for Lines {
                     }
                 };
                 tally.rejected(reject);
+                rejected.events += 1;
+                rejected.bytes += raw.len() as u64;
                 self.dead.bury_part(raw, length, &run, reject, None);
             }
             waiting -= tally.events();
@@ -287,6 +290,7 @@ impl Intake for Lines {
         }
         self.readers[listener] = Some(reader);
         count_stages(&mut self.runners[0], &self.region, self.worker);
+        rejected
     }
 
     fn discard(&mut self, listener: usize, reason: usize, count: u64) {
