@@ -189,8 +189,8 @@ impl Receiver {
         for listener in 0..self.region.listeners().len() {
             let open = self.region.listener(self.worker, listener, cells::LISTENER_CONNECTIONS, 0);
             open.store(0, Ordering::SeqCst);
-            let serves = |own: &Listener| own.config.index == listener && own.takes_over();
-            let is_served = self.listeners.iter().any(serves);
+            let is_it = |own: &Listener| own.config.index == listener && own.takes_over();
+            let is_served = self.listeners.iter().any(is_it);
             let served = self.region.listener(self.worker, listener, cells::LISTENER_SERVED, 0);
             served.store(u64::from(is_served), Ordering::SeqCst);
         }
