@@ -65,12 +65,13 @@ FORCE:
 run: build ## Build, start the server with its defaults and say how to send a first event
 	@printf '%s\n' \
 		'' \
-		'The server starts with its defaults: JSON lines over TCP and UDP on 127.0.0.1:5140,' \
+		'The server starts with its defaults: JSON and syslog over TCP and UDP on 127.0.0.1:5140,' \
 		'events in ./ingest-data, http://127.0.0.1:5142 for /metrics and /status. Ctrl-C drains and stops.' \
 		'' \
 		'In another shell, in this directory, send a first event:' \
 		'' \
 		"  echo '{\"level\":\"INFO\",\"message\":\"hello\"}' | nc -N 127.0.0.1 5140" \
+		"  echo '<14>checkout: order placed' | nc -N 127.0.0.1 5140" \
 		'  $(BIN)/ingest send --count 1000' \
 		'' \
 		'and see it stored:' \

@@ -134,7 +134,7 @@ def _add_network(group: argparse._ArgumentGroup) -> None:
         "--burst", type=int, default=10, help="events that a connection of `many` sends at a time"
     )
     group.add_argument(
-        "--signals", type=int, default=5, help="reloads or replacements in a run of `reload`"
+        "--signals", type=int, default=5, help="reloads, or replacements, in a run of `reload`"
     )
     group.add_argument("--interval", type=float, default=2.0, help="seconds between these")
     group.add_argument(

@@ -62,8 +62,34 @@ class Deeds(msgspec.Struct, frozen=True):
     bytes: int
 
 
-class Sending:
-    """A generator at work; leaving the block ends it."""
+class _AtWork:
+    """A generator that does what it was told; leaving the block ends it."""
+
+    def __init__(self, process: subprocess.Popen[bytes]) -> None:
+        self._process = process
+
+    def __enter__(self) -> Self:
+        """Return it; it is at work already."""
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        """End it, if it has not ended."""
+        with self._process:
+            self._process.kill()
+
+    @property
+    def is_at_work(self) -> bool:
+        """Whether it is not done yet."""
+        return self._process.poll() is None
+
+
+class Sending(_AtWork):
+    """Senders of events."""
 
     def __init__(
         self,
@@ -89,26 +115,7 @@ class Sending:
         ):
             if value is not None:
                 options.append(f"--{name}={value}")
-        self._process = subprocess.Popen([program(), "send", *options], stdout=subprocess.PIPE)
-
-    def __enter__(self) -> Self:
-        """Return it; it sends already."""
-        return self
-
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
-        """End it, if it has not ended."""
-        with self._process:
-            self._process.kill()
-
-    @property
-    def is_at_work(self) -> bool:
-        """Whether it has not yet sent everything."""
-        return self._process.poll() is None
+        super().__init__(subprocess.Popen([program(), "send", *options], stdout=subprocess.PIPE))
 
     def finish(self) -> Sent:
         """Wait until the kernel has everything; raise CalledProcessError if it could not send.
@@ -121,33 +128,18 @@ class Sending:
         return msgspec.json.decode(output, type=Sent)
 
 
-class Crowd:
-    """Hostile clients at work; leaving the block ends them."""
+class Crowd(_AtWork):
+    """Hostile clients."""
 
     def __init__(self, kind: str, address: str, *, most_seconds: float) -> None:
         options = [f"--tcp={address}", f"--seconds={most_seconds}", "--until-end-of-input"]
-        self._process = subprocess.Popen(
-            [program(), "hostile", kind, *options], stdin=subprocess.PIPE, stdout=subprocess.PIPE
+        super().__init__(
+            subprocess.Popen(
+                [program(), "hostile", kind, *options],
+                stdin=subprocess.PIPE,
+                stdout=subprocess.PIPE,
+            )
         )
-
-    def __enter__(self) -> Self:
-        """Return it; they are at work already."""
-        return self
-
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
-        """End them, if they have not ended."""
-        with self._process:
-            self._process.kill()
-
-    @property
-    def is_at_work(self) -> bool:
-        """Whether they have not yet had all their time."""
-        return self._process.poll() is None
 
     def finish(self) -> Deeds:
         """Tell them to stop and return what they did."""

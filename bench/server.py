@@ -79,10 +79,6 @@ class Server:
         """Send a signal to the supervisor."""
         self._process.send_signal(number)
 
-    def signal_worker(self, worker: int, number: signal.Signals) -> None:
-        """Send a signal to the process that is a worker now."""
-        os.kill(self.region.get(worker, "ingest_worker_pid"), number)
-
     def settled_events(self) -> int:
         """Return how many events are durable or were dropped by a filter so far."""
         return sum(

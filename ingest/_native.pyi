@@ -39,8 +39,8 @@ class Metric:
     def kind(self) -> Literal["counter", "gauge", "histogram"]:
         """Behaviour over time. The cells of a histogram count per bound; `sum` closes them."""
     @property
-    def scope(self) -> Literal["worker", "listener", "stage"]:
-        """Kept per worker, or per worker and listener, or per worker and stage."""
+    def scope(self) -> Literal["server", "worker", "listener", "stage"]:
+        """Kept once, per worker, per worker and listener, or per worker and stage."""
     @property
     def unit(self) -> str:
         """`seconds`, `bytes` or nothing."""

@@ -18,7 +18,7 @@ class NetworkPlan(msgspec.Struct, frozen=True):
     burst: int
     """The most events that one of many connections sends at a time."""
     signals: int
-    """How often a server is told to reload, or to replace a worker, in one run."""
+    """How often a server is told to reload, or to replace its workers, in one run."""
     signal_interval_seconds: float
     kinds: tuple[str, ...]
     """Hostile clients to measure beside; none of them named means all."""

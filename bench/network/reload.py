@@ -25,8 +25,8 @@ from bench.stored import Findings
 PIPELINE = "origin"
 CONNECTIONS = 200
 RATE = 500_000.0
-HOW = ("reload", "replace")
-"""SIGHUP to the supervisor with a changed file; SIGTERM to one worker after the other."""
+HOW = {"reload": signal.SIGHUP, "replace": signal.SIGUSR1}
+"""What the supervisor is sent; before a reload its file changes."""
 
 _CLOSE_SECONDS = 60.0
 _REPLACED_SECONDS = 30.0
@@ -38,8 +38,9 @@ _TITLE = """\
 
 JSON events of about 320 bytes at {rate:,.0f} events/s over {connections} connections, pipeline
 `{pipeline}`; meanwhile {signals} times SIGHUP to the supervisor after a change of its file
-(`reload`), or SIGTERM to one worker after the other (`replace`). Resets and connections closed are
-what the sender saw, the other counts what was read back from the journal.
+(`reload`), or SIGUSR1, which replaces every worker as it is (`replace`). Resets and connections
+closed are what the sender saw, and a run with any is no run; the other counts are what was read
+back from the journal.
 
 {table}
 """
@@ -113,13 +114,13 @@ def _run(network: NetworkPlan, case: ReloadCase, how: str) -> ReloadRun:
                     time.sleep(case.signal_interval_seconds)
                     if how == "reload":
                         _configure(directory, address, number)
-                        server.send_signal(signal.SIGHUP)
-                    else:
-                        _replace(server, number % server.region.workers)
+                    server.send_signal(HOW[how])
                 if not generator.is_at_work:
                     raise FailedRunError("the sender was done before the last signal")
                 sent = generator.finish()
+            runs.check_unbroken(sent)
             server.await_quiet(runs.DEADLINE_SECONDS)
+            _await_replaced(server, before)
             replaced = sum(_generations(server)) - sum(before)
             if how == "reload":
                 _check_reloaded(server, case.signals)
@@ -157,14 +158,12 @@ def _generations(server: Server) -> list[int]:
     return [server.region.get(worker, _GENERATION) for worker in range(server.region.workers)]
 
 
-def _replace(server: Server, worker: int) -> None:
-    """Tell a worker to end and wait until it has a successor."""
-    generation = _generations(server)[worker]
-    server.signal_worker(worker, signal.SIGTERM)
+def _await_replaced(server: Server, before: list[int]) -> None:
+    """Wait until each worker has had a successor."""
     deadline = time.monotonic() + _REPLACED_SECONDS
-    while _generations(server)[worker] == generation:
+    while any(now == then for now, then in zip(_generations(server), before, strict=True)):
         if time.monotonic() > deadline:
-            raise FailedRunError(f"worker {worker} was told to end and got no successor")
+            raise FailedRunError("there are workers that were not replaced")
         time.sleep(_POLL_SECONDS)
 
 

@@ -20,7 +20,7 @@ from ingest.errors import ExitStatus, IngestError
 
 application = typer.Typer(
     name="ingest",
-    help="Take in log events over TCP and UDP, store each of them, and account for every one.",
+    help="Take in log events, store each of them, and account for every one.",
     add_completion=False,
     no_args_is_help=True,
     pretty_exceptions_enable=False,

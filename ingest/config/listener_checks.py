@@ -31,6 +31,8 @@ _KINDS_OF_LIMIT: dict[str, Kinds] = {
     "source_events_per_second": _INTERNET,
     "source_bytes_per_second": _INTERNET,
 }
+_OF_SYSLOG = {"unparsed": "dead_letter", "time_zone": "UTC"}
+"""What JSON lines do not depend on, and what stands there unless it is given."""
 _WORDS: dict[ListenerKind, str] = {
     "tcp": "tcp",
     "udp": "udp",
@@ -63,6 +65,9 @@ def _misplaced_options(listener: Listener) -> Iterator[tuple[tuple[str, ...], st
             if getattr(table, key) and kind not in kinds:
                 where = f"for a {_WORDS[kind]} listener, only for {_any_of(kinds)}"
                 yield (*path, key), f"has no meaning {where}; leave it out"
+    for key, default in _OF_SYSLOG.items():
+        if listener.format == "json" and getattr(listener, key) != default:
+            yield (key,), 'has no meaning while format is "json"; leave it out'
     if listener.mode and listener.address.startswith("@"):
         yield ("mode",), f'has no meaning for "{listener.address}", which is no file; leave it out'
 

@@ -87,13 +87,14 @@ class Listener(Table):
     )
     format: ListenerFormat = Field(
         "auto",
-        description="What is sent: JSON lines, syslog, or `auto` for both, told apart by the"
-        " first byte.",
+        description="What is sent: JSON lines, syslog, or `auto` for both, told apart by how each"
+        " begins.",
     )
     unparsed: Unparsed = Field(
         "dead_letter",
         description="What becomes of a line that is neither: a dead letter, or with `keep` an"
-        " event with the whole line as its message.",
+        " event with the whole line as its message. Where JSON is taken, broken JSON is a dead"
+        " letter all the same.",
     )
     time_zone: TimeZone = Field(
         "UTC",

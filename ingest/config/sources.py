@@ -78,6 +78,8 @@ class File:
             raise ConfigurationError(f"{file}: cannot be read: {error.strerror}") from None
         except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
             raise ConfigurationError(f"{file}: is not valid TOML: {error}") from None
+        except RecursionError:
+            raise ConfigurationError(f"{file}: nests lists or tables too deeply") from None
 
     def name_of(self, path: Sequence[str | int]) -> str:
         """Return the file, wherever in it the key stands."""

@@ -117,9 +117,10 @@ class Reloading:
                 self._answer("unchanged", "there is nothing to replace")
                 return
             self._resources.publish(candidate, self._last)
-        except (IngestError, OSError) as error:
+        except Exception as error:  # noqa: BLE001 - whatever it is, the server works on
             self._resources.sockets.keep(before.groups())
-            self._answer("refused", str(error))
+            is_expected = isinstance(error, IngestError | OSError)
+            self._answer("refused", str(error) if is_expected else repr(error))
             return
         for listener in candidate.listeners:
             if listener.group and listener.group not in before.groups():

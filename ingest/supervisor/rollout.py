@@ -52,7 +52,7 @@ class Rollout:
             if self._replacement is None:
                 if self._current.slot.state is WorkerState.STARTING:
                     return  # it will be ready, or gone
-                self._replacement = self._current.replace(self.target, now)
+                self._replacement = self._current.replace(self.target, self._fallback, now)
             if not self._replacement.is_over:
                 return
             post, phase = self._current, self._replacement.phase
@@ -67,7 +67,6 @@ class Rollout:
             _log.error(
                 "A worker keeps the new configuration until it is replaced.", worker=failed.index
             )
-            failed.adopt(self._fallback)
             return
         self.failed_worker = failed.index
         self._waiting.clear()

@@ -19,9 +19,13 @@ if TYPE_CHECKING:
 class Succession:
     """Belongs to one replacement of one worker."""
 
-    def __init__(self, state: Replacement, deployment: Deployment, generation: int) -> None:
+    def __init__(
+        self, state: Replacement, deployment: Deployment, fallback: Deployment, generation: int
+    ) -> None:
         self.state = state
         self.deployment = deployment
+        self.fallback = fallback
+        """What the slot is to be filled with where the successor fails, however far it came."""
         self.generation = generation
         self.is_given_up = False
         """Whether the server ends, and nobody takes over any more."""

@@ -56,6 +56,7 @@ class WorkerPost(Post):
         self._resources = resources
         self._region = resources.region
         self._succession: Succession | None = None
+        self._is_stopping = False
         self._kernel_drops = KernelDrops(resources.region, index)
 
     @property
@@ -64,10 +65,11 @@ class WorkerPost(Post):
         successor = self._succession.pid if self._succession else None
         return (*super().pids, successor) if successor else super().pids
 
-    def replace(self, deployment: Deployment, now: float) -> Replacement:
+    def replace(self, deployment: Deployment, fallback: Deployment, now: float) -> Replacement:
         """Begin to replace the worker by one of a deployment; return how that goes on.
 
-        The slot may be empty, but a worker that still starts has to be waited for first.
+        Where it fails, workers of `fallback` are started from then on. The slot may be empty, but
+        a worker that still starts has to be waited for first.
         """
         state = Replacement(
             now,
@@ -75,7 +77,7 @@ class WorkerPost(Post):
             drain_timeout=self._supervision.drain_timeout,
             has_worker=self.pid is not None,
         )
-        self._succession = Succession(state, deployment, self.slot.generation + 1)
+        self._succession = Succession(state, deployment, fallback, self.slot.generation + 1)
         self.slot.hold()
         self._set("ingest_worker_standby", 0)
         self._log.debug("A successor is started.", generation=self._succession.generation)
@@ -142,15 +144,20 @@ class WorkerPost(Post):
             self._advance(self._succession, now)
 
     def drain(self, now: float) -> None:
-        """Tell the worker to finish its work and end, and a successor that it is not needed."""
+        """Tell the worker to finish its work and end, and a successor that it is not needed.
+
+        What a worker hands over already needs its successor, which is told to end as it goes on.
+        """
         super().drain(now)
-        if self._succession:
+        self._is_stopping = True
+        if self._succession and self._succession.state.phase is not Phase.HANDING_OVER:
             self._succession.give_up()
 
     def kill(self, reason: str) -> None:
-        """End the worker without asking, and a successor that was told to end as well."""
+        """End the worker without asking; where the server stops, a successor as well."""
         super().kill(reason)
-        if self._succession and self._succession.is_given_up:
+        if self._succession and self._is_stopping:
+            self._succession.give_up()
             self._succession.kill(reason)
 
     def settle(self) -> None:
@@ -184,7 +191,11 @@ class WorkerPost(Post):
             case Phase.TAKING_OVER if succession.pid:
                 self._take_over(succession, now)
             case Phase.DONE | Phase.FAILED:
-                self.slot.release(now)
+                if succession.state.phase is Phase.FAILED:
+                    # At once: the next process of the slot may be started in this very turn.
+                    self.adopt(succession.fallback)
+                if not self._is_stopping:
+                    self.slot.release(now)
                 self._succession = None
 
     def _take_over(self, succession: Succession, now: float) -> None:
@@ -196,6 +207,9 @@ class WorkerPost(Post):
         self._region.add(self.index, "ingest_worker_replacements_total")
         self._child = succession.go()
         self._set("ingest_worker_pid", self.pid or 0)
+        if self._is_stopping:
+            self._succession = None
+            self.drain(now)
 
     def _succession_is_ending(self) -> bool:
         succession = self._succession

@@ -102,6 +102,8 @@ class Worker:
         self._loop.add_signal_handler(signal.SIGUSR2, self._be_succeeded)
         # A terminal sends SIGINT to every process; only the supervisor decides what it means.
         self._loop.add_signal_handler(signal.SIGINT, lambda: None)
+        # A signal that comes while the loop does not run is looked at with the next one only.
+        self._loop.call_soon(signal.raise_signal, signal.SIGINT)
         self._loop.add_reader(self._spec.lifeline, self._orphaned)
         try:
             self._intake.start()

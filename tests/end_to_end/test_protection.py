@@ -76,8 +76,10 @@ def test_an_address_has_its_connections_over_all_workers(tmp_path: Path) -> None
             wait_until(lambda: refused(server, "source_connections") == before + 4)
             wait_until(lambda: total(server, "ingest_listener_connections") == 5)
             wait_until(
-                lambda: total(server, "ingest_connections_opened_total")
-                == total(server, "ingest_connections_closed_total") + 5
+                lambda: (
+                    total(server, "ingest_connections_opened_total")
+                    == total(server, "ingest_connections_closed_total") + 5
+                )
             )
             wait_until(lambda: sum(map(is_closed, opened)) == 4)
 

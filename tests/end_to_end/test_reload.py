@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import os
+import re
 import signal
 import socket
+from contextlib import ExitStack
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -35,6 +37,33 @@ def send(address: tuple[str, int], line: bytes = INFO) -> None:
     """Send a line over a connection of its own."""
     with socket.create_connection(address, PATIENCE_SECONDS) as connection:
         connection.sendall(line + b"\n")
+
+
+def configurations(server: ReloadingServer) -> list[int]:
+    """Return the number of each worker's configuration."""
+    slots = range(server.region.workers)
+    return [server.region.get(slot, "ingest_worker_configuration") for slot in slots]
+
+
+def taking_over(server: ReloadingServer, asked: signal.Signals) -> int:
+    """Ask for replacements; return the first successor, told to go on and stopped before it can."""
+    worker, before = server.pids()[0], server.children()
+    os.kill(worker, signal.SIGSTOP)
+    server.signal(asked)
+    wait_until(lambda: server.region.get(0, "ingest_worker_standby"))
+    (successor,) = server.children() - before
+    os.kill(successor, signal.SIGSTOP)
+    os.kill(worker, signal.SIGCONT)
+    wait_until(lambda: server.region.get(0, "ingest_worker_pid") == successor)
+    return successor
+
+
+def is_pending(pid: int, number: signal.Signals) -> bool:
+    """Say whether a signal waits for a process to go on."""
+    status = Path(f"/proc/{pid}/status").read_text()
+    found = re.search(r"^ShdPnd:\s*([0-9a-f]+)$", status, re.MULTILINE)
+    assert found is not None
+    return bool(int(found[1], 16) >> (number - 1) & 1)
 
 
 def names(server: ReloadingServer) -> list[str]:
@@ -72,6 +101,17 @@ def test_what_cannot_be_put_in_force_changes_nothing(
         assert said in last.message
         assert server.reloads("refused") == 1
         assert server.region.get(None, "ingest_last_reload_successful") == 0
+        send(server.address("tcp"))
+        server.settle(1)
+
+
+def test_a_file_without_bottom_changes_nothing(tmp_path: Path) -> None:
+    """It is refused like any other, although reading it exhausts the reader."""
+    with ReloadingServer(tmp_path) as server:
+        server.file.write_text(f"data_dir = {'[' * 20_000}")
+        asked = server.reload()
+        assert asked.returncode == ExitStatus.CONFIGURATION
+        assert b"nests lists or tables too deeply" in asked.stderr
         send(server.address("tcp"))
         server.settle(1)
 
@@ -322,6 +362,52 @@ def test_the_server_can_be_stopped_while_a_worker_is_replaced(tmp_path: Path) ->
         assert set(waiting(tmp_path)) < processes
         assert server.stop() == ExitStatus.CLEAN
         assert not any(is_running(pid) for pid in processes)
+
+
+def test_a_successor_that_dies_as_it_takes_over_leaves_the_settings_as_they_were(
+    tmp_path: Path,
+) -> None:
+    """Whoever fills the slot then is of the former configuration already."""
+    with ReloadingServer(tmp_path) as server:
+        numbers = configurations(server)
+        server.configure(pipeline=ONLY_ERRORS)
+        os.kill(taking_over(server, signal.SIGHUP), signal.SIGKILL)
+        wait_until(lambda: server.reloads("failed"))
+        wait_until(lambda: server.status().workers[0].state == "ready")
+        assert configurations(server) == numbers
+        assert server.status().workers[0].generation == 3
+        server.send_datagrams(INFO, count=SENDERS)
+        assert server.settle(SENDERS).journaled == SENDERS
+
+
+def test_a_successor_that_takes_over_can_be_told_to_end(tmp_path: Path) -> None:
+    """Even where it learns of both at once: it serves what waits for it, and ends in order."""
+    with ReloadingServer(tmp_path) as server:
+        successor = taking_over(server, signal.SIGUSR1)
+        server.signal(signal.SIGTERM)
+        wait_until(lambda: is_pending(successor, signal.SIGTERM))
+        os.kill(successor, signal.SIGCONT)
+        assert server.wait() == ExitStatus.CLEAN
+        assert "not ended in time" not in server.log()
+
+
+def test_a_server_that_stops_loses_nothing_that_is_being_handed_over(tmp_path: Path) -> None:
+    """The successor that stands by takes over, and what is no whole line ends as at any stop."""
+    with ReloadingServer(tmp_path) as server, ExitStack() as opened:
+        senders = [opened.enter_context(server.connect()) for _ in range(SENDERS)]
+        for sender in senders:
+            sender.sendall(INFO + b"\n" + INFO)
+        server.settle(SENDERS)
+        worker = server.pids()[0]
+        os.kill(worker, signal.SIGSTOP)
+        server.signal(signal.SIGUSR1)
+        wait_until(lambda: is_pending(worker, signal.SIGUSR2))
+        server.signal(signal.SIGTERM)
+        wait_until(lambda: is_pending(worker, signal.SIGTERM))
+        os.kill(worker, signal.SIGCONT)
+        assert server.wait() == ExitStatus.CLEAN
+        ledger = server.status().ledger
+        assert (ledger.received, ledger.closed) == (2 * SENDERS, True)
 
 
 def test_what_is_asked_for_meanwhile_is_done_afterwards(tmp_path: Path) -> None:

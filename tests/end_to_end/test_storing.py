@@ -73,7 +73,7 @@ def test_a_file_is_sent_line_by_line(
     "command",
     [
         "printf '%s\\n' \"$LINE\" | nc -N $HOST $TCP",
-        'printf %s "$LINE" | nc -u -w0 $HOST $UDP',
+        'printf %s "$LINE" | nc -u -w1 $HOST $UDP',
         "printf '%s\\n' \"$LINE\" > /dev/tcp/$HOST/$TCP",
         "printf '%s\\r\\n' \"$LINE\" > /dev/udp/$HOST/$UDP",
     ],

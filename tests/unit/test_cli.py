@@ -283,7 +283,7 @@ class TestSendTailVerify:
         wait_until(lambda: server.status().ledger.dead_lettered > before)
         done = run("tail", "--dead", "-n", "1", "--data-dir", server.data_dir)
         letter = json.loads(done.stdout)
-        assert (letter["reason"], letter["raw"]) == ("not_an_object", "no json at all")
+        assert (letter["reason"], letter["raw"]) == ("unknown_format", "no json at all")
 
     def test_tail_follows_and_ends_with_an_interrupt(self, server: Server) -> None:
         """What is stored appears; Ctrl-C is no failure."""

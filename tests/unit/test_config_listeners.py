@@ -211,6 +211,14 @@ MISTAKES = [
         f'{UDP}\nproxies = ["10.0.0.1"]',
         "proxies: has no meaning for a udp listener, only for tcp and tls; leave it out",
     ),
+    (
+        f'{TCP}format = "json"\nunparsed = "keep"',
+        'unparsed: has no meaning while format is "json"; leave it out',
+    ),
+    (
+        f'{TCP}format = "json"\ntime_zone = "+02:00"',
+        'time_zone: has no meaning while format is "json"; leave it out',
+    ),
     (f"{TCP}gro = true", "gro: has no meaning for a tcp listener, only for udp"),
     (f'{UNIX}\nallow = ["10.0.0.0/8"]', "allow: has no meaning for a unix stream listener"),
     (f'{UNIX}\nsocket = "seqpacket"', 'socket: "seqpacket" is not a choice; give "stream" or'),

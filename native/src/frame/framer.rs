@@ -146,10 +146,12 @@ impl Framer {
                 self.feed_terminated(chunk, limit, frames)
             }
             Beginning::Count { digits, length } => {
-                let start = digits - self.bytes.len();
-                self.bytes.clear();
-                self.length = 0;
-                let end = self.feed_counted(&chunk[start..], length, limit, frames)?;
+                let start = digits.saturating_sub(self.bytes.len());
+                // What has come of the frame itself, if anything: its first byte.
+                self.bytes.drain(..digits.min(self.bytes.len()));
+                self.length = self.bytes.len() as u64;
+                let left = length.saturating_sub(self.length);
+                let end = self.feed_counted(&chunk[start..], left, limit, frames)?;
                 Some(start + end)
             }
         }

@@ -1,7 +1,8 @@
 //! The count of octets before a frame (RFC 6587, section 3.4.1): a number and a blank.
 
-/// Digits of a number, its blank, and the first byte of the frame.
-pub const LONGEST: usize = 11;
+/// Digits of a number, its blank, and what the frame begins with.
+pub const LONGEST: usize = 12;
+const DIGITS: usize = 9;
 
 /// What a frame begins with.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -14,8 +15,8 @@ pub enum Beginning {
     Frame,
 }
 
-/// Looks at the first bytes of a frame. Only a number before the first byte of syslog or JSON is
-/// a count: others number their messages too.
+/// Looks at the first bytes of a frame. Only a number before the beginning of a priority or of JSON
+/// is a count: others number their messages too, and `404 <html>` is text.
 #[inline]
 pub fn read(bytes: &[u8]) -> Beginning {
     if matches!(bytes.first(), Some(b'1'..=b'9')) { read_number(bytes) } else { Beginning::Frame }
@@ -23,14 +24,16 @@ pub fn read(bytes: &[u8]) -> Beginning {
 
 fn read_number(bytes: &[u8]) -> Beginning {
     let mut length = 0;
-    for (digits, byte) in bytes.iter().enumerate().take(LONGEST - 1) {
+    for (digits, byte) in bytes.iter().enumerate().take(DIGITS + 1) {
         match byte {
-            b'0'..=b'9' if digits < LONGEST - 2 => length = length * 10 + u64::from(byte - b'0'),
+            b'0'..=b'9' if digits < DIGITS => length = length * 10 + u64::from(byte - b'0'),
             b' ' => {
-                return match bytes.get(digits + 1) {
-                    Some(b'<' | b'{') => Beginning::Count { digits: digits + 1, length },
-                    Some(_) => Beginning::Frame,
-                    None => Beginning::Undecided,
+                return match &bytes[digits + 1..] {
+                    [b'{', ..] | [b'<', b'0'..=b'9', ..] => {
+                        Beginning::Count { digits: digits + 1, length }
+                    }
+                    [] | [b'<'] => Beginning::Undecided,
+                    _ => Beginning::Frame,
                 };
             }
             _ => return Beginning::Frame,
@@ -43,7 +46,7 @@ fn read_number(bytes: &[u8]) -> Beginning {
 mod tests {
     use super::*;
 
-    /// One to nine digits, a blank, and what frames begin with.
+    /// One to nine digits, a blank, and what frames begin with: a bracket alone may be text.
     #[test]
     fn counts_are_told_from_frames() {
         let count = |digits, length| Beginning::Count { digits, length };
@@ -60,6 +63,9 @@ mod tests {
             ("07 <", Beginning::Frame),
             ("7  <", Beginning::Frame),
             ("7 x", Beginning::Frame),
+            ("7 <", Beginning::Undecided),
+            ("404 <html>", Beginning::Frame),
+            ("2 <<<", Beginning::Frame),
             ("7<", Beginning::Frame),
             ("<13>", Beginning::Frame),
         ] {

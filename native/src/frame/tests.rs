@@ -87,7 +87,7 @@ fn counted(stream: &[u8]) -> Option<(usize, &[u8])> {
     let is_count = (1..=9).contains(&blank)
         && digits.iter().all(u8::is_ascii_digit)
         && digits[0] != b'0'
-        && matches!(behind.first(), Some(b'<' | b'{'));
+        && matches!(behind, [b'{', ..] | [b'<', b'0'..=b'9', ..]);
     is_count.then(|| (std::str::from_utf8(digits).unwrap().parse().unwrap(), behind))
 }
 
@@ -122,10 +122,18 @@ fn a_raised_limit_joins_nothing_to_what_was_cut() {
 /// Counted frames may hold line breaks, may have blanks between them, and lines beside them.
 #[test]
 fn octets_are_counted() {
-    let found =
-        run([&b"6 <1>a\nb7 <1>cdef\n \0\n7 {\"a\":1}<1>line\n6 <1>ghi12 is no count\n"[..]]);
-    let expected =
-        lines(&["<1>a\nb", "<1>cdef", "{\"a\":1}", "<1>line", "<1>ghi", "12 is no count"]);
+    let found = run([
+        &b"6 <1>a\nb7 <1>cdef\n \0\n7 {\"a\":1}<1>line\n6 <1>ghi12 is no count\n9 <p> is none\n"[..],
+    ]);
+    let expected = lines(&[
+        "<1>a\nb",
+        "<1>cdef",
+        "{\"a\":1}",
+        "<1>line",
+        "<1>ghi",
+        "12 is no count",
+        "9 <p> is none",
+    ]);
     assert_eq!(found, expected);
 }
 
@@ -133,8 +141,8 @@ fn octets_are_counted() {
 /// told from those that are whole.
 #[test]
 fn counted_frames_have_a_limit_and_an_end() {
-    let long = [&b"1000 <"[..], &[b'x'; 999], b"4 <1>a", b"9 <1>b"].concat();
-    let head = [&b"<"[..], &[b'x'; LIMIT - 1]].concat();
+    let long = [&b"1000 <1"[..], &[b'x'; 998], b"4 <1>a", b"9 <1>b"].concat();
+    let head = [&b"<1"[..], &[b'x'; LIMIT - 2]].concat();
     let expected = vec![('o', head, 1000), line(b"<1>a"), ('i', b"<1>b".to_vec(), 9)];
     assert_eq!(run([&long[..]]), expected);
     assert_eq!(run(long.chunks(7)), expected);

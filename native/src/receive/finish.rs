@@ -33,7 +33,8 @@ impl Receiver {
         }
         self.empty_inbox(deadline);
         for place in self.connections.places() {
-            self.finish_connection(place, intake, deadline, &mut wait_for_room);
+            self.read_what_is_there(place, intake, deadline, &mut wait_for_room);
+            self.close(place, intake);
         }
         // After the connections, whose bytes are known: datagrams only by the memory they take,
         // which those of a Unix socket take from their senders.
@@ -78,7 +79,9 @@ impl Receiver {
             if self.connections.get(place).is_some() {
                 add(self.region.worker(self.worker, cells::CONNECTIONS_CUT, 0), 1);
             }
-            self.finish_connection(place, intake, deadline, &mut wait_for_room);
+            self.read_what_is_there(place, intake, deadline, &mut wait_for_room);
+            // Its sender meant to go on.
+            self.give_up(place, intake);
         }
     }
 
@@ -101,7 +104,8 @@ impl Receiver {
             .unwrap_or(0)
     }
 
-    fn finish_connection<I: Intake>(
+    /// Reads what the kernel holds of a connection now.
+    fn read_what_is_there<I: Intake>(
         &mut self,
         place: usize,
         intake: &mut I,
@@ -113,7 +117,6 @@ impl Receiver {
         self.read_rest(held, intake, deadline, wait_for_room, |this, intake| {
             this.read_connection(place, intake)
         });
-        self.close(place, intake);
     }
 
     fn accept_waiting(&mut self, deadline: Instant) {

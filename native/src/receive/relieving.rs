@@ -2,7 +2,7 @@
 
 use std::sync::atomic::Ordering;
 
-use super::balance::{self, Decision, LEAST_LOAD_FOR_TURNS, Work};
+use super::balance::{self, Decision, LEAST_LOAD_FOR_TURNS};
 use super::moving::Cause;
 use super::reading::READ_BYTES;
 use super::receiver::Receiver;
@@ -13,7 +13,7 @@ use crate::counters::cells;
 const INTERVAL_NS: u64 = 200_000_000;
 /// A connection takes turns when the load was uneven so often in a row: senders of equal strength
 /// are not always of equal luck with the processors.
-const UNEVEN_TIMES: u32 = 4;
+const UNEVEN_TIMES: u32 = 2;
 /// Weight of the newest measurement of the processor time.
 const NEWEST: f64 = 0.5;
 
@@ -96,20 +96,22 @@ impl Receiver {
     /// Passes a connection that takes turns to the next worker. Called while its newest bytes are
     /// still to be decoded here, so that several workers decode at a time.
     pub(super) fn rotate(&mut self, place: usize) {
-        let own = self.work_of(self.worker);
-        let Some(listener) = self.connections.get(place).map(|one| one.listener) else { return };
-        let may_take = |work: &Work| work.may_take_from(&own) && self.serves(work.worker, listener);
-        let Some(next) = self.takers().find(may_take) else { return };
-        let Some(connection) = self.connections.at(place) else { return };
+        let Some(connection) = self.connections.get(place) else { return };
+        let (listener, load) = (connection.listener, connection.load.per_second);
         // With more of a frame than a read brings, the way would cost more than the turn gives.
         if connection.times.is_paused() || connection.partial_bytes() > READ_BYTES {
             return;
         }
-        if next.load > own.load + connection.load.per_second {
-            // Without it there is less to do here than there with what stays.
+        let most = self.work_of(self.worker).load + load;
+        let mut takers = self.takers().filter(|work| self.serves(work.worker, listener)).peekable();
+        let is_alone = takers.peek().is_none();
+        let next = takers.find(|work| work.load <= most).map(|work| work.worker);
+        drop(takers);
+        if let Some(next) = next {
+            self.pass_on(&[place], next, Cause::Rotation);
+        } else if let Some(connection) = self.connections.at(place).filter(|_| !is_alone) {
+            // With it there is less to do here than elsewhere without it.
             connection.takes_turns = false;
-            return;
         }
-        self.pass_on(&[place], next.worker, Cause::Rotation);
     }
 }

@@ -174,7 +174,8 @@ impl Syslog {
         if let Content::Json = content {
             self.header.clear();
             event::write(text, &message, &content, &mut self.clock, members, &mut self.header);
-            return json::merge(&self.header, &self.scratch, out);
+            let is_taken = |key: &[u8]| self.elements.has_object(text, key);
+            return json::merge(&self.header, &self.scratch, is_taken, out);
         }
         event::write(text, &message, &content, &mut self.clock, members, out);
         Ok(())

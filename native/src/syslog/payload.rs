@@ -2,7 +2,6 @@
 //! fields.
 
 use super::message::skip_blanks;
-use crate::decode::trim_blanks;
 
 /// A text that says of itself what it is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -31,11 +30,18 @@ pub fn recognise(text: &[u8]) -> Payload<'_> {
             }
         }
         [b'@', b'c', b'e', b'e', b':', rest @ ..] => Payload::Cee(rest),
-        text @ [b'{', rest @ ..] if matches!(trim_blanks(rest), [b'"' | b'}', ..]) => {
-            Payload::Json(text)
-        }
+        text if is_json(text) => Payload::Json(text),
         _ => Payload::Text,
     }
+}
+
+/// Whether it begins as an object does, also behind brackets that do not belong there: a piece of an
+/// event is no text.
+fn is_json(text: &[u8]) -> bool {
+    let is_around = |byte: &u8| b" \t\r\n{}[],".contains(byte);
+    let length = text.iter().take_while(|byte| is_around(byte)).count();
+    let (brackets, rest) = text.split_at(length);
+    brackets.contains(&b'{') && (rest.is_empty() || rest.starts_with(b"\""))
 }
 
 /// Whether it is more than text.

@@ -2,6 +2,7 @@
 //! `%SYS-5-CONFIG_I:` of Cisco's devices, and the host.
 
 use super::message::skip_blanks;
+use super::payload::is_payload;
 
 /// No name of a program is longer.
 const TAG_BYTES: usize = 128;
@@ -41,7 +42,8 @@ const IS_TAG: [bool; 256] = {
     table
 };
 
-/// The tag that a text begins with: `name:` before a blank, `name[pid]`, or a name before a tab.
+/// The tag that a text begins with: `name:` before a blank or a payload, `name[pid]`, or a name
+/// before a tab.
 #[inline]
 pub fn read_tag(text: &[u8]) -> Option<Tag<'_>> {
     let end = text.iter().take(TAG_BYTES + 1).position(|byte| !IS_TAG[usize::from(*byte)])?;
@@ -52,6 +54,8 @@ pub fn read_tag(text: &[u8]) -> Option<Tag<'_>> {
     }
     let (pid, rest) = match rest {
         [b':'] | [b':', b' ' | b'\t', ..] => (&rest[..0], &rest[1..]),
+        // As a text, the secrets of a payload would have no path and escape redaction.
+        [b':', behind @ ..] if is_payload(behind) => (&rest[..0], behind),
         [b'\t', ..] => (&rest[..0], rest),
         [b'[', inside @ ..] => {
             let is_end = |byte: &u8| matches!(byte, b']' | b'[' | ..=b' ');
