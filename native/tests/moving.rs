@@ -231,8 +231,8 @@ fn a_drain_takes_what_is_in_the_inbox() {
     assert_eq!(server.stored().concat().len(), 10);
 }
 
-/// Where the successor's inbox has no room, what the kernel holds of the connections is read, and they
-/// are closed; a frame whose end has not come is no event.
+/// Where the successor's inbox has no room, the connections are read to their end and closed; a
+/// line that has none is an incomplete one.
 #[test]
 fn what_cannot_be_handed_over_is_stored_and_closed() {
     let mut server = Server::new("full", 1);
@@ -249,6 +249,9 @@ fn what_cannot_be_handed_over_is_stored_and_closed() {
     let mut other = server.connect();
     other.write_all(b"{\"d\":4}\n").unwrap();
     server.run_until(|server| server.received() == 4);
+    let metric = "ingest_events_rejected_total";
+    let incomplete = server.region.by_name(Some(0), metric, Some(0), Some("incomplete_frame"));
+    assert_eq!(incomplete.unwrap().load(Ordering::SeqCst), 1);
     assert_eq!(server.stored(), [["{\"a\":1}", "{\"b\":2}", "{\"d\":4}"]]);
 }
 
