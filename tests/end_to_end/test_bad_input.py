@@ -174,7 +174,7 @@ def test_a_bad_datagram_is_kept_like_a_bad_line(server: Server, arrivals: Arriva
 def test_a_connection_that_is_reset_leaves_no_trace_but_its_lines(
     server: Server, arrivals: Arrivals
 ) -> None:
-    """What was complete is stored, what was begun is a line; the server goes on."""
+    """What was complete is stored, what was begun is an incomplete frame; the server goes on."""
     before = server.status().ledger.received
     connection = server.connect()
     connection.sendall(GOOD + b'\n{"message":"beg')
@@ -184,7 +184,7 @@ def test_a_connection_that_is_reset_leaves_no_trace_but_its_lines(
     server.settle(before + 2)
     assert arrivals.events() == [GOOD]
     (letter,) = arrivals.dead_letters()
-    assert letter.line == b'{"message":"beg'
+    assert (letter.line, letter.reason) == (b'{"message":"beg', "incomplete_frame")
 
 
 def test_idle_and_creeping_connections_cost_the_others_nothing(

@@ -266,7 +266,8 @@ impl Sources {
         hasher.write_u64(self.key[1]);
         match address.to_canonical() {
             IpAddr::V4(address) => hasher.write(&address.octets()),
-            IpAddr::V6(address) => hasher.write(&address.octets()),
+            // A host has a whole /64 to choose from, so that is what counts as one sender.
+            IpAddr::V6(address) => hasher.write(&address.octets()[..8]),
         }
         // Zero is an entry that nobody has had.
         hasher.finish().max(1)

@@ -104,7 +104,7 @@ impl Framer {
         limit: usize,
         frames: &mut Frames,
     ) -> Option<usize> {
-        let Some(end) = self.find_end(chunk) else {
+        let Some(end) = self.find_end(self.bytes.first().copied(), chunk) else {
             self.keep(chunk, limit);
             return None;
         };
@@ -171,7 +171,10 @@ impl Framer {
                     }
                 }
                 Beginning::Frame => {
-                    let Some(end) = self.find_end(&chunk[start..]) else { return start };
+                    let Some(end) = self.find_end(chunk.get(start).copied(), &chunk[start..])
+                    else {
+                        return start;
+                    };
                     frames.push(start, start + end);
                     start = skip_blanks(chunk, start + end + 1);
                 }
@@ -192,14 +195,19 @@ impl Framer {
         }
     }
 
-    /// Where the frame that the bytes begin with ends. The first terminator of a connection
-    /// says which it is.
-    fn find_end(&mut self, bytes: &[u8]) -> Option<usize> {
+    /// Where the frame that the bytes go on with ends, by the first byte of the frame. The first
+    /// terminator of a connection says which it is; a zero byte only behind syslog or JSON, for
+    /// what is neither may be full of them.
+    fn find_end(&mut self, first: Option<u8>, bytes: &[u8]) -> Option<usize> {
         match self.terminator {
             Terminator::Newline => memchr::memchr(b'\n', bytes),
             Terminator::Zero => memchr::memchr(0, bytes),
             Terminator::Unknown => {
-                let end = memchr::memchr2(b'\n', 0, bytes)?;
+                let end = if matches!(first, Some(b'<' | b'{')) {
+                    memchr::memchr2(b'\n', 0, bytes)?
+                } else {
+                    memchr::memchr(b'\n', bytes)?
+                };
                 let is_zero = bytes[end] == 0;
                 self.terminator = if is_zero { Terminator::Zero } else { Terminator::Newline };
                 Some(end)

@@ -73,7 +73,9 @@ fn oracle(mut stream: &[u8]) -> Vec<Found> {
             stream = &behind[length..];
             continue;
         }
-        let is_end = |byte: &u8| terminator.map_or(matches!(byte, b'\n' | 0), |end| end == *byte);
+        let may_be_zero = matches!(stream, [b'<' | b'{', ..]);
+        let is_first_end = |byte: u8| byte == b'\n' || byte == 0 && may_be_zero;
+        let is_end = |byte: &u8| terminator.map_or(is_first_end(*byte), |end| end == *byte);
         let end = stream.iter().position(is_end).unwrap_or(stream.len());
         found.push(line(&stream[..end]));
         terminator = terminator.or(stream.get(end).copied());
@@ -153,6 +155,7 @@ fn counted_frames_have_a_limit_and_an_end() {
 fn zero_bytes_end_frames_where_they_do_first() {
     assert_eq!(run([&b"<1>a\nb\n\0<1>c\0\n"[..]]), lines(&["<1>a", "b", "<1>c\0"]));
     assert_eq!(run([&b"<1>a\0<1>b\nc\0"[..]]), lines(&["<1>a", "<1>b\nc"]));
+    assert_eq!(run([&b"torn\0\0\n<1>b\nc"[..]]), lines(&["torn\0\0", "<1>b", "c"]));
 }
 
 /// JSON is framed by lines in datagrams too; any other datagram is one frame. A count of all its

@@ -145,7 +145,7 @@ impl Receiver {
         while left > 0 && Instant::now() < deadline {
             match read(self, intake) {
                 Outcome::Read(bytes) => left = left.saturating_sub(bytes),
-                Outcome::Empty | Outcome::End => return,
+                Outcome::Empty | Outcome::End | Outcome::Broken => return,
                 Outcome::Stalled => {
                     if !wait_for_room(intake) {
                         return;

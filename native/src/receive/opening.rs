@@ -139,6 +139,7 @@ impl Receiver {
             Received::Bytes(length) => (length, false),
             Received::Empty => return Err(Outcome::Empty),
             // A health check opens a connection and closes it.
+            Received::Broken => return Err(Outcome::Broken),
             Received::End if opening.held.is_empty() => return Err(Outcome::End),
             Received::End => (0, true),
         };

@@ -59,6 +59,7 @@ impl Receiver {
             Received::Bytes(length) => length,
             Received::Empty => return Outcome::Empty,
             Received::End => return Outcome::End,
+            Received::Broken => return Outcome::Broken,
         };
         self.take_bytes(place, length, length, intake);
         Outcome::Read(length)
@@ -74,7 +75,7 @@ impl Receiver {
 
     /// Takes what a TLS connection gave into the last reservation.
     fn take_decrypted(&mut self, place: usize, read: TlsRead, intake: &mut impl Intake) -> Outcome {
-        let TlsRead { received, decrypted, end } = read;
+        let TlsRead { received, decrypted, end, is_reset } = read;
         self.watch_for_writing(place);
         let Some(connection) = self.connections.at(place) else { return Outcome::Empty };
         let was_opening = connection.opening.is_some();
@@ -85,10 +86,11 @@ impl Receiver {
             self.take_bytes(place, decrypted, received, intake);
         }
         match end {
+            Some(Ok(())) if is_reset => Outcome::Broken,
             Some(Ok(())) => Outcome::End,
             Some(Err(error)) => {
                 self.note_tls_error(place, &error);
-                Outcome::End
+                Outcome::Broken
             }
             None if was_opening => Outcome::Read(HANDSHAKE_BYTES),
             None if received == 0 => Outcome::Empty,

@@ -85,6 +85,7 @@ pub(super) enum Outcome {
     Read(usize),
     Empty,
     End,
+    Broken,
     Stalled,
 }
 
@@ -270,7 +271,7 @@ impl Receiver {
                 let bytes = match self.serve(self.epoll.token(event), intake) {
                     Outcome::Stalled => return Progress::Stalled,
                     Outcome::Read(bytes) => bytes,
-                    Outcome::Empty | Outcome::End => 0,
+                    Outcome::Empty | Outcome::End | Outcome::Broken => 0,
                 };
                 self.round.start += 1;
                 left = left.saturating_sub(bytes.max(SERVICE_BYTES));
@@ -337,8 +338,11 @@ impl Receiver {
         if token & LISTENER_TOKEN == 0 {
             let Ok(place) = usize::try_from(token) else { return Outcome::Empty };
             let outcome = self.read_connection(place, intake);
-            if matches!(outcome, Outcome::End) {
-                self.close(place, intake);
+            match outcome {
+                Outcome::End => self.close(place, intake),
+                // Of a frame that has begun, nobody said that it is whole.
+                Outcome::Broken => self.give_up(place, intake),
+                Outcome::Read(_) | Outcome::Empty | Outcome::Stalled => {}
             }
             return outcome;
         }

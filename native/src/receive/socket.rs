@@ -15,8 +15,10 @@ pub enum Received {
     Bytes(usize),
     /// Nothing now.
     Empty,
-    /// The peer has finished or is gone.
+    /// The peer has finished.
     End,
+    /// The connection broke: a reset, a host that is gone.
+    Broken,
 }
 
 /// What one attempt to accept gave.
@@ -96,7 +98,7 @@ pub fn receive(connection: &OwnedFd, buffer: &mut [u8]) -> Received {
             Err(_) => match io::Error::last_os_error().kind() {
                 io::ErrorKind::Interrupted => {}
                 io::ErrorKind::WouldBlock => return Received::Empty,
-                _ => return Received::End,
+                _ => return Received::Broken,
             },
         }
     }

@@ -26,6 +26,8 @@ pub struct TlsRead {
     pub decrypted: usize,
     /// Whether nothing more will come, and why if that is an error.
     pub end: Option<Result<(), Error>>,
+    /// Whether the connection broke.
+    pub is_reset: bool,
 }
 
 /// The state of one connection.
@@ -83,10 +85,11 @@ impl TlsSession {
     pub fn read(&mut self, socket: &OwnedFd, scratch: &mut [u8], buffer: &mut [u8]) -> TlsRead {
         let held = self.incoming.len();
         scratch[..held].copy_from_slice(&self.incoming);
-        let (received, is_end) = match socket::receive(socket, &mut scratch[held..]) {
-            Received::Bytes(received) => (received, false),
-            Received::Empty => (0, false),
-            Received::End => (0, true),
+        let (received, is_end, is_reset) = match socket::receive(socket, &mut scratch[held..]) {
+            Received::Bytes(received) => (received, false, false),
+            Received::Empty => (0, false, false),
+            Received::End => (0, true, false),
+            Received::Broken => (0, true, true),
         };
         let bytes = &mut scratch[..held + received];
         let (processed, decrypted, mut end) = self.process(bytes, buffer);
@@ -99,7 +102,7 @@ impl TlsSession {
         }
         self.flush(socket);
         // A connection that ends without being closed in order ends as one without TLS.
-        TlsRead { received, decrypted, end: end.or(is_end.then_some(Ok(()))) }
+        TlsRead { received, decrypted, end: end.or(is_end.then_some(Ok(()))), is_reset }
     }
 
     fn keep(&mut self, rest: &[u8]) {

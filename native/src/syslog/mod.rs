@@ -211,8 +211,11 @@ impl Syslog {
         match (self.unparsed, flaw) {
             (Unparsed::DeadLetter, Flaw::UnknownFormat) => Err(Reject::UnknownFormat),
             (Unparsed::DeadLetter, Flaw::TooManyKeys) => Err(Reject::TooManyKeys),
-            (Unparsed::DeadLetter, Flaw::InvalidJson) => Err(Reject::InvalidJson),
-            (Unparsed::DeadLetter, _) => Err(Reject::InvalidSyslog),
+            // As a text it would hold secrets that redactors look for in fields.
+            (_, Flaw::InvalidJson) => Err(Reject::InvalidJson),
+            (_, Flaw::InvalidCee | Flaw::Json) | (Unparsed::DeadLetter, _) => {
+                Err(Reject::InvalidSyslog)
+            }
             (Unparsed::Keep, _) => {
                 self.elements.clear();
                 let message = Message { flaw: Some(flaw), ..Message::default() };
