@@ -155,6 +155,9 @@ fn address(peer: Option<&str>) -> PyResult<Option<SocketAddr>> {
     peer.map(parse).transpose()
 }
 
+/// Number of events, listener, peer, identity, nanoseconds since the epoch.
+type RunRow = (u32, String, Option<String>, Option<String>, u64);
+
 /// A batch of events for one Python segment.
 #[pyclass(name = "Handoff", module = "ingest._native", frozen)]
 pub struct PyHandoff {
@@ -165,7 +168,7 @@ pub struct PyHandoff {
     #[pyo3(get)]
     lines: Py<PyBytes>,
     #[pyo3(get)]
-    runs: Vec<(u32, String, Option<String>, Option<String>, u64)>,
+    runs: Vec<RunRow>,
 }
 
 impl PyHandoff {
