@@ -16,6 +16,7 @@ use std::hash::{DefaultHasher, Hasher};
 use std::net::IpAddr;
 use std::os::fd::RawFd;
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::Duration;
 
 use super::bucket;
 use super::mapping::Mapping;
@@ -33,10 +34,11 @@ const BYTES: usize = 2;
 const CONNECTIONS: usize = 3;
 /// Far above any machine.
 const MAXIMUM_WORKERS: usize = 4096;
-/// A lock is held for well below a microsecond, unless its holder is gone or not running.
-const LOCK_ATTEMPTS: usize = 1000;
-/// So many of them without giving up the processor.
+/// A lock is held for well below a microsecond, unless its holder is gone or does not run just then.
 const LOCK_SPINS: usize = 100;
+/// Another process may have the holder's core for some milliseconds; so often is that waited for.
+const LOCK_WAITS: usize = 300;
+const LOCK_WAIT: Duration = Duration::from_micros(100);
 
 /// The number of an entry.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -304,13 +306,13 @@ fn length(workers: usize) -> usize {
 
 /// Takes a lock for `holder`, or gives up after a while.
 fn acquire(lock: &AtomicU64, holder: u64) -> bool {
-    for attempt in 0..LOCK_ATTEMPTS {
+    for attempt in 0..LOCK_SPINS + LOCK_WAITS {
         match lock.compare_exchange(0, holder, Ordering::Acquire, Ordering::Relaxed) {
             Ok(_) => return true,
             // Its predecessor was killed with it: a worker has one thread that comes here.
             Err(current) if current == holder => return true,
             Err(_) if attempt < LOCK_SPINS => std::hint::spin_loop(),
-            Err(_) => std::thread::yield_now(),
+            Err(_) => std::thread::sleep(LOCK_WAIT),
         }
     }
     false
