@@ -25,9 +25,7 @@ impl Receiver {
         deadline: Instant,
         mut wait_for_room: impl FnMut(&mut I) -> bool,
     ) {
-        self.round = 0..0;
-        self.now_ns = clock::monotonic_ns();
-        self.connections.end_round();
+        self.leave_round();
         if self.listening {
             self.accept_waiting(deadline);
         }
@@ -59,9 +57,7 @@ impl Receiver {
         deadline: Instant,
         mut wait_for_room: impl FnMut(&mut I) -> bool,
     ) {
-        self.round = 0..0;
-        self.now_ns = clock::monotonic_ns();
-        self.connections.end_round();
+        self.leave_round();
         self.stop_accepting();
         self.listening = false;
         self.unwatch_sockets(false);
@@ -102,6 +98,13 @@ impl Receiver {
                 (passed > 0).then_some(passed)
             })
             .unwrap_or(0)
+    }
+
+    /// What the last poll has left to be served is served otherwise.
+    fn leave_round(&mut self) {
+        self.round = 0..0;
+        self.now_ns = clock::monotonic_ns();
+        self.connections.end_round();
     }
 
     /// Reads what the kernel holds of a connection now.

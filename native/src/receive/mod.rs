@@ -5,6 +5,7 @@ mod accepting;
 mod admission;
 mod arena;
 mod balance;
+mod certificates;
 pub mod config;
 mod connections;
 mod datagrams;

@@ -4,41 +4,20 @@
 use std::net::SocketAddr;
 use std::os::fd::AsRawFd;
 use std::sync::Arc;
-use std::time::{Duration, Instant};
 
 use super::admission::Refusal;
 use super::connections::Connection;
 use super::proxy_protocol::{self, Parsed};
-use super::receiver::{Listener, Outcome, Receiver};
+use super::receiver::{Outcome, Receiver};
 use super::socket::{self, Received};
 use super::tls_failure::HandshakeFailure;
-use super::tls_files::TlsFiles;
 use super::tls_session::TlsSession;
 use crate::counters::{add, cells};
-use crate::error::{Error, Result};
 
 /// The most that one read takes while a header is waited for.
 const HEADER_BYTES: usize = 4096;
 /// What a step of a handshake counts for in a drain: it computes as long as reading so much takes.
 pub(super) const HANDSHAKE_BYTES: usize = 256 * 1024;
-/// How often the files of certificates are looked at.
-const LOOK_INTERVAL: Duration = Duration::from_secs(1);
-
-/// The certificates of a listener that speaks TLS. One that is not bound opens no connection any
-/// more.
-///
-/// # Errors
-/// [`Error::Invalid`] naming the listener and what is wrong.
-pub fn certificates(listener: &Listener) -> Result<Option<TlsFiles>> {
-    let tls = listener.config.tls.as_ref().filter(|_| listener.socket.is_some());
-    tls.map(TlsFiles::open).transpose().map_err(|error| match error {
-        Error::Invalid(what) => {
-            Error::Invalid(format!("listener {:?}: {what}", listener.config.name))
-        }
-        other => other,
-    })
-}
-
 /// How far the opening of a connection is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Step {
@@ -257,27 +236,6 @@ impl Receiver {
             self.fail_handshake(place, HandshakeFailure::Timeout, words);
         } else {
             self.turn_away(place, Refusal::OpeningTimeout);
-        }
-    }
-
-    /// Takes certificates that have changed, for new connections.
-    pub(super) fn refresh_certificates(&mut self, now: Instant) {
-        if now < self.next_look {
-            return;
-        }
-        self.next_look = now + LOOK_INTERVAL;
-        for (files, listener) in self.certificates.iter_mut().zip(&self.listeners) {
-            let Some(refreshed) = files.as_mut().and_then(TlsFiles::refresh) else { continue };
-            let index = listener.config.index;
-            let cell = match refreshed {
-                Ok(()) => cells::TLS_RELOADS,
-                Err(error) => {
-                    let words = || format!("the former certificates stay in use: {error}");
-                    self.notices.add(index, "tls_reload", None, words);
-                    cells::TLS_RELOAD_ERRORS
-                }
-            };
-            add(self.region.listener(self.worker, index, cell, 0), 1);
         }
     }
 

@@ -6,13 +6,13 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::Instant;
 
+use super::certificates::certificates;
 use super::config::{Kind, ListenerConfig};
 use super::connections::Connections;
 use super::datagrams::{DATAGRAMS_BYTES, DatagramBuffers, Sent};
 use super::epoll::Epoll;
 use super::moving::Moving;
 use super::notices::{Notice, Notices};
-use super::opening::certificates;
 use super::reading::READ_BYTES;
 use super::rules::Rules;
 use super::timer::Timer;
