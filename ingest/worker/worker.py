@@ -14,7 +14,7 @@ import time
 import uvloop
 
 from ingest import contract
-from ingest._native import Handoff, Region, Shard, Sources
+from ingest._native import Arena, Handoff, Region, Shard, Sources
 from ingest.contract import WorkerSpec, WorkerState
 from ingest.errors import BootError, ExitStatus
 from ingest.logs import get_logger
@@ -37,6 +37,7 @@ def open_shard(spec: WorkerSpec, region: Region) -> Shard:
         return Shard(
             region,
             Sources.attach(spec.sources),
+            Arena.attach(spec.arena),
             spec.index,
             spec.data_dir,
             [contract.encode(listener).decode() for listener in spec.listeners],
