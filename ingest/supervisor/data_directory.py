@@ -83,11 +83,15 @@ class DataDirectory:
             target = self.path / contract.REGION_FILE
             self._noted = self._write(target, contract.encode(note), is_durable=True)
         if not self._noted:
-            self.forget_region()  # that of the server before says nothing about us
+            self._remove_note()  # that of the server before says nothing about us
         return self._noted
 
     def forget_region(self) -> None:
-        """Remove the note, also from the memory of a machine that dies now."""
+        """Remove our own note; raise BootError where that is refused."""
+        if self._noted:
+            self._remove_note()
+
+    def _remove_note(self) -> None:
         target = self.path / contract.REGION_FILE
         try:
             target.unlink(missing_ok=True)

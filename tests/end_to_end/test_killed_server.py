@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import json
 import os
-from collections import Counter
+import socket
+import subprocess
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -12,11 +14,12 @@ from typing import Any
 import pytest
 
 from ingest.contract import REGION_FILE, PreviousServer
+from ingest.counters import LedgerStatus
 from ingest.errors import ExitStatus
 from ingest.supervisor import region_file
 from tests import stored
 from tests.end_to_end.load import Load, numbers_by_connection
-from tests.harness import Server, run_command, wait_until
+from tests.harness import Server, is_running, run_command, wait_until
 
 ROUNDS = 10
 RARELY_SYNCED = {"INGEST_JOURNAL__SYNC_INTERVAL": "30s"}
@@ -67,37 +70,42 @@ def kill_with_events_in_flight(data_dir: Path, *, workers: int = 2) -> int:
         return server.status().ledger.received
 
 
-def test_what_a_killed_server_lost_is_counted_exactly(tmp_path: Path) -> None:
-    """Round after round: what was received is stored or called lost, and nothing is there twice."""
+def test_what_killed_servers_lost_is_counted_exactly(tmp_path: Path) -> None:
+    """Round after round: what was received is stored or called lost, and nothing is there twice.
+
+    The number of workers changes, so that some find the journals of others and some find nobody.
+    """
     data_dir = tmp_path / "data"
+    died: LedgerStatus | None = None
+    events: list[bytes] = []
+    letters: list[stored.DeadLetter] = []
     sent: dict[int, int] = {}
-    events = dead_letters = lost_in_all = 0
-    for number in range(ROUNDS):
-        with Server(data_dir) as server:
-            before = server.status().previous_server
-            assert before is None if number == 0 else before
+    lost = 0
+    for number in range(ROUNDS + 1):
+        with Server(data_dir, workers=2 - number % 2) as server:
+            had_events, had_letters = len(events), len(letters)
+            events, letters = stored.events(data_dir), stored.dead_letters(data_dir)
+            if died:
+                new_events, new_letters = len(events) - had_events, len(letters) - had_letters
+                assert new_events >= died.journaled, "what was durable stays"
+                assert new_letters >= died.dead_lettered
+                found = previous(server)
+                assert found.lost is not None
+                assert found.received == died.received == new_events + new_letters + found.lost
+                lost += found.lost
+            assert server.status().ledger.received == 0, "counters begin at zero"
+            if number == ROUNDS:
+                assert server.stop() == ExitStatus.CLEAN
+                break
             with Load(server, first_connection=number * 1_000_000) as load:
-                wait_until(lambda: server.status().ledger.journaled > number * 500)  # noqa: B023
+                wait_until(lambda: server.status().ledger.received > number * 500)  # noqa: B023
                 server.kill_tree()
             died = server.status().ledger
             sent |= load.handed_over
-        with Server(data_dir, workers=1 + number % 2) as successor:
-            found = previous(successor)
-            assert successor.status().ledger.received == 0, "counters begin at zero"
-            assert successor.stop() == ExitStatus.CLEAN
-        stored_events, letters = stored.events(data_dir), stored.dead_letters(data_dir)
-        added = len(stored_events) - events + len(letters) - dead_letters
-        assert found.received == died.received
-        assert found.lost is not None
-        assert added + found.lost == died.received
-        assert len(stored_events) - events >= died.journaled, "what was durable stays"
-        assert len(letters) - dead_letters >= died.dead_lettered
-        events, dead_letters = len(stored_events), len(letters)
-        lost_in_all += found.lost
-    numbers = numbers_by_connection(stored_events + [letter.line + b"}" for letter in letters])
-    assert lost_in_all > 0, "no round has tested anything"
+    assert lost > 0, "no round has tested anything"
+    numbers = numbers_by_connection([*events, *(letter.line + b"}" for letter in letters)])
     for connection, of_connection in numbers.items():
-        assert max(Counter(of_connection).values()) == 1
+        assert len(set(of_connection)) == len(of_connection)
         assert max(of_connection) < sent[connection]
     stored.assert_verified(data_dir)
 
@@ -130,7 +138,9 @@ def test_workers_that_outlive_their_supervisor_lose_nothing(tmp_path: Path) -> N
     with Server(data_dir, environment=RARELY_SYNCED) as server:
         server.send_lines(b'{"message":"received"}')
         wait_until(lambda: server.status().ledger.received == 1)
+        pids = [worker.pid for worker in server.status().workers]
         server.kill()
+        wait_until(lambda: not any(is_running(pid) for pid in pids if pid))
     with Server(data_dir) as server:
         found = previous(server)
         assert (found.received, found.lost, found.reason) == (1, 0, None)
@@ -146,6 +156,38 @@ def test_a_server_that_stops_in_order_leaves_no_file(tmp_path: Path) -> None:
         server.stop()
     assert not file.exists()
     assert not (data_dir / REGION_FILE).exists()
+
+
+def test_a_start_that_fails_does_not_forget(tmp_path: Path) -> None:
+    """What the first start after the kill would have said, the next one says."""
+    data_dir = tmp_path / "data"
+    received = kill_with_events_in_flight(data_dir)
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        address = f"127.0.0.1:{taken.getsockname()[1]}"
+        refused = Server(data_dir, arguments=["--tcp", address]).launch()
+        assert refused.wait() == ExitStatus.BOOT
+    with Server(data_dir) as server:
+        found = previous(server)
+        kept = len(stored.events(data_dir)) + len(stored.dead_letters(data_dir))
+        assert (found.received, found.lost) == (received, received - kept)
+
+
+def test_without_shared_memory_the_server_runs_and_the_loss_is_unknown(tmp_path: Path) -> None:
+    """As in a container whose /dev/shm is full: it is said at the start and after the kill."""
+    if os.geteuid() != 0:
+        pytest.skip("only root can mount a small file system")
+    data_dir = tmp_path / "data"
+    mount = 'mount -t tmpfs -o size=4096 tmpfs /dev/shm && exec "$0" -m "$@"'
+    wrapper = [stored.tool("unshare"), "--mount", "sh", "-c", mount, sys.executable]
+    if subprocess.run([*wrapper[:-1], "true"], check=False, capture_output=True).returncode != 0:
+        pytest.skip("this machine lets nobody mount a file system")
+    with Server(data_dir, wrapper=wrapper) as server:
+        assert entries(server, "The counters have no file")
+        server.deliver(b'{"message":"stored"}\n', 1)
+        server.kill_tree()
+    with Server(data_dir) as server:
+        assert previous(server).reason == "its counters had no file"
+        assert stored.events(data_dir) == [b'{"message":"stored"}']
 
 
 def test_a_file_that_is_gone_leaves_the_loss_unknown(tmp_path: Path) -> None:

@@ -194,6 +194,7 @@ pub fn settle(region: &Region, worker: usize, found: [(Journal, u64, &[u64]); 2]
 
 #[cfg(test)]
 mod tests {
+    use super::super::table::METRICS;
     use super::*;
 
     fn region() -> Region {
@@ -250,6 +251,24 @@ mod tests {
             let udp = Ledger::read(&region, 0, 1);
             assert_eq!((udp.journaled, udp.lost, udp.closed), (30, [20, 0], true));
         }
+    }
+
+    /// Whatever a damaged region holds, settling it ends, and the sum shows that it is no sum.
+    #[test]
+    fn a_damaged_slot_is_noticed() {
+        let region = region();
+        for sample in region.samples() {
+            if let (Some(0), Some(0)) = (sample.worker, sample.part) {
+                let row = &METRICS[sample.metric];
+                let label = sample.value_index.map(|index| row.values[index]);
+                let cell = region.by_name(Some(0), row.name, Some(0), label).unwrap();
+                cell.store(u64::MAX - 1, Ordering::Relaxed);
+            }
+        }
+        region.worker(0, cells::CHECKPOINT, 0).store(u64::MAX, Ordering::Relaxed);
+        let next = counted_sequence(&region, 0, Journal::Events).unwrap();
+        settle(&region, 0, [(Journal::Events, next, &[1, 1]), (Journal::Dead, 5, &[1, 1])]);
+        assert!(!Ledger::read(&region, 0, 0).closed);
     }
 
     /// A slot that never counted anything has no sequence to count from.
