@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import signal
+import time
 from typing import TYPE_CHECKING
 
-from ingest import contract
+from ingest import children, contract
 from ingest._native import recover_worker
 from ingest.contract import WorkerState
 from ingest.supervisor import process, specs
+from ingest.supervisor.holders import Holders
 from ingest.supervisor.kernel_drops import KernelDrops
 from ingest.supervisor.post import Post
 from ingest.supervisor.replacement import Phase, Replacement
@@ -58,12 +60,19 @@ class WorkerPost(Post):
         self._succession: Succession | None = None
         self._is_stopping = False
         self._kernel_drops = KernelDrops(resources.region, index)
+        self._holders = Holders(resources.region, index, pause_seconds=supervision.backoff_maximum)
 
     @property
     def pids(self) -> tuple[int, ...]:
-        """The ids of the worker and of a successor that is prepared."""
+        """The ids of the worker, of a successor that is prepared, and of their holders."""
         successor = self._succession.pid if self._succession else None
-        return (*super().pids, successor) if successor else super().pids
+        successors = (successor,) if successor else ()
+        return (*super().pids, *successors, *self._holders.pids)
+
+    def wants_replacement(self, now: float) -> bool:
+        """Say whether the worker works without its holder and should have a successor."""
+        is_ready = self.slot.state is WorkerState.READY
+        return is_ready and self._holders.worker_is_to_be_replaced(now)
 
     def replace(self, deployment: Deployment, fallback: Deployment, now: float) -> Replacement:
         """Begin to replace the worker by one of a deployment; return how that goes on.
@@ -78,6 +87,7 @@ class WorkerPost(Post):
             has_worker=self.pid is not None,
         )
         self._succession = Succession(state, deployment, fallback, self.slot.generation + 1)
+        self._holders.replacement_begins(now)
         self.slot.hold()
         self._set("ingest_worker_standby", 0)
         self._log.debug("A successor is started.", generation=self._succession.generation)
@@ -102,6 +112,8 @@ class WorkerPost(Post):
         """Do what is due, also for a successor."""
         if self._succession and not self._succession.is_given_up:
             self._tend_succession(self._succession, now)
+        for pid in self._holders.tend(now):
+            self._log.error("The holder of a worker that is gone is killed.", pid=pid)
         super().tend(now)
 
     def wake_at(self, now: float) -> float:
@@ -132,8 +144,18 @@ class WorkerPost(Post):
             self._advance(self._succession, now)
         return end
 
-    def successor_ended(self, code: int, now: float) -> None:
-        """Note that a successor has ended before it was told to go on."""
+    def companion_ended(self, pid: int, code: int, now: float) -> None:
+        """Note that a process of the slot has ended that is not the worker."""
+        if self._succession and self._succession.pid == pid:
+            self._successor_ended(code, now)
+        elif self._holders.ended(pid):
+            self._log.error(
+                "The holder of the worker's connections has ended; the worker is replaced.",
+                pid=pid,
+                how=children.describe_exit(code),
+            )
+
+    def _successor_ended(self, code: int, now: float) -> None:
         if self._succession:
             pid, is_wanted = self._succession.pid, self._succession.is_given_up
             how = self._succession.ended(code)
@@ -156,6 +178,8 @@ class WorkerPost(Post):
     def kill(self, reason: str) -> None:
         """End the worker without asking; where the server stops, a successor as well."""
         super().kill(reason)
+        if self._is_stopping:
+            self._holders.kill()
         if self._succession and self._is_stopping:
             self._succession.give_up()
             self._succession.kill(reason)
@@ -247,6 +271,7 @@ class WorkerPost(Post):
 
     def _note_ready(self, now: float) -> None:
         super()._note_ready(now)
+        self._holders.worker_ready()
         self.unsettled = False
         self._set("ingest_worker_breaker_open", 0)
         if self._succession:
@@ -255,6 +280,7 @@ class WorkerPost(Post):
 
     def _note_end(self, code: int | None) -> None:
         super()._note_end(code)
+        self._holders.worker_ended(time.monotonic())
         self.unsettled |= code != 0
         for cell in _CELLS_OF_THE_PROCESS:
             self._set(cell, 0)

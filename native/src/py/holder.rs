@@ -1,0 +1,40 @@
+//! `Holder` for Python: started by a worker before anything else.
+
+use std::os::fd::RawFd;
+
+use pyo3::prelude::*;
+
+use crate::receive::holder::{Errand, Holder};
+
+/// The process that keeps the connections of this one when it is killed.
+#[pyclass(name = "Holder", module = "ingest._native", frozen)]
+pub struct PyHolder(Holder);
+
+#[pymethods]
+impl PyHolder {
+    #[staticmethod]
+    fn start() -> PyResult<Self> {
+        Ok(Self(Holder::start()?))
+    }
+
+    #[getter]
+    fn pid(&self) -> i32 {
+        self.0.pid()
+    }
+
+    #[pyo3(signature = (worker, *, lifeline, outbox, region, listeners))]
+    fn send(
+        &self,
+        worker: usize,
+        lifeline: RawFd,
+        outbox: RawFd,
+        region: RawFd,
+        listeners: Vec<(usize, RawFd)>,
+    ) -> PyResult<()> {
+        Ok(self.0.send(&Errand { worker, lifeline, outbox, region, listeners })?)
+    }
+}
+
+pub(super) fn register(module: &Bound<'_, PyModule>) -> PyResult<()> {
+    module.add_class::<PyHolder>()
+}
