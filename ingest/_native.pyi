@@ -5,10 +5,12 @@ from typing import Literal, final
 
 __all__ = [
     "METRICS",
+    "Arena",
     "Batch",
     "DeadLetters",
     "Found",
     "Handoff",
+    "Holder",
     "JournalReader",
     "Ledger",
     "Metric",
@@ -213,6 +215,28 @@ class Sources:
         """Forget the connections of a worker that is gone. Raises KeyError if there is none."""
 
 @final
+class Arena:
+    """The memory of one worker slot: what was read and is not stored yet, and its connections.
+
+    It outlives its worker; how it is laid out stands in native/src/receive/arena.
+    """
+
+    @staticmethod
+    def create(capacity_bytes: int) -> Arena:
+        """Make one with so much room for what was read. It is not mapped: workers attach it.
+
+        Raises ValueError for an impossible size and OSError when the memory cannot be had.
+        """
+    @staticmethod
+    def attach(fileno: int) -> Arena:
+        """Map the arena behind a file descriptor, which is duplicated.
+
+        Raises ValueError when another version of the program made it, OSError when it is none.
+        """
+    def fileno(self) -> int:
+        """Return the descriptor to hand to a child process."""
+
+@final
 class Holder:
     """A process that shares the descriptors of this one and keeps its connections when it dies.
 
@@ -229,13 +253,7 @@ class Holder:
     def pid(self) -> int:
         """The id of the process."""
     def send(
-        self,
-        worker: int,
-        *,
-        lifeline: int,
-        outbox: int,
-        region: int,
-        listeners: Sequence[tuple[int, int]],
+        self, *, lifeline: int, outbox: int, arena: int, listeners: Sequence[tuple[int, int]]
     ) -> None:
         """Tell the holder what to do when this process is gone; until then it would do nothing.
 
@@ -272,6 +290,7 @@ class Shard:
         cls,
         region: Region,
         sources: Sources,
+        arena: Arena,
         worker: int,
         data_dir: str,
         listeners: Sequence[str],

@@ -190,6 +190,8 @@ class WorkerSpec(_Message, frozen=True):
     region: int
     sources: int
     """The table of sending addresses, shared memory like the region."""
+    arena: int
+    """The memory of the slot, which outlives its worker."""
     lifeline: int
     inbox: int
     """Where connections come from other workers, and from a predecessor."""

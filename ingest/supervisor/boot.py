@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING
 
 import ingest
 from ingest import contract, logs, sockets
-from ingest._native import Region, Sources
+from ingest._native import Arena, Region, Sources
 from ingest.contract import ReloadDescription, RunningServer, ServerDescription
 from ingest.errors import BootError
 from ingest.supervisor import inboxes
@@ -42,6 +42,8 @@ class Resources:
     admin_address: str
     region: Region
     sources: Sources
+    arenas: tuple[Arena, ...]
+    """By slot."""
     inboxes: tuple[Inbox, ...]
     """By slot."""
     lifeline: int
@@ -98,12 +100,13 @@ def acquire(settings: Settings, stack: ExitStack) -> tuple[Resources, Deployment
     region, sources = _create_shared_memory(
         deployment, _describe(deployment, str(data_directory.path), admin_address, None)
     )
+    arenas = _create_arenas(settings)
     of_slots = inboxes.create(settings.workers, stack)
     reader, writer = os.pipe()
     stack.callback(os.close, reader)
     stack.callback(os.close, writer)
     resources = Resources(
-        data_directory, opened, admin, admin_address, region, sources, of_slots, reader
+        data_directory, opened, admin, admin_address, region, sources, arenas, of_slots, reader
     )
     return resources, deployment
 
@@ -129,6 +132,13 @@ def _describe(
         heartbeat_timeout_seconds=deployment.settings.supervision.heartbeat_timeout,
         last_reload=last_reload,
     )
+
+
+def _create_arenas(settings: Settings) -> tuple[Arena, ...]:
+    try:
+        return tuple(Arena.create(settings.limits.arena_bytes) for _ in range(settings.workers))
+    except (OSError, ValueError) as error:
+        raise BootError(f"cannot make the memory of the workers: {error}") from error
 
 
 def _create_shared_memory(

@@ -14,7 +14,7 @@ import time
 import uvloop
 
 from ingest import contract
-from ingest._native import Handoff, Holder, Region, Shard, Sources
+from ingest._native import Arena, Handoff, Holder, Region, Shard, Sources
 from ingest.contract import WorkerSpec, WorkerState
 from ingest.errors import BootError, ExitStatus
 from ingest.logs import get_logger
@@ -37,6 +37,7 @@ def open_shard(spec: WorkerSpec, region: Region) -> Shard:
         return Shard(
             region,
             Sources.attach(spec.sources),
+            Arena.attach(spec.arena),
             spec.index,
             spec.data_dir,
             [contract.encode(listener).decode() for listener in spec.listeners],
@@ -154,10 +155,9 @@ class Worker:
         if self._holder is None:
             return
         self._holder.send(
-            self._spec.index,
             lifeline=self._spec.lifeline,
             outbox=self._spec.outboxes[self._spec.index],
-            region=self._spec.region,
+            arena=self._spec.arena,
             listeners=[
                 (one.index, one.descriptor)
                 for one in self._spec.listeners

@@ -22,16 +22,15 @@ impl PyHolder {
         self.0.pid()
     }
 
-    #[pyo3(signature = (worker, *, lifeline, outbox, region, listeners))]
+    #[pyo3(signature = (*, lifeline, outbox, arena, listeners))]
     fn send(
         &self,
-        worker: usize,
         lifeline: RawFd,
         outbox: RawFd,
-        region: RawFd,
+        arena: RawFd,
         listeners: Vec<(usize, RawFd)>,
     ) -> PyResult<()> {
-        Ok(self.0.send(&Errand { worker, lifeline, outbox, region, listeners })?)
+        Ok(self.0.send(&Errand { lifeline, outbox, arena, listeners })?)
     }
 }
 

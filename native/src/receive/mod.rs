@@ -3,7 +3,7 @@
 
 mod accepting;
 mod admission;
-mod arena;
+pub mod arena;
 mod balance;
 mod certificates;
 pub mod config;

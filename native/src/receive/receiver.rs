@@ -6,6 +6,7 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::Instant;
 
+use super::arena::Ring;
 use super::certificates::certificates;
 use super::config::{Kind, ListenerConfig};
 use super::connections::Connections;
@@ -78,6 +79,8 @@ pub struct Sockets {
     pub listeners: Vec<Listener>,
     /// For connections that move.
     pub inboxes: Inboxes,
+    /// The memory of the slot.
+    pub arena: Arc<Arena>,
 }
 
 /// What reading from one socket came to.
@@ -117,7 +120,7 @@ pub struct Receiver {
     pub(super) now_ns: u64,
     pub(super) accepting: bool,
     pub(super) listening: bool,
-    pub(super) arena: Arena,
+    pub(super) arena: Ring,
     pub(super) frames: Frames,
     pub(super) datagrams: Option<DatagramBuffers>,
     /// Where each datagram of a batch ends, and who sent it.
@@ -142,7 +145,7 @@ impl Receiver {
         sockets: Sockets,
         bounds: Bounds,
     ) -> Result<Self> {
-        let Sockets { listeners, inboxes } = sockets;
+        let Sockets { listeners, inboxes, arena: _ } = sockets;
         for socket in listeners.iter().filter_map(|listener| listener.socket.as_ref()) {
             socket::set_nonblocking(socket.as_raw_fd())?;
         }
@@ -171,7 +174,7 @@ impl Receiver {
             now_ns: clock::monotonic_ns(),
             accepting: false,
             listening: false,
-            arena: Arena::new(bounds.arena_bytes.max(MINIMUM_ARENA_BYTES))?,
+            arena: Ring::new(bounds.arena_bytes.max(MINIMUM_ARENA_BYTES))?,
             frames: Frames::default(),
             datagrams: datagrams.then(DatagramBuffers::new),
             senders: Vec::new(),

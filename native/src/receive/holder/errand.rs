@@ -13,10 +13,9 @@ const LISTENERS: usize = 4096;
 #[repr(C)]
 struct Cells {
     is_written: AtomicBool,
-    worker: AtomicUsize,
     lifeline: AtomicI32,
     outbox: AtomicI32,
-    region: AtomicI32,
+    arena: AtomicI32,
     listeners: AtomicUsize,
     listener: [(AtomicUsize, AtomicI32); LISTENERS],
 }
@@ -52,14 +51,13 @@ impl SharedErrand {
     /// Leaves an errand to whoever reads it.
     pub(super) fn write(&self, errand: &Errand) -> Result<()> {
         let cells = self.cells();
-        let Errand { worker, lifeline, outbox, region, listeners } = errand;
+        let Errand { lifeline, outbox, arena, listeners } = errand;
         if listeners.len() > LISTENERS || cells.is_written.load(Ordering::Acquire) {
             return Err(Error::Invalid("a second errand, or too many listeners".into()));
         }
-        cells.worker.store(*worker, Ordering::Relaxed);
         cells.lifeline.store(*lifeline, Ordering::Relaxed);
         cells.outbox.store(*outbox, Ordering::Relaxed);
-        cells.region.store(*region, Ordering::Relaxed);
+        cells.arena.store(*arena, Ordering::Relaxed);
         cells.listeners.store(listeners.len(), Ordering::Relaxed);
         for ((index, descriptor), cell) in listeners.iter().zip(&cells.listener) {
             cell.0.store(*index, Ordering::Relaxed);
@@ -79,10 +77,9 @@ impl SharedErrand {
         let descriptor = |cell: &AtomicI32| -> RawFd { cell.load(Ordering::Relaxed) };
         let listeners = &cells.listener[..number(&cells.listeners).min(LISTENERS)];
         Some(Errand {
-            worker: number(&cells.worker),
             lifeline: descriptor(&cells.lifeline),
             outbox: descriptor(&cells.outbox),
-            region: descriptor(&cells.region),
+            arena: descriptor(&cells.arena),
             listeners: listeners
                 .iter()
                 .map(|cell| (number(&cell.0), descriptor(&cell.1)))

@@ -18,14 +18,12 @@ use crate::error::Result;
 /// keeps them open for as long as it has connections.
 #[derive(Debug, Clone)]
 pub struct Errand {
-    /// The slot of the worker.
-    pub worker: usize,
     /// End of file on it means that the supervisor is gone.
     pub lifeline: RawFd,
     /// Where connections are sent to the next worker of the slot.
     pub outbox: RawFd,
-    /// The shared region.
-    pub region: RawFd,
+    /// The memory of the slot.
+    pub arena: RawFd,
     /// The sockets of listeners that have connections, with their index in the region.
     pub listeners: Vec<(usize, RawFd)>,
 }

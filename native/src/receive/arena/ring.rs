@@ -24,7 +24,7 @@ struct Positions {
 }
 
 /// A ring of receive memory with its positions.
-pub struct Arena {
+pub struct Ring {
     base: NonNull<u8>,
     capacity: usize,
     /// Position of the last reservation.
@@ -32,9 +32,9 @@ pub struct Arena {
 }
 
 // SAFETY: the mapping belongs to this value alone, and writing to it takes `&mut self`.
-unsafe impl Send for Arena {}
+unsafe impl Send for Ring {}
 
-impl Arena {
+impl Ring {
     /// Maps a ring of at least `capacity` bytes.
     ///
     /// # Errors
@@ -135,7 +135,7 @@ impl Arena {
     }
 }
 
-impl Drop for Arena {
+impl Drop for Ring {
     fn drop(&mut self) {
         // SAFETY: the mapping was made by `new` with this length and ends with `self`.
         unsafe { libc::munmap(self.base.as_ptr().cast::<c_void>(), PAGE + self.capacity) };
@@ -146,7 +146,7 @@ impl Drop for Arena {
 mod tests {
     use super::*;
 
-    fn write(arena: &mut Arena, reserve: usize, bytes: &[u8]) -> Option<u64> {
+    fn write(arena: &mut Ring, reserve: usize, bytes: &[u8]) -> Option<u64> {
         arena.reserve(reserve)?[..bytes.len()].copy_from_slice(bytes);
         Some(arena.commit(bytes.len()))
     }
@@ -154,7 +154,7 @@ mod tests {
     /// The ring refuses to write over what is not durable, and goes on once it is.
     #[test]
     fn undurable_bytes_are_never_written_over() {
-        let mut arena = Arena::new(4 * PAGE).unwrap();
+        let mut arena = Ring::new(4 * PAGE).unwrap();
         let page = [7u8; PAGE];
         let starts: Vec<u64> = std::iter::from_fn(|| write(&mut arena, PAGE, &page)).collect();
         assert_eq!(starts.len(), 4);
@@ -169,7 +169,7 @@ mod tests {
     /// What was reserved and not used, as when a connection ends, leaves nothing behind.
     #[test]
     fn unused_reservations_take_no_room() {
-        let mut arena = Arena::new(4 * PAGE).unwrap();
+        let mut arena = Ring::new(4 * PAGE).unwrap();
         write(&mut arena, 3 * PAGE, &[1; 3 * PAGE - 1]).unwrap();
         arena.consume();
         arena.release(u64::MAX);
@@ -183,7 +183,7 @@ mod tests {
     /// A reservation never crosses the end of the ring.
     #[test]
     fn reservations_are_contiguous() {
-        let mut arena = Arena::new(4 * PAGE).unwrap();
+        let mut arena = Ring::new(4 * PAGE).unwrap();
         for round in 0..100u8 {
             let bytes = vec![round; 3000];
             let start = write(&mut arena, PAGE, &bytes).unwrap();
@@ -197,7 +197,7 @@ mod tests {
     /// What has not been consumed is not durable, whatever the journal says.
     #[test]
     fn release_stops_at_the_consumed_position() {
-        let mut arena = Arena::new(2 * PAGE).unwrap();
+        let mut arena = Ring::new(2 * PAGE).unwrap();
         write(&mut arena, 10, b"unread").unwrap();
         arena.release(u64::MAX);
         assert_eq!(arena.pending(), 6);
