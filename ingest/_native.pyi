@@ -308,7 +308,6 @@ class Shard:
         keys: int,
         connections: int,
         partial_bytes: int,
-        arena_bytes: int,
         segments: Sequence[str],
         redactors: str,
         has_foreign_redactors: bool,

@@ -128,7 +128,6 @@ class LimitsSpec(_Message, frozen=True):
     """Open at once, over all workers."""
     partial_bytes: int
     """For the incomplete frames of all connections of the worker."""
-    arena_bytes: int
 
 
 class StageSpec(_Message, frozen=True):

@@ -174,5 +174,4 @@ def _limits_spec(settings: Settings) -> LimitsSpec:
         keys=limits.keys,
         connections=limits.connections,
         partial_bytes=limits.partial_bytes,
-        arena_bytes=limits.arena_bytes,
     )

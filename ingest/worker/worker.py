@@ -54,7 +54,6 @@ def open_shard(spec: WorkerSpec, region: Region) -> Shard:
             keys=spec.limits.keys,
             connections=spec.limits.connections,
             partial_bytes=spec.limits.partial_bytes,
-            arena_bytes=spec.limits.arena_bytes,
             **native_pipeline(spec.pipeline),
         )
     except (OSError, ValueError, RuntimeError) as error:

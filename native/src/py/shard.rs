@@ -148,7 +148,7 @@ impl PyShard {
     #[allow(clippy::too_many_arguments)] // all by keyword: the two specs, one field each
     #[pyo3(signature = (region, sources, arena, worker, data_dir, listeners, *, inbox, outboxes, compression_level,
         sync_interval_seconds, segment_bytes, segment_age_seconds, retention_bytes,
-        retention_age_seconds, queue_bytes, depth, keys, connections, partial_bytes, arena_bytes,
+        retention_age_seconds, queue_bytes, depth, keys, connections, partial_bytes,
         segments, redactors, has_foreign_redactors, full_match))]
     fn new(
         py: Python<'_>,
@@ -171,7 +171,6 @@ impl PyShard {
         keys: u32,
         connections: u64,
         partial_bytes: usize,
-        arena_bytes: usize,
         segments: Vec<String>,
         redactors: &str,
         has_foreign_redactors: bool,
@@ -187,7 +186,7 @@ impl PyShard {
             queue_bytes,
         };
         let event = decode::Limits { depth, keys };
-        let receive = Bounds { connections, partial_bytes, arena_bytes };
+        let receive = Bounds { connections, partial_bytes };
         let limits = Limits { event, receive };
         let listeners =
             listeners.iter().map(|json| listener(json)).collect::<PyResult<Vec<_>>>()?;

@@ -20,7 +20,7 @@ use serde_json::{Value, json};
 pub const PATIENCE: Duration = Duration::from_secs(20);
 
 /// Far more than a test needs.
-pub const BOUNDS: Bounds = Bounds { connections: 10_000, partial_bytes: 1 << 30, arena_bytes: 0 };
+pub const BOUNDS: Bounds = Bounds { connections: 10_000, partial_bytes: 1 << 30 };
 
 /// A shard with its listeners.
 pub struct Bench {
@@ -178,7 +178,7 @@ pub fn limits(receive: Bounds) -> Limits {
 
 /// The memory of a slot.
 pub fn arena() -> Arc<Arena> {
-    let made = Arena::create(4 << 20).unwrap();
+    let made = Arena::create(0).unwrap();
     Arc::new(Arena::attach(made.as_raw_fd()).unwrap())
 }
 

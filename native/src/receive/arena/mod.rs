@@ -12,18 +12,27 @@
 //! ```
 //! All but the first three are sparse: only pages that were written to take memory.
 
+mod image;
+mod reads;
 mod receipts;
+mod record;
 mod ring;
 mod table;
 
 use std::os::fd::{AsRawFd, FromRawFd, OwnedFd, RawFd};
 use std::ptr::NonNull;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::AtomicU64;
 
-pub use receipts::Receipts;
-pub use ring::Ring;
+use image::Image;
+pub(super) use reads::{Intent, Reads};
+pub use receipts::{NOTHING, Receipts};
+use record::ALIGNMENT;
+pub(super) use record::{Kind, Record};
+pub(super) use ring::Ring;
+pub(super) use table::{Content, Description};
 pub use table::{Entry, PLACES, State, Table};
 
+use super::datagrams::DATAGRAMS_BYTES;
 use crate::error::{Error, Result};
 
 const MAGIC: u64 = u64::from_le_bytes(*b"INGESTAR");
@@ -31,10 +40,11 @@ const LAYOUT_VERSION: u64 = 1;
 const PAGE: usize = 4096;
 /// Far above any machine, as in the region.
 const LISTENERS: usize = 4096;
-const IMAGE_BYTES: usize = 64;
 const IDENTITY_BYTES: usize = 4096;
 /// The longest frame that a listener can be told to take.
 const PARTIAL_BYTES: usize = 16 << 20;
+/// The smallest ring in which every kind of read finds room.
+const MINIMUM_CAPACITY: usize = 3 * (DATAGRAMS_BYTES + ALIGNMENT);
 /// Bounds what a damaged header can make us map.
 const MAXIMUM_CAPACITY: usize = 1 << 40;
 
@@ -44,6 +54,16 @@ struct Header {
     magic: AtomicU64,
     layout_version: AtomicU64,
     capacity: AtomicU64,
+    /// Positions of the ring; 0 until it is taken over the first time.
+    received: AtomicU64,
+    consumed: AtomicU64,
+    durable: AtomicU64,
+    /// Where `durable` goes while the bases are advanced.
+    releasing: AtomicU64,
+    /// The cycle in work: the position where the last one ended, and a number in the last six bits.
+    cycle: AtomicU64,
+    /// Places of the table behind the last that was ever taken.
+    places: AtomicU64,
 }
 
 /// Where everything lies, by the capacity of the ring.
@@ -54,7 +74,7 @@ struct Layout {
 
 impl Layout {
     const IMAGES: usize = PAGE;
-    const RECEIPTS: usize = Self::IMAGES + LISTENERS * IMAGE_BYTES;
+    const RECEIPTS: usize = Self::IMAGES + LISTENERS * size_of::<Image>();
     const RING: usize = Self::RECEIPTS + size_of::<Receipts>().next_multiple_of(PAGE);
 
     fn entries(self) -> usize {
@@ -94,9 +114,10 @@ impl Arena {
     /// # Errors
     /// [`Error::Invalid`] for an impossible size, [`Error::Io`] when the memory cannot be had.
     pub fn create(capacity: usize) -> Result<OwnedFd> {
-        if capacity == 0 || capacity > MAXIMUM_CAPACITY {
+        if capacity > MAXIMUM_CAPACITY {
             return Err(Error::Invalid(format!("an arena of {capacity} bytes")));
         }
+        let capacity = capacity.max(MINIMUM_CAPACITY);
         let layout = Layout { capacity: capacity.next_multiple_of(PAGE) };
         // SAFETY: the name is a C string and the flags are constants.
         let raw = unsafe { libc::memfd_create(c"ingest-arena".as_ptr(), libc::MFD_CLOEXEC) };
@@ -185,12 +206,17 @@ impl Arena {
         self.layout.capacity
     }
 
+    fn header(&self) -> &Header {
+        // SAFETY: page 0 of the mapping is page aligned and only accessed as atomics.
+        unsafe { &*self.at(0) }
+    }
+
     /// The table of connections.
     pub fn table(&self) -> Table<'_> {
         Table::new(self)
     }
 
-    /// What the kernel writes to. Its fields are reached through raw pointers or atomics only.
+    /// What the kernel writes to. Each part has one owner, who reaches it by this pointer only.
     pub fn receipts(&self) -> *mut Receipts {
         self.at(Layout::RECEIPTS)
     }

@@ -6,6 +6,8 @@
 
 use std::sync::atomic::{AtomicU32, AtomicU64};
 
+use crate::receive::datagrams::DatagramReceipt;
+
 /// A length that the kernel has not written.
 pub const NOTHING: u32 = u32::MAX;
 
@@ -19,11 +21,30 @@ pub const MESSAGE_BYTES: usize = 16 + 16 * 1024;
 /// All receipts of a slot.
 #[repr(C, align(4096))]
 pub struct Receipts {
+    /// Of reads.
+    pub(super) reading: Reading,
     /// Of connections that are sent to another worker.
     pub sending: Sending,
     /// Of the message that was taken from the own inbox last.
     pub receiving: Receiving,
 }
+
+/// The read in work, or the last one. It is done when a record lies at its position.
+#[repr(C, align(4096))]
+pub(super) struct Reading {
+    /// Where in the ring its record will begin; 0: none. Stored last before the call.
+    pub(super) position: AtomicU64,
+    /// The place of the connection, or [`DATAGRAMS`] and the index of the listener in the region.
+    pub(super) subject: AtomicU64,
+    /// For `recvmmsg` of a connection.
+    pub(super) header: libc::mmsghdr,
+    pub(super) part: libc::iovec,
+    /// For `recvmmsg` of datagrams.
+    pub(super) datagrams: DatagramReceipt,
+}
+
+/// A bit that no place has.
+pub(super) const DATAGRAMS: u64 = 1 << 63;
 
 /// A message with connections of this worker.
 #[repr(C, align(4096))]

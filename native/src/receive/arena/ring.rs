@@ -1,100 +1,85 @@
-//! The ring that sockets are read into. Bytes stay until what they became is durable, so
+//! The ring of records that sockets are read into. They stay until what they became is durable, so
 //! the ring is also the bound of what a worker can have read and not yet stored.
 //!
-//! ```text
-//! page 0   received · consumed · durable: byte positions that only grow (3 × u64)
-//! page 1…  the ring; position p lies at p % capacity, and no read crosses its end
-//! ```
-//! `durable ≤ consumed ≤ received ≤ durable + capacity`. Read but not consumed are bytes
-//! that have not been framed and decoded; consumed but not durable are events on their way.
+//! A position only grows, over the whole life of a shard; it lies at `position % capacity`, and no
+//! record crosses the end of the ring. `durable ≤ consumed ≤ received ≤ durable + capacity`. Read
+//! but not consumed are bytes that have not been framed and decoded by this worker; consumed but
+//! not durable are events on their way.
 
-use std::ffi::c_void;
-use std::ptr::NonNull;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
 
-use crate::error::{Error, Result};
+use super::record::{ALIGNMENT, Kind, Record};
+use super::{Arena, Layout};
 
-const PAGE: usize = 4096;
-
-#[repr(C)]
-struct Positions {
-    received: AtomicU64,
-    consumed: AtomicU64,
-    durable: AtomicU64,
-}
-
-/// A ring of receive memory with its positions.
+/// The one side that writes to the ring of an arena.
 pub struct Ring {
-    base: NonNull<u8>,
-    capacity: usize,
+    arena: Arc<Arena>,
     /// Position of the last reservation.
     reserved: u64,
 }
 
-// SAFETY: the mapping belongs to this value alone, and writing to it takes `&mut self`.
-unsafe impl Send for Ring {}
-
 impl Ring {
-    /// Maps a ring of at least `capacity` bytes.
+    /// Takes the ring over as it was left: nothing of what was received is consumed.
     ///
-    /// # Errors
-    /// [`Error::Io`] when the memory cannot be had.
-    pub fn new(capacity: usize) -> Result<Self> {
-        let capacity = capacity.next_multiple_of(PAGE);
-        let protection = libc::PROT_READ | libc::PROT_WRITE;
-        let flags = libc::MAP_PRIVATE | libc::MAP_ANONYMOUS;
-        // SAFETY: a fresh anonymous mapping at an address of the kernel's choice.
-        let base =
-            unsafe { libc::mmap(std::ptr::null_mut(), PAGE + capacity, protection, flags, -1, 0) };
-        if base == libc::MAP_FAILED {
-            return Err(Error::last_os(format!("map an arena of {capacity} bytes")));
+    /// `mark`: in a ring that is new, positions go on behind it.
+    pub fn new(arena: Arc<Arena>, mark: u64) -> Self {
+        let (header, capacity) = (arena.header(), arena.capacity() as u64);
+        if header.received.load(Ordering::Acquire) == 0 {
+            let begin = mark.next_multiple_of(capacity) + capacity;
+            header.durable.store(begin, Ordering::Release);
+            header.cycle.store(begin, Ordering::Release);
+            header.received.store(begin, Ordering::Release);
         }
-        NonNull::new(base.cast::<u8>())
-            .map(|base| Self { base, capacity, reserved: 0 })
-            .ok_or_else(|| Error::Layout("mapped at zero".into()))
+        let mut ring = Self { arena, reserved: 0 };
+        // A predecessor died while it advanced the bases: it had consumed what it passed.
+        let releasing = ring.arena.header().releasing.load(Ordering::Acquire);
+        let consumed = ring.durable().max(releasing.min(ring.received()));
+        ring.arena.header().consumed.store(consumed, Ordering::Release);
+        ring.release(consumed);
+        ring.reserved = ring.received();
+        ring
     }
 
-    fn positions(&self) -> &Positions {
-        // SAFETY: page 0 of the mapping is page aligned, holds three u64 that start at zero,
-        // and is only accessed as atomics.
-        unsafe { self.base.cast::<Positions>().as_ref() }
-    }
-
-    /// Position behind the last byte read.
+    /// Position behind the last record.
     pub fn received(&self) -> u64 {
-        self.positions().received.load(Ordering::Relaxed)
+        self.arena.header().received.load(Ordering::Relaxed)
     }
 
-    /// Position behind the last byte handed on.
+    /// Position behind the last record that was handed on.
     pub fn consumed(&self) -> u64 {
-        self.positions().consumed.load(Ordering::Relaxed)
+        self.arena.header().consumed.load(Ordering::Relaxed)
+    }
+
+    /// Position behind the last record that nobody needs any more.
+    pub fn durable(&self) -> u64 {
+        self.arena.header().durable.load(Ordering::Relaxed)
     }
 
     /// Bytes between the durable and the received position.
     pub fn pending(&self) -> u64 {
-        self.received() - self.positions().durable.load(Ordering::Relaxed)
+        self.received() - self.durable()
     }
 
-    /// A contiguous place for up to `length` bytes behind what was received, or `None` when
-    /// that much is not free.
+    /// A contiguous place for a record with up to `length` bytes behind what was received, or
+    /// `None` when that much is not free.
     pub fn reserve(&mut self, length: usize) -> Option<&mut [u8]> {
         self.reserved = self.place(length)?;
-        let offset = usize::try_from(self.reserved % self.capacity as u64).ok()?;
-        // SAFETY: `place` keeps `offset + length` within the ring, whose bytes are initialised
-        // (zero pages), and `&mut self` makes this the only reference.
-        Some(unsafe {
-            std::slice::from_raw_parts_mut(self.base.as_ptr().add(PAGE + offset), length)
-        })
+        let body = self.at(self.reserved + ALIGNMENT as u64);
+        // SAFETY: `place` keeps the record within the ring, whose bytes are initialised (a file
+        // reads as zeros), and `&mut self` makes this the only reference.
+        Some(unsafe { std::slice::from_raw_parts_mut(body, length) })
     }
 
-    /// Position for the next `length` bytes. Where they would cross the end of the ring, the
-    /// rest of it is passed over.
+    /// Position of the next record of that length. Where it would cross the end of the ring, the
+    /// rest of that is passed over.
     fn place(&self, length: usize) -> Option<u64> {
-        let capacity = self.capacity as u64;
+        let capacity = self.arena.capacity() as u64;
+        let size = (ALIGNMENT + length).next_multiple_of(ALIGNMENT) as u64;
         let received = self.received();
         let offset = received % capacity;
-        let skipped = if offset + length as u64 > capacity { capacity - offset } else { 0 };
-        let free = self.pending() + skipped + length as u64 <= capacity;
+        let skipped = if offset + size > capacity { capacity - offset } else { 0 };
+        let free = self.pending() + skipped + size <= capacity;
         free.then_some(received + skipped)
     }
 
@@ -103,103 +88,123 @@ impl Ring {
         self.place(length).is_some()
     }
 
-    /// Makes the first `length` bytes of the last reservation part of what was received and
-    /// returns their position in the ring.
-    pub fn commit(&mut self, length: usize) -> u64 {
-        self.positions().received.store(self.reserved + length as u64, Ordering::Release);
+    /// Where the record of the last reservation begins.
+    pub fn reserved(&self) -> u64 {
         self.reserved
     }
 
-    /// The received bytes from `start` on.
-    ///
-    /// # Panics
-    /// For bytes that were not received in one read: a mistake of the program.
-    pub fn chunk(&self, start: u64, length: usize) -> &[u8] {
-        assert!(start + length as u64 <= self.received(), "not received");
-        let offset = usize::try_from(start % self.capacity as u64).unwrap_or(usize::MAX);
-        assert!(offset + length <= self.capacity, "not contiguous");
-        // SAFETY: within the ring by the assertions; written before `commit`, and not again
+    /// The first bytes of the last reservation.
+    pub fn reservation(&self, length: usize) -> &[u8] {
+        debug_assert!(self.reserved >= self.received());
+        // SAFETY: as of `reserve`, with a length that is no more.
+        unsafe { std::slice::from_raw_parts(self.at(self.reserved + ALIGNMENT as u64), length) }
+    }
+
+    /// The first bytes of the last reservation, to be written.
+    pub fn reservation_mut(&mut self, length: usize) -> &mut [u8] {
+        debug_assert!(self.reserved >= self.received());
+        let body = self.at(self.reserved + ALIGNMENT as u64);
+        // SAFETY: as of `reserve`, with a length that is no more.
+        unsafe { std::slice::from_raw_parts_mut(body, length) }
+    }
+
+    /// Makes the last reservation part of what was received; returns the position behind it.
+    pub fn commit(&mut self, record: Record) -> u64 {
+        let received = self.received();
+        if self.reserved > received {
+            #[allow(clippy::cast_possible_truncation)] // less than the ring
+            let rest = (self.reserved - received) as usize - ALIGNMENT;
+            self.write(received, Record::new(Kind::Skip, 0, rest, 0));
+        }
+        self.write(self.reserved, record);
+        let end = self.reserved + record.size();
+        self.arena.header().received.store(end, Ordering::Release);
+        end
+    }
+
+    /// Goes back to a reservation that a predecessor had made and not committed.
+    pub fn resume(&mut self, position: u64) -> bool {
+        let received = self.received();
+        let wrapped = received.next_multiple_of(self.arena.capacity() as u64);
+        let is_one = position == received || position == wrapped;
+        self.reserved = if is_one { position } else { self.received() };
+        is_one
+    }
+
+    /// The record at a position below what was received, and the position behind it.
+    pub fn record(&self, position: u64) -> (Record, u64) {
+        debug_assert!(position < self.received());
+        // SAFETY: a record was written there; every value is one of its plain integers.
+        let record = unsafe { self.at(position).cast::<Record>().read() };
+        (record, position + record.size())
+    }
+
+    /// Writes the header of a record that was received anew.
+    pub fn write(&mut self, position: u64, record: Record) {
+        // SAFETY: positions of records are aligned like records and lie within the ring.
+        unsafe { self.at(position).cast::<Record>().write(record) };
+    }
+
+    /// The bytes of a record.
+    pub fn bytes(&self, position: u64, record: &Record) -> &[u8] {
+        self.part(position, 0, record.length as usize)
+    }
+
+    /// The table behind the bytes of a record.
+    pub fn table(&self, position: u64, record: &Record) -> &[u8] {
+        self.part(position, record.length as usize, record.table as usize)
+    }
+
+    fn part(&self, position: u64, from: usize, length: usize) -> &[u8] {
+        let capacity = self.arena.capacity();
+        #[allow(clippy::cast_possible_truncation)] // less than the capacity
+        let offset = (position % capacity as u64) as usize + ALIGNMENT + from;
+        assert!(offset + length <= capacity, "not a record");
+        // SAFETY: within the ring by the assertion; written before `commit`, and not again
         // before `release` has passed it, which takes `&mut self`.
-        unsafe { std::slice::from_raw_parts(self.base.as_ptr().add(PAGE + offset), length) }
+        unsafe { std::slice::from_raw_parts(self.arena.at::<u8>(Layout::RING + offset), length) }
     }
 
-    /// Everything received has been handed on.
-    pub fn consume(&mut self) {
-        self.positions().consumed.store(self.received(), Ordering::Release);
+    /// The records below a position have been handed on.
+    pub fn consume(&mut self, position: u64) {
+        self.arena.header().consumed.store(position, Ordering::Release);
     }
 
-    /// Everything below `position` is durable, so its bytes may be written over.
+    /// Everything below `position` is durable: the bases advance, and then the bytes may be written
+    /// over. A death in between is made good by doing it again.
     pub fn release(&mut self, position: u64) {
         let position = position.min(self.consumed());
-        self.positions().durable.fetch_max(position, Ordering::AcqRel);
-    }
-}
-
-impl Drop for Ring {
-    fn drop(&mut self) {
-        // SAFETY: the mapping was made by `new` with this length and ends with `self`.
-        unsafe { libc::munmap(self.base.as_ptr().cast::<c_void>(), PAGE + self.capacity) };
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    fn write(arena: &mut Ring, reserve: usize, bytes: &[u8]) -> Option<u64> {
-        arena.reserve(reserve)?[..bytes.len()].copy_from_slice(bytes);
-        Some(arena.commit(bytes.len()))
-    }
-
-    /// The ring refuses to write over what is not durable, and goes on once it is.
-    #[test]
-    fn undurable_bytes_are_never_written_over() {
-        let mut arena = Ring::new(4 * PAGE).unwrap();
-        let page = [7u8; PAGE];
-        let starts: Vec<u64> = std::iter::from_fn(|| write(&mut arena, PAGE, &page)).collect();
-        assert_eq!(starts.len(), 4);
-        arena.consume();
-        assert!(write(&mut arena, PAGE, &page).is_none());
-        arena.release(starts[1]);
-        let start = write(&mut arena, PAGE, &[9u8; 3]).unwrap();
-        assert_eq!(arena.chunk(start, 3), [9u8; 3]);
-        assert_eq!(arena.chunk(starts[1], PAGE), page);
-    }
-
-    /// What was reserved and not used, as when a connection ends, leaves nothing behind.
-    #[test]
-    fn unused_reservations_take_no_room() {
-        let mut arena = Ring::new(4 * PAGE).unwrap();
-        write(&mut arena, 3 * PAGE, &[1; 3 * PAGE - 1]).unwrap();
-        arena.consume();
-        arena.release(u64::MAX);
-        for _ in 0..10 {
-            // It would cross the end of the ring, so it lies at the beginning.
-            assert!(arena.reserve(2 * PAGE).is_some());
-            assert_eq!(arena.pending(), 0);
+        let mut at = self.durable();
+        if position <= at {
+            return;
         }
-    }
-
-    /// A reservation never crosses the end of the ring.
-    #[test]
-    fn reservations_are_contiguous() {
-        let mut arena = Ring::new(4 * PAGE).unwrap();
-        for round in 0..100u8 {
-            let bytes = vec![round; 3000];
-            let start = write(&mut arena, PAGE, &bytes).unwrap();
-            assert_eq!(arena.chunk(start, 3000), bytes);
-            arena.consume();
-            arena.release(u64::MAX);
-            assert_eq!(arena.pending(), 0);
+        self.arena.header().releasing.store(position, Ordering::Release);
+        while at < position {
+            let (record, end) = self.record(at);
+            if end > position {
+                break;
+            }
+            if matches!(record.kind(), Some(Kind::Stream | Kind::End | Kind::Cut)) {
+                let chunk = self.bytes(at, &record);
+                self.arena.table().advance(record.subject as usize, end, &record, chunk);
+            }
+            at = end;
         }
+        self.arena.header().durable.store(at, Ordering::Release);
     }
 
-    /// What has not been consumed is not durable, whatever the journal says.
-    #[test]
-    fn release_stops_at_the_consumed_position() {
-        let mut arena = Ring::new(2 * PAGE).unwrap();
-        write(&mut arena, 10, b"unread").unwrap();
-        arena.release(u64::MAX);
-        assert_eq!(arena.pending(), 6);
+    /// Nothing of what was received is needed any more.
+    pub fn clear(&mut self) {
+        let received = self.received();
+        self.consume(received);
+        self.arena.header().releasing.store(received, Ordering::Release);
+        self.arena.header().durable.store(received, Ordering::Release);
+        self.arena.complete_cycle(received);
+    }
+
+    fn at(&self, position: u64) -> *mut u8 {
+        #[allow(clippy::cast_possible_truncation)] // less than the capacity
+        let offset = (position % self.arena.capacity() as u64) as usize;
+        self.arena.at(Layout::RING + offset)
     }
 }
