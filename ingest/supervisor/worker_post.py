@@ -29,7 +29,6 @@ _READINESS_POLL_SECONDS = 0.02  # only while a worker starts: a cell that change
 _CELLS_OF_THE_PROCESS = (
     "ingest_worker_state",
     "ingest_worker_pid",
-    "ingest_connections",
     "ingest_worker_load",
     "ingest_worker_busy_ratio",
     "ingest_intake_paused",
@@ -187,10 +186,20 @@ class WorkerPost(Post):
     def settle(self) -> None:
         """Do for a worker that has no successor what the successor does: tell durable from lost."""
         if self.unsettled:
+            self._close_connections()
             data_dir = str(self._resources.data_directory.path)
             for note in recover_worker(self._region, self.index, data_dir).notes:
                 self._log.warning("The journal was repaired.", reason=note)
             self.unsettled = False
+
+    def _close_connections(self) -> None:
+        """Count what a worker had open as closed: with the server it is."""
+        self._set("ingest_connections", 0)
+        for listener in range(len(self._region.listeners)):
+            closed = self._region.get(self.index, "ingest_listener_connections", listener=listener)
+            self._region.set(self.index, "ingest_listener_connections", 0, listener=listener)
+            metric = "ingest_connections_closed_total"
+            self._region.add(self.index, metric, closed, listener=listener)
 
     def _tend_succession(self, succession: Succession, now: float) -> None:
         state = succession.state
@@ -284,13 +293,6 @@ class WorkerPost(Post):
         self.unsettled |= code != 0
         for cell in _CELLS_OF_THE_PROCESS:
             self._set(cell, 0)
-        for listener in range(len(self._region.listeners)):
-            # Its connections are closed with it, which it can no longer count.
-            closed = self._region.get(self.index, "ingest_listener_connections", listener=listener)
-            self._region.set(self.index, "ingest_listener_connections", 0, listener=listener)
-            metric = "ingest_connections_closed_total"
-            self._region.add(self.index, metric, closed, listener=listener)
-        self._resources.sources.clear(self.index)
         self._set("ingest_worker_breaker_open", int(self.slot.breaker_open))
 
     def _set(self, cell: str, value: int) -> None:

@@ -6,6 +6,8 @@
 //! after the worker, whatever happens.
 
 mod errand;
+mod orphans;
+mod passing;
 mod process;
 
 use std::os::fd::RawFd;

@@ -3,8 +3,10 @@
 use std::io;
 use std::mem::MaybeUninit;
 use std::os::fd::{AsRawFd, FromRawFd, OwnedFd, RawFd};
+use std::panic::AssertUnwindSafe;
 
 use super::errand::SharedErrand;
+use super::passing::{is_closed, pass_on};
 use crate::error::{Error, Result};
 
 /// What `ps` and `top` show, 15 bytes at most.
@@ -41,6 +43,12 @@ fn live(worker: RawFd, errand: &SharedErrand) -> ! {
         libc::setsid();
     }
     wait_for_end(worker);
+    // What goes wrong must not lead back into the program of the worker.
+    let _ = std::panic::catch_unwind(AssertUnwindSafe(|| {
+        if let Some(errand) = errand.read().filter(|errand| !is_closed(errand.lifeline)) {
+            pass_on(&errand);
+        }
+    }));
     // SAFETY: ends the process without anything that the worker meant to be done at its own end.
     unsafe { libc::_exit(0) }
 }
