@@ -11,6 +11,7 @@ from ingest.cli.dead.watching import Watch, wait
 
 _PATIENCE_SECONDS = 30.0
 """When nothing has happened for so long, nothing more is expected."""
+_REFUSAL_SECONDS = 2.0
 _POLL_SECONDS = 0.02
 _PIECE_BYTES = 65_536
 
@@ -26,27 +27,24 @@ class Outcome(Enum):
     """Some may have been read, or all."""
 
 
-def deliver(
-    connection: socket.socket,
-    destination: Destination,
-    frames: Sequence[bytes],
-    watch: Watch | None,
-) -> Outcome:
-    """Send frames over a connection, which is at its end then, and wait until they are stored.
+def deliver(frames: Sequence[bytes], destination: Destination, watch: Watch | None) -> Outcome:
+    """Send frames over a connection of their own, and wait until they are stored.
 
-    `watch` is on the destination; None: it is a listener of another server.
+    `watch` is on the destination; None: it is a listener of another server. Raises SendError where
+    it cannot connect, and has sent nothing then.
     """
     before = None if watch is None else watch.counts()
-    connection.settimeout(_PATIENCE_SECONDS)
-    try:
-        if destination.is_stream:
-            is_sent = _send_all(connection, frames, watch)
-        else:
-            is_sent = _send_each(connection, frames, watch)
-    except OSError:
-        is_sent = False
+    send = _send_all if destination.is_stream else _send_each
+    with destination.connect() as connection:
+        connection.settimeout(_PATIENCE_SECONDS)
+        try:
+            is_sent = send(connection, frames, watch)
+        except OSError:
+            is_sent = False
     if watch is None or before is None:
         return Outcome.TAKEN if is_sent else Outcome.UNKNOWN
+    if not is_sent:  # a refusal is counted after the connection was closed
+        wait(lambda: watch.counts() != before, _REFUSAL_SECONDS, None)
     is_settled = watch.wait_settled(_PATIENCE_SECONDS)
     after = watch.counts()
     count = after.all_received - before.all_received

@@ -77,14 +77,7 @@ class Destinations:
 
     def of(self, listener: str) -> Destination | str:
         """Return where the letters of a listener go, or why there is nowhere, in a word."""
-        if self._only is not None:
-            return self._only
-        if listener not in self._listeners:
-            return "listener gone"
-        index, described = self._listeners[listener]
-        if described.kind == "tls":
-            return "listener speaks TLS"
-        return Destination(listener, described.kind, described.address, index)
+        return self._only or self._own(listener)
 
     def watch(self, destination: Destination) -> Watch | None:
         """Return what reads the counters of a destination; None where they are another server's."""
@@ -92,13 +85,20 @@ class Destinations:
             return None
         return Watch(self.region, destination.listener)
 
+    def _own(self, listener: str) -> Destination | str:
+        if listener not in self._listeners:
+            return "listener gone"
+        index, described = self._listeners[listener]
+        if described.kind == "tls":
+            return "listener speaks TLS"
+        return Destination(listener, described.kind, described.address, index)
+
     def _named(self, to: str) -> Destination:
         if ":" in to:
             return self._at(to)
-        found = self.of(to) if to in self._listeners else None
-        if not isinstance(found, Destination):
-            why = "speaks TLS" if found else "is not there"
-            raise typer.BadParameter(f"--to {to}: such a listener {why}; give another or HOST:PORT")
+        found = self._own(to)
+        if isinstance(found, str):
+            raise typer.BadParameter(f"--to {to}: {found}; name another listener, or HOST:PORT")
         return found
 
     def _at(self, address: str) -> Destination:

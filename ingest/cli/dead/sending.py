@@ -49,6 +49,8 @@ class _Portion:
     """What is sent over one connection."""
 
     identities: list[Identity] = field(default_factory=list)
+    new: list[Identity] = field(default_factory=list)
+    """Those of them that were never sent before."""
     frames: list[bytes] = field(default_factory=list)
     bytes: int = 0
 
@@ -105,6 +107,8 @@ class Sending:
         result = self._result(place)
         portion = result.portion
         portion.identities.append(stored.identity)
+        if self._replays.state(stored.identity) is ReplayState.NEW:
+            portion.new.append(stored.identity)
         portion.frames.append(frame)
         portion.bytes += len(frame)
         if portion.is_full(place):
@@ -148,22 +152,19 @@ class Sending:
         if result.failure is not None:
             result.unsent += count
             return
+        self._log.note(ReplayState.SENDING, portion.identities)
         try:
-            connection = destination.connect()
+            outcome = deliver(portion.frames, destination, result.watch)
         except SendError as error:
-            result.failure, result.unsent = str(error), result.unsent + count
-            return
-        with connection:
-            self._log.note(ReplayState.SENDING, portion.identities)
-            outcome = deliver(connection, destination, portion.frames, result.watch)
+            outcome, result.failure = Outcome.REFUSED, str(error)
         match outcome:
             case Outcome.TAKEN:
                 self._log.note(ReplayState.TAKEN, portion.identities)
                 result.taken += count
             case Outcome.REFUSED:
-                self._log.note(ReplayState.NEW, portion.identities)
+                self._log.note(ReplayState.NEW, portion.new)
                 result.unsent += count
-                result.failure = (
+                result.failure = result.failure or (
                     f"{destination} takes nothing from this address (allow, deny, proxies);"
                     " name another with --to"
                 )
