@@ -182,7 +182,7 @@ def _describe(destination: Destination, result: _Result, *, is_dry: bool) -> Ite
     if result.unconfirmed:
         yield f"Unconfirmed: {result.unconfirmed:,} ({_EXPLANATIONS[_UNCONFIRMED]})."
     if result.failure is not None:
-        yield f"Not sent: {result.unsent:,}; {result.failure}."
+        yield f"Ended there, with {result.unsent:,} not sent: {result.failure}."
     if result.watch is None:
         yield "  It belongs to no server on this data directory, so what it stored is not known."
     elif result.before is not None and (result.taken or result.unconfirmed):
