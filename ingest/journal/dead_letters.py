@@ -17,6 +17,7 @@ import msgspec
 from ingest._native import JournalReader
 from ingest.journal.shards import list_shards
 
+_SHARD = re.compile(r"shard-(\d{4,9})")
 _IDENTITY = re.compile(r"(\d{1,9})-(\d{1,19})")
 _MASK = "***"
 
@@ -104,7 +105,11 @@ class DeadLetters:
 
     def __init__(self, directory: Path, warn: Callable[[str], None]) -> None:
         self._warn = warn
-        self._shards = {_number(shard): shard for shard in list_shards(directory)}
+        self._shards = {
+            int(match[1]): shard
+            for shard in list_shards(directory)
+            if (match := _SHARD.fullmatch(shard.name))
+        }
         self._ends = {number: _end(shard) for number, shard in self._shards.items()}
         self._decoder = msgspec.json.Decoder(DeadLetter)
 
@@ -158,10 +163,6 @@ class DeadLetters:
         except msgspec.DecodeError as error:
             self._warn(f"{identity}: is no dead letter: {error}")
             return None
-
-
-def _number(shard: Path) -> int:
-    return int(shard.name.rpartition("-")[2])
 
 
 def _received(stored: StoredLetter) -> str:

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import fcntl
 import os
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from enum import Enum
 from pathlib import Path
@@ -60,15 +60,15 @@ class Replays:
                 return state
         return ReplayState.NEW
 
-    def forget_outside(self, kept: Mapping[int, tuple[int, int]]) -> None:
-        """Forget letters that are gone; `kept` are the first number and the end by shard."""
+    def forget_deleted(self, first_of: Callable[[int], int | None]) -> None:
+        """Forget letters that are gone: all below the first that a shard may hold, or all of it."""
         for by_shard in (self._sending, self._taken):
             for shard, ranges in list(by_shard.items()):
-                first, end = kept.get(shard, (0, 0))
-                ranges.discard(0, first)
-                ranges.discard(end, 1 << 64)
-                if not ranges:
+                first = first_of(shard)
+                if first is None:
                     del by_shard[shard]
+                else:
+                    ranges.discard(0, first)
 
     def note(self, state: ReplayState, identities: Iterable[Identity]) -> bytes:
         """Take note of what becomes of letters; return the line that says so."""
@@ -83,12 +83,12 @@ class Replays:
     def encode(self) -> bytes:
         """Return all that is known in as few lines as can be."""
         return b"".join(
-            _line(_Note(state, _listed(ranges)))
-            for state, ranges in (
-                (ReplayState.SENDING, self._sending),
-                (ReplayState.TAKEN, self._taken),
+            _line(_Note(state, letters))
+            for state, letters in (
+                (ReplayState.SENDING, _listed(self._sending)),
+                (ReplayState.TAKEN, _listed(self._taken)),
             )
-            if ranges
+            if letters
         )
 
     def _apply(self, note: _Note) -> None:
@@ -138,8 +138,8 @@ def read_replays(directory: Path) -> Replays:
 
 
 @contextmanager
-def open_replays(directory: Path, ends: Mapping[int, int]) -> Iterator[ReplayLog]:
-    """Open the file for a replay, without the letters that are gone; `ends` by shard.
+def open_replays(directory: Path) -> Iterator[ReplayLog]:
+    """Open the file for a replay, without the letters that are gone.
 
     Raises IngestError where another replay is at work.
     """
@@ -150,9 +150,7 @@ def open_replays(directory: Path, ends: Mapping[int, int]) -> Iterator[ReplayLog
         except BlockingIOError:
             raise IngestError(f"another replay is at work on {directory}") from None
         replays = read_replays(directory)
-        replays.forget_outside(
-            {shard: (_first(directory, shard), end) for shard, end in ends.items()}
-        )
+        replays.forget_deleted(lambda shard: _first(directory, shard))
         descriptor = _write_anew(directory / REPLAYS_FILE, replays.encode(), folder)
         try:
             yield ReplayLog(replays, descriptor)
@@ -180,10 +178,11 @@ def _write_anew(file: Path, content: bytes, folder: int) -> int:
     return descriptor
 
 
-def _first(directory: Path, shard: int) -> int:
-    """Return the first sequence number that a shard may still hold."""
-    names = (directory / f"shard-{shard:04}").glob(f"*{SEGMENT_SUFFIX}")
-    return min((int(at.name.removesuffix(SEGMENT_SUFFIX)) for at in names), default=0)
+def _first(directory: Path, shard: int) -> int | None:
+    """Return the first sequence number that a shard may still hold; None where it has no files."""
+    segments = (directory / f"shard-{shard:04}").glob(f"*{SEGMENT_SUFFIX}")
+    numbers = (at.name.removesuffix(SEGMENT_SUFFIX) for at in segments)
+    return min(map(int, filter(str.isdigit, numbers)), default=None)
 
 
 def _listed(by_shard: Mapping[int, Ranges]) -> dict[int, list[tuple[int, int]]]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import random
 import signal
 import socket
 import subprocess
@@ -14,6 +15,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+from ingest.cli.dead.framing import frame_in_datagram, frame_in_stream
 from ingest.errors import ExitStatus
 from tests import stored
 from tests.end_to_end.plugin_servers import ENVIRONMENT, table
@@ -162,6 +164,46 @@ def test_every_byte_arrives_as_it_was_sent(tmp_path: Path) -> None:
         dead(server, "replay")
         assert states(server) == {"replayed": expected.total(), "new": expected.total()}
         assert found(server) == Counter({key: 2 * count for key, count in expected.items()})
+
+
+PIECES = [
+    b"{",
+    b"<",
+    b"<1",
+    b"7",
+    b"12 ",
+    b"3 {",
+    b" ",
+    b"\n",
+    b"\r",
+    b"\0",
+    b'"',
+    b"\xff",
+    b"text",
+]
+
+
+def test_any_bytes_are_one_frame_or_none(tmp_path: Path) -> None:
+    """Whatever a line is made of, what is sent for it is taken for this line and nothing else."""
+    drawn = random.Random(5)
+    lines = {b"".join(drawn.choices(PIECES, k=drawn.randint(1, 6))) for _ in range(3000)}
+    in_stream = [(line, frame) for line in lines if (frame := frame_in_stream(line))]
+    in_datagrams = [(line, frame) for line in lines if (frame := frame_in_datagram(line))]
+    assert len(in_stream) > 1000
+    assert len(in_datagrams) > 1000
+    listeners = [listener("tcp", format="json"), listener("datagrams", "udp", format="json")]
+    with server_with(tmp_path / "data", *listeners) as server:
+        with server.connect() as connection:
+            connection.sendall(b"".join(frame for _, frame in in_stream))
+        server.settle(len(in_stream))
+        for sent, (_, frame) in enumerate(in_datagrams, 1):
+            server.send_datagrams(frame)
+            if sent % 50 == 0:  # no more than fit the receive buffer
+                server.settle(len(in_stream) + sent)
+        server.settle(len(in_stream) + len(in_datagrams))
+        expected = [("tcp", line) for line, _ in in_stream]
+        expected += [("datagrams", line) for line, _ in in_datagrams]
+        assert found(server) == Counter(expected)
 
 
 def found(server: Server) -> Counter[tuple[str, bytes]]:

@@ -44,10 +44,18 @@ def states(directory: Path, *sequences: int, shard: int = 0) -> list[str]:
     return [replays.state(at).value for at in identities(*sequences, shard=shard)]
 
 
+def segment(directory: Path, shard: int, first: int) -> Path:
+    """Return the path of a segment."""
+    return directory / f"shard-{shard:04}" / f"{first:020}.ndjson.zst"
+
+
 @pytest.fixture
 def noted(tmp_path: Path) -> Path:
     """Return a directory in which some letters were sent, and the end of others is not known."""
-    with open_replays(tmp_path, {0: 100, 3: 100}) as log:
+    for shard in (0, 3):
+        (tmp_path / f"shard-{shard:04}").mkdir()
+        segment(tmp_path, shard, 0).touch()
+    with open_replays(tmp_path) as log:
         log.note(ReplayState.SENDING, identities(*range(10)))
         log.note(ReplayState.TAKEN, identities(*range(8)))
         log.note(ReplayState.NEW, identities(9))
@@ -68,7 +76,7 @@ def test_a_line_that_a_crash_cut_off_was_never_begun(noted: Path) -> None:
     for length in range(len(line)):
         file.write_bytes(whole + line[:length])
         assert states(noted, 7, 8, 9, 50) == ["taken", "sending", "new", "new"]
-        with open_replays(noted, {0: 100, 3: 100}) as log:
+        with open_replays(noted) as log:
             log.note(ReplayState.TAKEN, identities(60))
         assert states(noted, 7, 50, 60) == ["taken", "new", "taken"]
     file.write_bytes(whole + line)
@@ -77,17 +85,17 @@ def test_a_line_that_a_crash_cut_off_was_never_begun(noted: Path) -> None:
 
 def test_it_is_no_longer_than_what_it_says(noted: Path) -> None:
     """A replay begins with what is known in two lines, without letters that are gone."""
-    with open_replays(noted, {0: 100, 3: 100}) as log:
+    with open_replays(noted) as log:
         for sequence in range(10, 90):
             log.note(ReplayState.SENDING, identities(sequence))
             log.note(ReplayState.TAKEN, identities(sequence))
-    shard = noted / "shard-0000"
-    shard.mkdir()
-    (shard / f"{20:020}.ndjson.zst").touch()
-    with open_replays(noted, {0: 80}):
+    for shard in (0, 3):
+        segment(noted, shard, 0).unlink()
+    segment(noted, 0, 20).touch()
+    with open_replays(noted):
         pass
     content = (noted / "replayed.ndjson").read_text()
-    assert content == '{"state":"taken","letters":{"0":[[20,80]]}}\n'
+    assert content == '{"state":"taken","letters":{"0":[[20,90]]}}\n'
 
 
 def test_damage_is_not_taken_for_an_answer(noted: Path) -> None:

@@ -93,14 +93,16 @@ def replay(
     with ExitStack() as stack:
         log = None
         if not dry_run and letters.ends:
-            log = stack.enter_context(open_replays(directory, letters.ends))
+            log = stack.enter_context(open_replays(directory))
             replays = log.replays
         sending = Sending(destinations, replays, log, mode)
-        for stored in _chosen(letters, wanted, selection):
-            sending.add(stored)
-        sending.finish()
-    for line in sending.report():
-        typer.echo(line)
+        chosen = _chosen(letters, wanted, selection)
+        try:
+            for stored in chosen:
+                sending.add(stored)
+            sending.finish()
+        finally:  # also when it is interrupted, or the disk is full
+            typer.echo("\n".join(sending.report()))
     if not (dry_run or sending.is_complete):
         raise typer.Exit(ExitStatus.UNEXPECTED)
 
@@ -117,10 +119,10 @@ def _leave_out_what_is_not_durable(letters: DeadLetters, region: Region | None) 
 def _chosen(
     letters: DeadLetters, wanted: list[Identity], selection: Selection
 ) -> Iterator[StoredLetter]:
-    if not wanted:
-        found = letters.read(since_ns=selection.since_ns)
+    if wanted:
+        found = iter([StoredLetter(identity, _find(letters, identity)) for identity in wanted])
     else:
-        found = (StoredLetter(identity, _find(letters, identity)) for identity in wanted)
+        found = letters.read(since_ns=selection.since_ns)
     return (stored for stored in found if selection.matches(stored.letter))
 
 
