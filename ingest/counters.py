@@ -18,6 +18,7 @@ from ingest.contract import (
     DiskPressure,
     IntakePause,
     ListenerKind,
+    PreviousServer,
     ReloadDescription,
     ServerDescription,
     WorkerState,
@@ -128,6 +129,7 @@ class Status(msgspec.Struct, kw_only=True):
     uptime_seconds: float
     admin: str | None
     last_reload: ReloadDescription | None
+    previous_server: PreviousServer | None
     ready: bool
     reasons: list[str]
     disk: DiskStatus
@@ -155,6 +157,7 @@ def read_status(region: Region) -> Status:
         uptime_seconds=round(uptime_ns / _NANOSECONDS, 3),
         admin=description.admin,
         last_reload=description.last_reload,
+        previous_server=description.previous_server,
         ready=readiness.ready,
         reasons=readiness.reasons,
         disk=_read_disk(region),

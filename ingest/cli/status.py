@@ -12,6 +12,7 @@ import typer
 from ingest.cli.options import DEFAULT_DATA_DIR, DataDir
 from ingest.cli.running import attach
 from ingest.cli.tables import render_table
+from ingest.contract import PreviousServer
 from ingest.counters import DiskStatus, LedgerStatus, Status, read_status
 
 _RATE_SECONDS = 1.0
@@ -80,6 +81,8 @@ def _render_summary(status: Status) -> str:
     ]
     if reload := status.last_reload:
         lines.append(f"last reload {reload.finished_at}, {reload.result}: {reload.message}")
+    if status.previous_server:
+        lines.append(f"previous server: killed, {_describe_loss(status.previous_server)}")
     return "\n".join(lines)
 
 
@@ -96,6 +99,12 @@ def _describe_disk(disk: DiskStatus) -> str:
 
 def _in_gib(size_bytes: int) -> str:
     return f"{size_bytes / (1 << 30):,.2f} GiB"
+
+
+def _describe_loss(previous: PreviousServer) -> str:
+    if previous.lost is None:
+        return f"not known how many events were lost: {previous.reason}"
+    return f"{previous.lost:,} of {previous.received:,} events lost"
 
 
 def _render_workers(before: Status, after: Status, seconds: float) -> str:

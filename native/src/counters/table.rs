@@ -390,6 +390,17 @@ pub const METRICS: &[Metric] = &[
         "ingest_disk_pressure",
         "0 enough is free, 1 less than the low water, 2 less than the reserve.",
     ),
+    gauge(
+        Server,
+        "ingest_previous_server_lost_events",
+        "Events that the server before this one received and that never became durable, where it \
+         did not stop in order.",
+    ),
+    gauge(
+        Server,
+        "ingest_previous_server_loss_unknown",
+        "1 where the server before this one did not stop in order and its counters are gone, else 0.",
+    ),
     private(Server, "ingest_reload_requests", "SIGHUPs the supervisor has noticed."),
     private(Server, "ingest_reload_answered", "The last of them that was answered."),
     labelled(
