@@ -168,7 +168,7 @@ pub const METRICS: &[Metric] = &[
         Worker,
         "ingest_intake_paused",
         "Why reading is stopped: 0 it is not, 1 the journal queue is full, 2 no space left, \
-         3 disk error.",
+         3 disk error, 4 no more than the reserve is free.",
     ),
     counter(Worker, "ingest_intake_pauses_total", "Times reading stopped for the journal."),
     counter(Worker, "ingest_accept_errors_total", "accept() calls that failed."),
@@ -376,6 +376,26 @@ pub const METRICS: &[Metric] = &[
     },
     gauge(Stage, "ingest_stage_keys", "Keys that a filter remembers."),
     gauge(Stage, "ingest_stage_breaker_open", "1 while a Python plugin is left out, else 0."),
+    bytes(gauge(
+        Server,
+        "ingest_disk_free_bytes",
+        "What is free on the file system of the data directory; of several, where it is tightest.",
+    )),
+    bytes(gauge(
+        Server,
+        "ingest_disk_low_water_bytes",
+        "With less than this free there, people are warned.",
+    )),
+    bytes(gauge(
+        Server,
+        "ingest_disk_reserve_bytes",
+        "With less than this free there, nothing is read from senders.",
+    )),
+    gauge(
+        Server,
+        "ingest_disk_pressure",
+        "0 enough is free, 1 less than the low water, 2 less than the reserve.",
+    ),
     gauge(
         Server,
         "ingest_previous_server_lost_events",
