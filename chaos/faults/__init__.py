@@ -3,8 +3,34 @@
 from __future__ import annotations
 
 from chaos.fault import Fault
-from chaos.faults.kills import KillTree, KillWorker
+from chaos.faults.kills import (
+    KillAdmin,
+    KillAllWorkers,
+    KillAny,
+    KillHolder,
+    KillRecovering,
+    KillReplacing,
+    KillSupervisor,
+    KillTree,
+    KillWorker,
+    KillWorkerAndHolder,
+)
+from chaos.faults.stops import PauseWorker, StopSupervisor, StopWorker
 
-FAULTS: list[type[Fault]] = [KillWorker, KillTree]
+FAULTS: list[type[Fault]] = [
+    KillWorker,
+    KillAllWorkers,
+    KillRecovering,
+    KillReplacing,
+    KillHolder,
+    KillWorkerAndHolder,
+    KillAdmin,
+    KillSupervisor,
+    KillAny,
+    KillTree,
+    StopWorker,
+    PauseWorker,
+    StopSupervisor,
+]
 
 BY_NAME = {fault.name: fault for fault in FAULTS}
