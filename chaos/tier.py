@@ -66,7 +66,7 @@ class Tier:
         self.data_dir = data_dir
         self.lives: list[Life] = []
         self.told: dict[int, int] = {}
-        """How many events were lost in a life, as the next server says, by the number of the life."""
+        """How many events were lost in a life, as the next server says; by its number."""
         self.rounds = 0
         """Faults that it has recovered from."""
         self.excused_events = 0
