@@ -83,7 +83,7 @@ def _run(plan: Plan, fault: Fault, tier: Tier, rounds: int, chance: Random) -> V
         type(fault),
         tier.rounds,
         sent=sent,
-        tier=tier,
+        history=tier.history,
         found=oracle.audit(tier.data_dir, sent, record),
         complaint=oracle.verify(tier.data_dir),
     )
