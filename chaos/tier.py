@@ -9,7 +9,7 @@ import os
 import signal
 import socket
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from pathlib import Path
 from random import Random
@@ -87,10 +87,14 @@ class Tier:
             lost = self.server.region.get(None, "ingest_previous_server_lost_events")
             self.history.told[len(lives) - 1] = lost
 
-    def stop(self) -> Life:
-        """Stop the server in order."""
+    def stop(self, aftermath: Callable[[], None] | None = None) -> Life:
+        """Stop the server in order.
+
+        `aftermath` is what happens to the files before anybody looks at them.
+        """
         self.server.signal(signal.SIGTERM)
-        return self._note_life(self.server.wait(_STOP_SECONDS), in_order=True)
+        status = self.server.wait(_STOP_SECONDS)
+        return self._note_life(status, aftermath, in_order=True)
 
     def kill_supervisor(self) -> Life:
         """Kill the supervisor alone and wait until the others have ended by themselves."""
@@ -98,13 +102,14 @@ class Tier:
         os.kill(self.server.pid, signal.SIGKILL)
         status = self.server.wait(RECOVERY_SECONDS)
         wait_until(lambda: not any(map(is_running, family)), _STOP_SECONDS)
-        return self._note_life(status, in_order=False)
+        return self._note_life(status, None, in_order=False)
 
-    def kill_tree(self, chance: Random) -> Life:
+    def kill_tree(self, chance: Random, aftermath: Callable[[], None] | None = None) -> Life:
         """Kill every process of the server, the supervisor last; it cannot start others meanwhile.
 
         Stopping the supervisor for this moment keeps it from that; the others notice nothing. What
-        they receive is watched for a while before, to tell how old is what they lose.
+        they receive is watched for a while before, to tell how old is what they lose. `aftermath` is
+        as for `stop`.
         """
         supervisor = self.server.pid
         watched = self._watch()
@@ -117,7 +122,7 @@ class Tier:
         killed_at = time.monotonic()
         status = self.server.wait(RECOVERY_SECONDS)
         wait_until(lambda: not any(map(is_running, family)), RECOVERY_SECONDS)
-        life = self._note_life(status, in_order=False)
+        life = self._note_life(status, aftermath, in_order=False)
         age_seconds = life.oldest_undurable_seconds(watched, killed_at)
         history = self.history
         history.oldest_undurable_seconds = max(history.oldest_undurable_seconds, age_seconds)
@@ -188,6 +193,23 @@ class Tier:
         with suppress(ProcessLookupError):
             os.kill(pid, signal.SIGKILL)
 
+    def await_recovery(self) -> None:
+        """Wait until every worker is ready, in a process that lives."""
+
+        def recovered() -> bool:
+            pids = self.ready_workers().values()
+            return len(pids) == self.server.region.workers and all(map(is_running, pids))
+
+        wait_until(recovered, RECOVERY_SECONDS)
+
+    def await_pause(self) -> None:
+        """Wait until a worker takes nothing from its senders any more."""
+
+        def paused() -> bool:
+            return any(worker.intake != "running" for worker in self.server.status().workers)
+
+        wait_until(paused, RECOVERY_SECONDS)
+
     def await_ready(self) -> None:
         """Wait until every worker is ready and has shown so lately."""
         wait_until(lambda: self.server.status().ready, RECOVERY_SECONDS)
@@ -224,7 +246,11 @@ class Tier:
             watched.append((time.monotonic(), self.ledger().received))
         return watched
 
-    def _note_life(self, exit_status: int, *, in_order: bool) -> Life:
+    def _note_life(
+        self, exit_status: int, aftermath: Callable[[], None] | None, *, in_order: bool
+    ) -> Life:
+        if aftermath:
+            aftermath()
         region = self.server.region
         durable = "ingest_journal_durable_sequence"
         life = Life(
