@@ -108,8 +108,8 @@ class Tier:
         """Kill every process of the server, the supervisor last; it cannot start others meanwhile.
 
         Stopping the supervisor for this moment keeps it from that; the others notice nothing. What
-        they receive is watched for a while before, to tell how old is what they lose. `aftermath` is
-        as for `stop`.
+        they receive is watched for a while before, to tell how old is what they lose.
+        `aftermath` is as for `stop`.
         """
         supervisor = self.server.pid
         watched = self._watch()
