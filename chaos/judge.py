@@ -14,6 +14,7 @@ class Verdict(msgspec.Struct, frozen=True):
     """What one trial came to."""
 
     fault: str
+    promise: str
     rounds: int
     sent: int
     """Events that the kernel took whole."""
@@ -73,6 +74,7 @@ def judge(
     ]
     return Verdict(
         fault=fault.name,
+        promise=fault.promise.words,
         rounds=rounds,
         sent=sent.events,
         stored=found.events,
@@ -93,6 +95,7 @@ def failed(fault: type[Fault], rounds: int, why: str) -> Verdict:
     """Return the verdict on a trial in which the server did not come back."""
     return Verdict(
         fault=fault.name,
+        promise=fault.promise.words,
         rounds=rounds,
         sent=0,
         stored=0,
