@@ -51,7 +51,8 @@ def judge(
     """Hold everything against everything; `complaint` is of `ingest verify`."""
     promise, last = fault.promise, history.lives[-1].ledger
     undurable, counted = history.undurable, history.counted
-    missing = found.lost - history.excused_events
+    dropped = sum(life.ledger.kernel_dropped for life in history.lives)
+    missing = found.lost - history.excused_events - dropped
     if promise.loses_undurable:
         missing_durable = sum(life.missing_durable for life in history.lives)
         lost = max(missing - sum(undurable), missing_durable)
@@ -61,7 +62,8 @@ def judge(
     claims = [
         (lost, f"{lost} events lost"),
         (found.duplicated, f"{found.duplicated} events stored twice"),
-        (found.altered, f"{found.altered} events altered"),
+        (found.altered and not promise.changes_events, f"{found.altered} events altered"),
+        (missing < 0, f"{-missing} more datagrams counted as dropped than are missing"),
         (found.foreign, f"{found.foreign} events that nobody sent"),
         (found.reordered, f"{found.reordered} events out of order"),
         (found.missing_sequences, f"{found.missing_sequences} sequence numbers missing"),
