@@ -14,7 +14,6 @@ from chaos.faults import FAULTS
 from chaos.faults.kills import KillAny
 from chaos.trial import Plan
 
-
 KINDS = [fault for fault in FAULTS if fault is not KillAny]
 """That one does what others do."""
 
