@@ -3,11 +3,12 @@
 #![allow(missing_docs, clippy::print_stdout, clippy::expect_used, clippy::cast_precision_loss)]
 
 use std::path::Path;
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 use std::{env, fs, mem};
 
 use _native::journal::{
-    Commit, Compression, Cursor, Journal, Observer, Options, Stall, Start, verify_directory,
+    Commit, Compression, Cursor, Journal, Observer, Options, Stall, Start, Upkeep, verify_directory,
 };
 
 const LINE_BYTES: usize = 320;
@@ -18,8 +19,9 @@ const EVENTS: u64 = LINES_PER_DRAIN as u64 * DRAINS as u64;
 struct Ignore;
 
 impl Observer for Ignore {
-    fn committed(&mut self, _: &Commit<'_>) {}
-    fn stalled(&mut self, _: Option<Stall>) {}
+    fn committed(&self, _: &Commit<'_>) {}
+    fn stalled(&self, _: Option<Stall>) {}
+    fn cared(&self, _: &Upkeep<'_>) {}
 }
 
 fn cpu_seconds() -> f64 {
@@ -72,12 +74,13 @@ fn measure(directory: &Path, name: &str, compression: Compression) {
         segment_age: Duration::from_secs(3600),
         retention_bytes: None,
         retention_age: None,
+        recompress_level: None,
         batch_bytes: 1 << 20,
         queue_bytes: 32 << 20,
     };
     let mut random = 0x9E37_79B9_7F4A_7C15;
     let drains: Vec<_> = (0..128).map(|_| drain_of_lines(&mut random)).collect();
-    let (mut journal, _) = Journal::open(&options, Box::new(Ignore)).expect("open");
+    let (mut journal, _) = Journal::open(&options, Arc::new(Ignore)).expect("open");
     let (cpu, wall) = (cpu_seconds(), Instant::now());
     for lines in drains.iter().cycle().take(DRAINS as usize) {
         while !journal.has_room() {

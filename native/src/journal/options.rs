@@ -39,6 +39,8 @@ pub struct Options {
     pub retention_bytes: Option<u64>,
     /// Delete segments whose last write is longer ago than this.
     pub retention_age: Option<Duration>,
+    /// Recompress closed segments to this Zstandard level while the machine is idle.
+    pub recompress_level: Option<i32>,
     /// A batch of at least this size is sealed; about 1 MiB serves well.
     pub batch_bytes: usize,
     /// Bound of all lines that are sealed or written but not yet synced.
@@ -59,10 +61,15 @@ impl Options {
         if self.batch_bytes == 0 || self.queue_bytes < self.batch_bytes {
             return Err(Error::Invalid("queue_bytes must hold at least one batch".into()));
         }
-        if let Compression::Zstd(level) = self.compression
-            && !(zstd_safe::min_c_level()..=zstd_safe::max_c_level()).contains(&level)
-        {
-            return Err(Error::Invalid(format!("no such zstd level: {level}")));
+        let level = match self.compression {
+            Compression::None => None,
+            Compression::Zstd(level) => Some(level),
+        };
+        let levels = zstd_safe::min_c_level()..=zstd_safe::max_c_level();
+        for level in level.into_iter().chain(self.recompress_level) {
+            if !levels.contains(&level) {
+                return Err(Error::Invalid(format!("no such zstd level: {level}")));
+            }
         }
         Ok(())
     }

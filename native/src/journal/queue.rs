@@ -361,6 +361,7 @@ mod tests {
             segment_age: Duration::ZERO,
             retention_bytes: None,
             retention_age: None,
+            recompress_level: None,
             batch_bytes,
             queue_bytes,
         };

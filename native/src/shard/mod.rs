@@ -50,6 +50,8 @@ pub struct Keeping {
     pub retention_bytes: Option<u64>,
     /// Whole segments are deleted when they are older than this.
     pub retention_age: Option<Duration>,
+    /// The Zstandard level to which closed segments are recompressed while the machine is idle.
+    pub recompress_level: Option<i32>,
     /// Bound of what waits in memory to become durable, for each journal.
     pub queue_bytes: usize,
 }
@@ -173,11 +175,12 @@ impl Shard {
                 segment_age: keeping.segment_age,
                 retention_bytes: keeping.retention_bytes,
                 retention_age: keeping.retention_age,
+                recompress_level: keeping.recompress_level,
                 batch_bytes: BATCH_BYTES,
                 queue_bytes: keeping.queue_bytes,
             };
             let account = Account { region: Arc::clone(&region), worker, journal };
-            Journal::open(&options, Box::new(account))
+            Journal::open(&options, Arc::new(account))
         };
         let (events, found_events) = open(counters::Journal::Events)?;
         let (dead, found_dead) = open(counters::Journal::Dead)?;

@@ -3,6 +3,7 @@
 use std::fs::{self, OpenOptions};
 use std::os::unix::fs::FileExt;
 use std::path::Path;
+use std::sync::Arc;
 
 use _native::journal::{
     Compression, Cut, FindingKind, Journal, Start, events_since, recover, verify_directory,
@@ -293,5 +294,5 @@ fn recover_needs_no_writer_and_refuses_to_disturb_one() {
     assert!(recover(directory.path(), None).is_err());
     close(journal);
     assert!(recover(directory.path(), None).is_ok());
-    assert!(Journal::open(&options(directory.path()), Box::new(Watch::default())).is_ok());
+    assert!(Journal::open(&options(directory.path()), Arc::new(Watch::default())).is_ok());
 }
