@@ -48,6 +48,7 @@ def open_shard(spec: WorkerSpec, region: Region) -> Shard:
             segment_age_seconds=spec.journal.segment_age_seconds,
             retention_bytes=spec.journal.retention_bytes,
             retention_age_seconds=spec.journal.retention_age_seconds,
+            recompress_level=spec.journal.recompress_level,
             queue_bytes=spec.journal.queue_bytes,
             depth=spec.limits.depth,
             keys=spec.limits.keys,

@@ -74,7 +74,7 @@ fn measure(directory: &Path, name: &str, compression: Compression) {
         segment_age: Duration::from_secs(3600),
         retention_bytes: None,
         retention_age: None,
-        recompress_level: None,
+        recompress: None,
         batch_bytes: 1 << 20,
         queue_bytes: 32 << 20,
     };

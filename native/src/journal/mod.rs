@@ -28,7 +28,7 @@ pub use append::{Closed, Journal};
 pub use batch::Batch;
 pub use care::{Audit, Cause, Repair, Seal, audit_directory, repair_directory};
 pub use cursor::{Cursor, Start, StoredBatch};
-pub use options::{Compression, Options};
+pub use options::{Compression, Options, Recompress};
 pub use recovery::{Cut, Damage, Recovery, events_since, recover};
 pub use verify::{Finding, FindingKind, SegmentReport, verify_directory};
 pub use writer::{Commit, Observer, Stall, Upkeep};

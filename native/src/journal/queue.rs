@@ -361,7 +361,7 @@ mod tests {
             segment_age: Duration::ZERO,
             retention_bytes: None,
             retention_age: None,
-            recompress_level: None,
+            recompress: None,
             batch_bytes,
             queue_bytes,
         };

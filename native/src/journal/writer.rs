@@ -147,7 +147,7 @@ impl Writer {
             queue,
             observer,
             care,
-            recompresses: options.recompress_level.is_some(),
+            recompresses: options.recompress.is_some(),
             directory: options.directory.clone(),
             sync_interval: options.sync_interval,
             segment_bytes: options.segment_bytes,

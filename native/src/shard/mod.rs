@@ -27,13 +27,15 @@ use crate::clock;
 use crate::counters::{self, Region, Sources, add, cells};
 use crate::decode;
 use crate::error::{Error, Result};
-use crate::journal::{self, Compression, Journal};
+use crate::journal::{self, Compression, Journal, Recompress};
 use crate::pipeline::{PythonPatterns, Runner, Scrubber, config};
 use crate::receive::config::ListenerConfig;
 use crate::receive::{Bounds, Listener, Notice, Progress, Receiver, Sockets};
 
 /// Lines are sealed into batches of about this size.
 const BATCH_BYTES: usize = 1024 * 1024;
+/// The machine is idle while its processes wait for processors and disks for less than this.
+const IDLE_PRESSURE_PERCENT: f32 = 10.0;
 
 /// How both journals of a shard are kept.
 #[derive(Debug, Clone)]
@@ -175,7 +177,10 @@ impl Shard {
                 segment_age: keeping.segment_age,
                 retention_bytes: keeping.retention_bytes,
                 retention_age: keeping.retention_age,
-                recompress_level: keeping.recompress_level,
+                recompress: keeping.recompress_level.map(|level| Recompress {
+                    level,
+                    pressure_maximum_percent: IDLE_PRESSURE_PERCENT,
+                }),
                 batch_bytes: BATCH_BYTES,
                 queue_bytes: keeping.queue_bytes,
             };

@@ -1,7 +1,8 @@
 //! A directory, a journal in it, and an observer whose facts can be awaited.
 #![allow(dead_code, reason = "not every test binary needs everything")]
 
-use std::fs;
+use std::fs::{self, OpenOptions};
+use std::os::unix::fs::FileExt;
 use std::path::{Path, PathBuf};
 use std::process;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -67,7 +68,7 @@ pub fn options(directory: &Path) -> Options {
         segment_age: Duration::from_secs(3600),
         retention_bytes: None,
         retention_age: None,
-        recompress_level: None,
+        recompress: None,
         batch_bytes: 64 << 10,
         queue_bytes: 1 << 20,
     }
@@ -205,4 +206,20 @@ pub fn copy(from: &Path) -> Directory {
         fs::copy(&path, to.path().join(path.file_name().unwrap())).unwrap();
     }
     to
+}
+
+pub fn truncate(path: &Path, length: u64) {
+    OpenOptions::new().write(true).open(path).unwrap().set_len(length).unwrap();
+}
+
+pub fn flip(path: &Path, offset: u64, bit: u8) {
+    let file = OpenOptions::new().read(true).write(true).open(path).unwrap();
+    let mut byte = [0];
+    file.read_exact_at(&mut byte, offset).unwrap();
+    file.write_all_at(&[byte[0] ^ 1 << bit], offset).unwrap();
+}
+
+/// Forget the seals of a journal that was closed, so that it is as a killed writer leaves it.
+pub fn unseal(directory: &Path) {
+    let _ = fs::remove_file(directory.join("seals.ndjson"));
 }

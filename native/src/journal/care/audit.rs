@@ -53,6 +53,13 @@ pub(in super::super) fn known_missing(directory: &Path) -> Result<Vec<(u64, u64)
     Ok(seals.flat_map(|seal| seal.missing).collect())
 }
 
+/// For each sealed segment, the sequence number behind it. Empty where the seals cannot be read:
+/// then nothing is known of them.
+pub(in super::super) fn sealed_segments(directory: &Path) -> BTreeMap<u64, u64> {
+    let seals = chain::read(directory).unwrap_or_default().lines.into_iter().flatten();
+    seals.map(|seal| (seal.first_sequence, seal.next_sequence)).collect()
+}
+
 /// Seals that are in their place, by the segment they are of.
 type Seals = BTreeMap<u64, Vec<Seal>>;
 
@@ -92,8 +99,11 @@ fn follow_chain(stored: &Stored, directory: &Path, digests: &[String], audit: &m
             (Cause::Recompressed | Cause::Repaired, _) => {}
         }
         let names = [Some(&seal.digest), seal.previous.as_ref()];
-        let known = digests.iter().filter(|digest| names.contains(&Some(digest)));
-        audit.known.extend(known.cloned());
+        for digest in digests.iter().filter(|digest| names.contains(&Some(digest))) {
+            if !audit.known.contains(digest) {
+                audit.known.push(digest.clone());
+            }
+        }
         audit.head = Some(seal.digest.clone());
         previous = Some(Some(seal.digest.clone()));
         of_segment.push(seal.clone());
@@ -188,8 +198,8 @@ fn is_sealed_since(
     segment: &SegmentName,
     is_of: impl Fn(&Seal) -> bool,
 ) -> Result<bool> {
-    let newest = chain::read(directory)?.lines.into_iter().flatten();
-    let newest = newest.filter(|seal| seal.first_sequence == segment.first_sequence).last();
+    let mut newest = chain::read(directory)?.lines.into_iter().flatten();
+    let newest = newest.rfind(|seal| seal.first_sequence == segment.first_sequence);
     Ok(newest.is_some_and(|seal| seal.cause == Cause::Recompressed && is_of(&seal)))
 }
 

@@ -71,7 +71,10 @@ impl SegmentDigest {
         let offset = self.contents.bytes;
         let step = self.scan.step(offset, Check::Data)?;
         let end = match step {
-            Step::Batch(metadata) => return self.take(&metadata).map(|()| true),
+            Step::Batch(metadata) => {
+                self.take(&metadata);
+                return Ok(true);
+            }
             Step::Damaged { end, .. } => end,
             Step::Torn { .. } => self.scan.length()?,
             Step::End => return Ok(false),
@@ -97,7 +100,8 @@ impl SegmentDigest {
         }
         match self.scan.step(self.contents.bytes, Check::Data)? {
             Step::Batch(metadata) if metadata.next_sequence() <= durable_sequence => {
-                self.take(&metadata).map(|()| true)
+                self.take(&metadata);
+                Ok(true)
             }
             _ => Ok(false),
         }
@@ -119,7 +123,7 @@ impl SegmentDigest {
         self.contents
     }
 
-    fn take(&mut self, metadata: &Metadata) -> Result<()> {
+    fn take(&mut self, metadata: &Metadata) {
         let frame = self.scan.metadata_frame();
         self.bytes_hasher.update(frame);
         self.bytes_hasher.update(self.scan.data());
@@ -128,13 +132,12 @@ impl SegmentDigest {
         contents.next_sequence = metadata.next_sequence();
         if self.decoder.decode(metadata, self.scan.data(), &mut self.lines).is_err() {
             contents.is_damaged = true;
-            return Ok(());
+            return;
         }
         contents.events += metadata.count;
         for part in Metadata::lasting(frame) {
             self.content_hasher.update(part);
         }
         self.content_hasher.update(&self.lines);
-        Ok(())
     }
 }

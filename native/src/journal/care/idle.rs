@@ -8,8 +8,6 @@ use std::path::Path;
 /// `IOPRIO_WHO_PROCESS` and the class "idle" of `ioprio_set(2)`, which libc does not name.
 const IO_WHO_PROCESS: libc::c_long = 1;
 const IO_CLASS_IDLE: libc::c_long = 3 << 13;
-/// In percent of the last ten seconds: so long some process waited for a processor or a disk.
-const PRESSURE_MAXIMUM: f32 = 10.0;
 
 /// Give this thread only what processors and disks have left over. Where the kernel does not
 /// allow it the thread works as any other, which is what it says here and not an error.
@@ -24,13 +22,13 @@ pub(super) fn give_way() {
     }
 }
 
-/// Whether nobody has to wait for a processor or a disk of this machine, as far as the kernel
-/// says so (`/proc/pressure`, since Linux 4.20). One that does not is taken for idle: there the
-/// priority has to do.
-pub(super) fn is_machine_idle() -> bool {
+/// Whether processes of this machine had to wait for a processor or a disk for less than so many
+/// percent of the last ten seconds, as far as the kernel says so (`/proc/pressure`, since Linux
+/// 4.20). One that does not is taken for idle: there the priority has to do.
+pub(super) fn is_machine_idle(maximum_percent: f32) -> bool {
     ["/proc/pressure/cpu", "/proc/pressure/io"].iter().all(|path| {
         let text = fs::read_to_string(path).unwrap_or_default();
-        pressure(&text).is_none_or(|percent| percent < PRESSURE_MAXIMUM)
+        pressure(&text).is_none_or(|percent| percent < maximum_percent)
     })
 }
 

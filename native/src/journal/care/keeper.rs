@@ -8,7 +8,7 @@ use std::thread::{self, JoinHandle};
 use std::time::{Duration, Instant};
 
 use super::super::directory::{list_segments, segment_path, sync_directory};
-use super::super::options::Options;
+use super::super::options::{Options, Recompress};
 use super::super::queue::Queue;
 use super::super::writer::{Observer, Upkeep};
 use super::chain::Chain;
@@ -95,7 +95,7 @@ impl Keeper {
         let work = Work {
             directory: options.directory.clone(),
             shard: options.shard,
-            recompress_level: options.recompress_level,
+            recompress: options.recompress,
             care: Arc::clone(care),
             queue: Arc::clone(queue),
             observer,
@@ -130,7 +130,7 @@ impl Keeper {
 struct Work {
     directory: PathBuf,
     shard: u32,
-    recompress_level: Option<i32>,
+    recompress: Option<Recompress>,
     care: Arc<Care>,
     queue: Arc<Queue>,
     observer: Arc<dyn Observer>,
@@ -240,8 +240,10 @@ impl Work {
 
     /// Go on with the recompression in work, or begin one.
     fn recompress_next(&mut self) -> Result<bool> {
-        let Some(level) = self.recompress_level else { return Ok(false) };
-        if !idle::is_machine_idle() {
+        let Some(Recompress { level, pressure_maximum_percent }) = self.recompress else {
+            return Ok(false);
+        };
+        if !idle::is_machine_idle(pressure_maximum_percent) {
             return Ok(false);
         }
         let Some(recompression) = &mut self.recompression else {

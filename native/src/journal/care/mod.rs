@@ -15,8 +15,8 @@ mod repair;
 mod seal;
 mod swap;
 
-pub(super) use audit::known_missing;
 pub use audit::{Audit, audit_directory};
+pub(super) use audit::{known_missing, sealed_segments};
 pub(super) use keeper::{Care, Keeper};
 pub use repair::{Repair, repair_directory};
 pub use seal::{Cause, Seal};

@@ -14,6 +14,7 @@ use super::super::encode::Decoder;
 use super::super::format::Metadata;
 use super::super::scan::{Check, Scan, Step};
 use super::super::verify::check_lines;
+use super::audit::sealed_segments;
 use super::chain::Chain;
 use super::digest::{Contents, SegmentDigest};
 use super::recompress::{draft_path, remove_drafts};
@@ -48,10 +49,12 @@ pub struct Repair {
 pub fn repair_directory(directory: &Path, dry_run: bool) -> Result<Vec<Repair>> {
     let _lock = DirectoryLock::acquire(directory)?;
     let segments = list_segments(directory)?;
+    let sealed = sealed_segments(directory);
     let mut surveys = Vec::new();
     for (index, segment) in segments.iter().enumerate() {
         let next = segments.get(index + 1).map(|next| next.first_sequence);
-        surveys.push(Survey::take(segment, next)?);
+        let sealed_sequence = sealed.get(&segment.first_sequence).copied();
+        surveys.push(Survey::take(segment, next, sealed_sequence)?);
     }
     let damaged = surveys.iter().filter(|survey| survey.damaged_bytes > 0).count();
     if dry_run || damaged == 0 {
@@ -59,7 +62,7 @@ pub fn repair_directory(directory: &Path, dry_run: bool) -> Result<Vec<Repair>> 
         return Ok(damaged.map(|survey| survey.report(None)).collect());
     }
     let mut chain = Chain::open(directory)?.ok_or_else(|| {
-        let busy = io::ErrorKind::WouldBlock.into();
+        let busy = io::Error::from_raw_os_error(libc::EWOULDBLOCK);
         Error::io(format!("lock the seals in {}", directory.display()), busy)
     })?;
     remove_drafts(directory)?;
@@ -96,13 +99,17 @@ struct Survey {
     damaged_bytes: u64,
     /// Behind the last intact batch.
     next_sequence: u64,
-    /// What a damaged batch at the end says of itself.
+    /// The same, according to its seal, or to what a damaged batch at the end says of itself.
     announced_sequence: u64,
     missing: Vec<(u64, u64)>,
 }
 
 impl Survey {
-    fn take(segment: &SegmentName, next: Option<u64>) -> Result<Self> {
+    fn take(
+        segment: &SegmentName,
+        next: Option<u64>,
+        sealed_sequence: Option<u64>,
+    ) -> Result<Self> {
         let first_sequence = segment.first_sequence;
         let mut survey = Self {
             path: segment.path.clone(),
@@ -114,10 +121,11 @@ impl Survey {
             events: 0,
             damaged_bytes: 0,
             next_sequence: first_sequence,
-            announced_sequence: first_sequence,
+            announced_sequence: sealed_sequence.unwrap_or(first_sequence),
             missing: Vec::new(),
         };
-        let ends_damaged = survey.walk(&mut Scan::open(&segment.path)?)?;
+        let may_be_torn = next.is_none() && sealed_sequence.is_none();
+        let ends_damaged = survey.walk(&mut Scan::open(&segment.path)?, may_be_torn)?;
         let end = next.unwrap_or(survey.announced_sequence);
         if ends_damaged && survey.next_sequence < end {
             survey.missing.push((survey.next_sequence, end));
@@ -126,7 +134,7 @@ impl Survey {
     }
 
     /// Look at every batch; whether damage is behind the last intact one.
-    fn walk(&mut self, scan: &mut Scan) -> Result<bool> {
+    fn walk(&mut self, scan: &mut Scan, may_be_torn: bool) -> Result<bool> {
         let mut decoder = Decoder::new().map_err(Error::Invalid)?;
         let mut lines = Vec::new();
         let mut offset = 0;
@@ -145,7 +153,7 @@ impl Survey {
                 }
                 Step::Damaged { end, .. } => end,
                 // What a dead writer left is for the next one to cut off.
-                Step::Torn { incomplete: true, .. } if self.is_last && self.damaged_bytes == 0 => {
+                Step::Torn { incomplete: true, .. } if may_be_torn && self.damaged_bytes == 0 => {
                     return Ok(false);
                 }
                 Step::Torn { .. } => scan.length()?,
