@@ -234,12 +234,11 @@ fn sequence_before_end(directory: &Path, events: u64) -> Result<Option<u64>> {
             if ahead >= events {
                 return Ok(Some(sequence.unwrap_or(u64::MAX)));
             }
-            // Only what can be read counts, and so much of it will be read anyway.
-            if !matches!(position.scan.step(offset, Check::Data)?, Step::Batch(_)) {
-                continue;
-            }
-            ahead += count;
             sequence = Some(first_sequence);
+            // Only what can be read counts, and so much of it will be read anyway.
+            if matches!(position.scan.step(offset, Check::Data)?, Step::Batch(_)) {
+                ahead += count;
+            }
         }
     }
     Ok(sequence)
