@@ -316,6 +316,8 @@ class Shard:
         """Return whom to tell people about: listener, cause, peer, words, and how many others."""
     def stall_text(self) -> str | None:
         """Return the operating system's words for what holds a journal back, if anything does."""
+    def take_upkeep_error(self) -> str | None:
+        """Return why a closed segment could not be sealed or recompressed since the last call."""
     def finish(
         self,
         patience_seconds: float,

@@ -30,6 +30,7 @@ pub struct Journal {
     published_sequence: u64,
     queue_bytes: usize,
     thread: Option<JoinHandle<()>>,
+    care: Arc<Care>,
     keeper: Keeper,
 }
 
@@ -72,6 +73,7 @@ impl Journal {
             published_sequence: first_sequence,
             queue_bytes: options.queue_bytes,
             thread: Some(thread),
+            care,
             keeper,
         };
         Ok((journal, recovery))
@@ -133,6 +135,12 @@ impl Journal {
     /// Why nothing becomes durable at the moment, with the operating system's words.
     pub fn stall(&self) -> Option<(Stall, String)> {
         self.queue.stall()
+    }
+
+    /// Why a closed segment could not be sealed or recompressed, if that happened since the
+    /// last call.
+    pub fn take_upkeep_error(&self) -> Option<String> {
+        self.care.take_error()
     }
 
     /// False when the writer thread ended although the journal is open: nothing becomes durable

@@ -272,6 +272,10 @@ impl PyShard {
         self.with(|shard| shard.stall_text())
     }
 
+    fn take_upkeep_error(&self) -> PyResult<Option<String>> {
+        self.with(|shard| shard.take_upkeep_error())
+    }
+
     #[pyo3(signature = (patience_seconds, process=None))]
     fn finish(
         &self,

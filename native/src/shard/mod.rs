@@ -308,6 +308,13 @@ impl Shard {
         stall.map(|(_, text)| text)
     }
 
+    /// Why a closed segment could not be sealed or recompressed, if that happened since the
+    /// last call.
+    pub fn take_upkeep_error(&self) -> Option<String> {
+        let of_events = self.lines.events.take_upkeep_error();
+        of_events.or_else(|| self.lines.dead.journal.take_upkeep_error())
+    }
+
     /// Reads what the kernel already holds, makes everything durable and closes. `process` has
     /// Python work on a batch and gives it to [`Self::accept`]'s counterpart; false: it cannot.
     ///

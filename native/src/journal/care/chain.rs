@@ -183,3 +183,61 @@ fn lock(file: &File) -> io::Result<()> {
 fn failed(directory: &Path, what: &str, error: io::Error) -> Error {
     Error::io(format!("{what} {}", directory.join(NAME).display()), error)
 }
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used)]
+mod tests {
+    use blake3::Hash;
+
+    use super::super::digest::Contents;
+    use super::super::seal::Cause;
+    use super::*;
+
+    fn seal(first_sequence: u64) -> Seal {
+        let contents = Contents {
+            first_sequence,
+            next_sequence: first_sequence + 1,
+            events: 1,
+            bytes: 1,
+            bytes_digest: Hash::from_bytes([1; 32]),
+            content_digest: Hash::from_bytes([2; 32]),
+            is_damaged: false,
+        };
+        Seal::new(0, Cause::Closed, 0, &contents)
+    }
+
+    /// Whether each line names the one before, and the first seal's first sequence number.
+    fn is_linked(lines: &[Line]) -> (bool, u64) {
+        let seals: Vec<_> = lines.iter().map(|line| line.clone().unwrap()).collect();
+        let linked =
+            seals.windows(2).all(|pair| pair[1].previous.as_ref() == Some(&pair[0].digest));
+        (linked, seals[0].first_sequence)
+    }
+
+    #[test]
+    fn the_seals_of_deleted_segments_are_dropped_once_they_are_most_of_a_large_file() {
+        let directory = std::env::temp_dir().join(format!("chain-test-{}", std::process::id()));
+        fs::create_dir_all(&directory).unwrap();
+        let (mut text, mut head, mut first) = (String::new(), None, 0);
+        while text.len() as u64 <= TRIM_BYTES {
+            let mut seal = seal(first);
+            text.push_str(&seal.link(head).unwrap());
+            (head, first) = (Some(seal.digest), first + 1);
+        }
+        fs::write(path(&directory), &text).unwrap();
+        let mut chain = Chain::open(&directory).unwrap().unwrap();
+        assert!(Chain::open(&directory).unwrap().is_none());
+        chain.trim(first / 3).unwrap();
+        assert_eq!(fs::metadata(path(&directory)).unwrap().len(), text.len() as u64);
+        chain.trim(first - 2).unwrap();
+        chain.append(seal(first)).unwrap();
+        // It is another file now, and still nobody else's.
+        assert!(Chain::open(&directory).unwrap().is_none());
+        let stored = read(&directory).unwrap();
+        assert_eq!((stored.lines.len(), stored.torn_bytes), (3, 0));
+        assert_eq!(is_linked(&stored.lines), (true, first - 2));
+        drop(chain);
+        assert!(Chain::open(&directory).unwrap().unwrap().is_beyond(first));
+        fs::remove_dir_all(&directory).unwrap();
+    }
+}

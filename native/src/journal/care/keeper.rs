@@ -3,7 +3,7 @@
 use std::collections::HashSet;
 use std::path::PathBuf;
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Arc, OnceLock};
+use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 use std::thread::{self, JoinHandle};
 use std::time::{Duration, Instant};
 
@@ -35,6 +35,8 @@ pub(in super::super) struct Care {
     /// When the keeper has to be at its end.
     end: OnceLock<Instant>,
     exchange: Exchange,
+    /// What did not work the last time, until somebody has asked.
+    error: Mutex<Option<String>>,
     thread: OnceLock<thread::Thread>,
 }
 
@@ -44,6 +46,7 @@ impl Care {
             closed_below: AtomicU64::new(next_sequence),
             end: OnceLock::new(),
             exchange: Exchange::default(),
+            error: Mutex::new(None),
             thread: OnceLock::new(),
         }
     }
@@ -63,6 +66,11 @@ impl Care {
     /// Have `put` do the swap that the keeper wants, if it wants one.
     pub fn swap(&self, put: impl FnOnce(&Swap) -> Result<bool>) {
         self.exchange.accept(put);
+    }
+
+    /// What did not work since the last call, if anything. Does not wait.
+    pub fn take_error(&self) -> Option<String> {
+        self.error.try_lock().ok()?.take()
     }
 
     fn wake(&self) {
@@ -161,6 +169,7 @@ impl Work {
 
     fn note(&mut self, error: &Error) -> bool {
         self.observer.cared(&Upkeep::Failed(error));
+        *self.care.error.lock().unwrap_or_else(PoisonError::into_inner) = Some(error.to_string());
         self.retry_after = Some(Instant::now() + RETRY);
         // From the beginning of the segment: what is in memory may be the reason.
         self.following = None;
