@@ -8,10 +8,11 @@ use std::time::{Duration, Instant};
 use super::batch::Batch;
 use super::care::{Care, Keeper};
 use super::directory::{DirectoryLock, create_directory};
+use super::observer::{Observer, Stall};
 use super::options::Options;
 use super::queue::Queue;
 use super::recovery::{Recovery, recover_locked};
-use super::writer::{Observer, Stall, Writer};
+use super::writer::Writer;
 use crate::error::{Error, Result};
 
 /// How much longer than its deadline [`Journal::close`] waits for a disk that does not answer.

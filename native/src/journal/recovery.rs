@@ -66,8 +66,9 @@ pub(super) fn recover_locked(directory: &Path, durable_sequence: Option<u64>) ->
         recovery.next_sequence = recovery.next_sequence.max(segment.first_sequence);
         let sealed_sequence = sealed.get(&segment.first_sequence).copied();
         let found = recover_segment(segment, durable, sealed_sequence, &mut recovery)?;
-        if let Some(next_sequence) = found.max(sealed_sequence) {
-            recovery.next_sequence = recovery.next_sequence.max(next_sequence);
+        let end = found.max(sealed_sequence).unwrap_or(0);
+        recovery.next_sequence = recovery.next_sequence.max(end);
+        if found.is_some() {
             break;
         }
     }

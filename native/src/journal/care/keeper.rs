@@ -8,9 +8,9 @@ use std::thread::{self, JoinHandle};
 use std::time::{Duration, Instant};
 
 use super::super::directory::{list_segments, segment_path, sync_directory};
+use super::super::observer::{Observer, Upkeep};
 use super::super::options::{Options, Recompress};
 use super::super::queue::Queue;
-use super::super::writer::{Observer, Upkeep};
 use super::chain::Chain;
 use super::digest::{Contents, SegmentDigest};
 use super::idle;
