@@ -1,0 +1,211 @@
+"""A disk that fails on command: what is preloaded into the server, and the rules that it follows.
+
+Needs a C compiler (`cc`). Give a server `FaultyDisk.environment`; rules act at once in all of its
+processes, on files below one directory, and hits are counted over all of them.
+"""
+
+from __future__ import annotations
+
+import errno
+import functools
+import mmap
+import os
+import struct
+import subprocess
+import tempfile
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from enum import IntEnum
+from pathlib import Path
+from types import TracebackType
+from typing import Self
+
+import msgspec
+
+_SOURCE = Path(__file__).with_suffix(".c")
+
+# The layout of `struct control` in the source.
+_DIRECTORY = struct.Struct("1024s")
+_RULE = struct.Struct("<4I3Q88s")
+_RULES = 16
+_FILE = struct.Struct("<3Q")
+_FILES = 4096
+_FILES_OFFSET = _DIRECTORY.size + _RULES * _RULE.size
+_HITS_OFFSET = struct.calcsize("<4I2Q")
+
+ALWAYS = 2**63
+
+
+class Call(IntEnum):
+    """What is done to a file or directory."""
+
+    CREATE = 1
+    """Opened, and was not there before."""
+    WRITE = 2
+    FDATASYNC = 3
+    """The group commit of a segment."""
+    FSYNC = 4
+    """Of a directory, or of a segment that was cut."""
+    TRUNCATE = 5
+    RENAME = 6
+    """The path is the new one."""
+    UNLINK = 7
+    MKDIR = 8
+
+
+class When(IntEnum):
+    """Where in the call."""
+
+    BEFORE = 0
+    WITHIN = 1
+    """When half of it is done; of a write only."""
+    AFTER = 2
+    """When it is done and the caller does not know yet; of a call that worked only."""
+
+
+class Action(IntEnum):
+    """What happens there."""
+
+    KILL = 1
+    """The process kills itself."""
+    FAIL = 2
+    """The call fails with an error."""
+    HOLD = 3
+    """It waits until the rule is taken back."""
+    DELAY = 4
+    """It waits so many milliseconds."""
+    SKIP = 5
+    """It is not done, and says that it was; of writes and syncs."""
+    LOSE = 6
+    """A sync fails, and the kernel forgets what it should have written."""
+
+
+class Point(msgspec.Struct, frozen=True):
+    """A place in the code of the server, by what it does to which files."""
+
+    call: Call
+    when: When = When.BEFORE
+    contains: str = ".ndjson.zst"
+    """Part of the path."""
+
+
+class Rule:
+    """A rule that is in force; see `FaultyDisk.rule`."""
+
+    def __init__(self, control: mmap.mmap, offset: int) -> None:
+        self._control = control
+        self._offset = offset
+
+    @property
+    def hits(self) -> int:
+        """How many calls have come to its point."""
+        return int(struct.unpack_from("<Q", self._control, self._offset + _HITS_OFFSET)[0])
+
+    def end(self) -> None:
+        """Take it back."""
+        struct.pack_into("<I", self._control, self._offset, 0)
+
+
+class Remains(msgspec.Struct, frozen=True):
+    """What a power cut is sure to leave of a file."""
+
+    synced_bytes: int
+    is_named: bool
+    """Whether the directory that has its name was synced since."""
+
+
+class FaultyDisk:
+    """The files below `directory`, an absolute path without symbolic links."""
+
+    def __init__(self, directory: Path) -> None:
+        self._control_file = tempfile.NamedTemporaryFile(prefix="faulty-disk-")  # noqa: SIM115
+        self._control_file.truncate(_FILES_OFFSET + _FILES * _FILE.size)
+        self._control = mmap.mmap(self._control_file.fileno(), 0)
+        self._control[: _DIRECTORY.size] = _DIRECTORY.pack(os.fsencode(directory))
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        self._control.close()
+        self._control_file.close()
+
+    @property
+    def environment(self) -> Mapping[str, str]:
+        """What to add to the environment of the server."""
+        return {"LD_PRELOAD": str(_library()), "FAULTY_DISK": self._control_file.name}
+
+    def set(
+        self, point: Point, action: Action, *, value: int = 0, first: int = 0, count: int = 1
+    ) -> Rule:
+        """Have `count` calls acted upon, beginning with the one that comes `first`, from now on.
+
+        `value` is an error number or milliseconds. Of several rules for a call the oldest acts.
+        """
+        for number in range(_RULES):
+            offset = _DIRECTORY.size + number * _RULE.size
+            if not struct.unpack_from("<I", self._control, offset)[0]:
+                break
+        else:
+            raise RuntimeError("too many rules")
+        contains = point.contains.encode()
+        rest = (point.when, action, value, first, count, 0, contains)
+        _RULE.pack_into(self._control, offset, 0, *rest)
+        struct.pack_into("<I", self._control, offset, point.call)  # it begins to be one
+        return Rule(self._control, offset)
+
+    @contextmanager
+    def rule(
+        self, point: Point, action: Action, *, value: int = 0, first: int = 0, count: int = 1
+    ) -> Iterator[Rule]:
+        """Set a rule and take it back at the end of the block."""
+        rule = self.set(point, action, value=value, first=first, count=count)
+        try:
+            yield rule
+        finally:
+            rule.end()
+
+    @contextmanager
+    def without_syncs(self) -> Iterator[None]:
+        """Have no group commit synced: a benchmark's other half, or a disk that lies."""
+        with self.rule(Point(Call.FDATASYNC), Action.SKIP, count=ALWAYS):
+            yield
+
+    @contextmanager
+    def failing(self, *calls: Call, error: int = errno.EIO) -> Iterator[None]:
+        """Have all such calls on segments fail."""
+        rules = [self.set(Point(call), Action.FAIL, value=error, count=ALWAYS) for call in calls]
+        try:
+            yield
+        finally:
+            for rule in rules:
+                rule.end()
+
+    def remains(self) -> dict[int, Remains]:
+        """Return what a power cut would leave of the files written since, by inode."""
+        table = self._control[_FILES_OFFSET:]
+        return {
+            inode: Remains(synced_bytes=synced, is_named=directory == 0)
+            for inode, synced, directory in _FILE.iter_unpack(table)
+            if inode
+        }
+
+
+@functools.cache
+def _library() -> Path:
+    """Compile what is preloaded, once per process."""
+    directory = tempfile.TemporaryDirectory(prefix="faulty-disk-")
+    _KEPT.append(directory)
+    library = Path(directory.name) / "faulty_disk.so"
+    command = ["cc", "-std=c11", "-O2", "-Wall", "-Wextra", "-Werror", "-shared", "-fPIC"]
+    subprocess.run([*command, "-o", library, _SOURCE], check=True)
+    return library
+
+
+_KEPT: list[tempfile.TemporaryDirectory[str]] = []
+"""Directories that are removed when this process ends."""
