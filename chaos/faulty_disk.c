@@ -31,11 +31,12 @@ struct rule {
     _Atomic uint32_t call; /* 0: this rule is none */
     uint32_t when;
     uint32_t action;
-    uint32_t value;        /* FAIL, LOSE: errno. DELAY: milliseconds. */
-    uint64_t first;        /* the first hit that is acted on, counted from 0 over all processes */
-    uint64_t count;        /* and how many are */
+    uint32_t value; /* FAIL, LOSE: errno. DELAY: milliseconds. */
+    uint64_t first; /* the first hit that is acted on, counted from 0 over all processes */
+    uint64_t count; /* and how many are */
     _Atomic uint64_t hits;
-    char contains[88];     /* part of the path */
+    _Atomic uint64_t process; /* the one that was acted on last; or 0 */
+    char contains[80];        /* part of the path */
 };
 
 struct file {
@@ -46,6 +47,7 @@ struct file {
 
 struct control {
     char directory[1024];
+    char kept[1024]; /* where unlinked segments go instead, by the same names below; or empty */
     struct rule rules[RULES];
     struct file files[FILES]; /* those created or written since; hashed by inode */
 };
@@ -184,6 +186,8 @@ static struct rule *due(enum call call, enum when when, const char *path) {
         if (!found && hit >= rule->first && hit - rule->first < rule->count)
             found = rule;
     }
+    if (found)
+        atomic_store(&found->process, (uint64_t)getpid());
     return found;
 }
 
@@ -349,11 +353,20 @@ int rename(const char *from, const char *to) {
     return watched ? conclude(RENAME, to, result) : result;
 }
 
+static int remove_file(const char *path) {
+    char kept[PATH_MAX];
+    if (!control || !control->kept[0] || !is_below(path) || !strstr(path, ".ndjson.zst"))
+        return (int)syscall(SYS_unlinkat, AT_FDCWD, path, 0);
+    const char *name = path + strlen(control->directory);
+    snprintf(kept, sizeof kept, "%s%s", control->kept, name);
+    return (int)syscall(SYS_renameat2, AT_FDCWD, path, AT_FDCWD, kept, 0);
+}
+
 int unlink(const char *path) {
     int watched = control && is_below(path);
     if (watched && meet(UNLINK, BEFORE, path) < 0)
         return -1;
-    int result = (int)syscall(SYS_unlinkat, AT_FDCWD, path, 0);
+    int result = remove_file(path);
     return watched ? conclude(UNLINK, path, result) : result;
 }
 

@@ -25,13 +25,14 @@ import msgspec
 _SOURCE = Path(__file__).with_suffix(".c")
 
 # The layout of `struct control` in the source.
-_DIRECTORY = struct.Struct("1024s")
-_RULE = struct.Struct("<4I3Q88s")
+_DIRECTORIES = struct.Struct("1024s1024s")
+_RULE = struct.Struct("<4I4Q80s")
 _RULES = 16
 _FILE = struct.Struct("<3Q")
 _FILES = 4096
-_FILES_OFFSET = _DIRECTORY.size + _RULES * _RULE.size
+_FILES_OFFSET = _DIRECTORIES.size + _RULES * _RULE.size
 _HITS_OFFSET = struct.calcsize("<4I2Q")
+_PROCESS_OFFSET = struct.calcsize("<4I3Q")
 
 ALWAYS = 2**63
 
@@ -99,7 +100,15 @@ class Rule:
     @property
     def hits(self) -> int:
         """How many calls have come to its point."""
-        return int(struct.unpack_from("<Q", self._control, self._offset + _HITS_OFFSET)[0])
+        return self._read(_HITS_OFFSET)
+
+    @property
+    def process(self) -> int:
+        """The process that it has acted on last, or 0 before the first."""
+        return self._read(_PROCESS_OFFSET)
+
+    def _read(self, offset: int) -> int:
+        return int(struct.unpack_from("<Q", self._control, self._offset + offset)[0])
 
     def end(self) -> None:
         """Take it back."""
@@ -115,13 +124,17 @@ class Remains(msgspec.Struct, frozen=True):
 
 
 class FaultyDisk:
-    """The files below `directory`, an absolute path without symbolic links."""
+    """The files below `directory`, an absolute path without symbolic links.
 
-    def __init__(self, directory: Path) -> None:
+    With `kept`, deleted segments go there, to the same place below it, where that exists.
+    """
+
+    def __init__(self, directory: Path, kept: Path | None = None) -> None:
         self._control_file = tempfile.NamedTemporaryFile(prefix="faulty-disk-")  # noqa: SIM115
         self._control_file.truncate(_FILES_OFFSET + _FILES * _FILE.size)
         self._control = mmap.mmap(self._control_file.fileno(), 0)
-        self._control[: _DIRECTORY.size] = _DIRECTORY.pack(os.fsencode(directory))
+        paths = (os.fsencode(directory), os.fsencode(kept or ""))
+        _DIRECTORIES.pack_into(self._control, 0, *paths)
 
     def __enter__(self) -> Self:
         return self
@@ -148,13 +161,13 @@ class FaultyDisk:
         `value` is an error number or milliseconds. Of several rules for a call the oldest acts.
         """
         for number in range(_RULES):
-            offset = _DIRECTORY.size + number * _RULE.size
+            offset = _DIRECTORIES.size + number * _RULE.size
             if not struct.unpack_from("<I", self._control, offset)[0]:
                 break
         else:
             raise RuntimeError("too many rules")
         contains = point.contains.encode()
-        rest = (point.when, action, value, first, count, 0, contains)
+        rest = (point.when, action, value, first, count, 0, 0, contains)
         _RULE.pack_into(self._control, offset, 0, *rest)
         struct.pack_into("<I", self._control, offset, point.call)  # it begins to be one
         return Rule(self._control, offset)
