@@ -47,7 +47,7 @@ struct file {
 
 struct control {
     char directory[1024];
-    char kept[1024]; /* where unlinked segments go instead, by the same names below; or empty */
+    char kept[1024]; /* where unlinked segments go instead, with `+` for each `/`; or empty */
     struct rule rules[RULES];
     struct file files[FILES]; /* those created or written since; hashed by inode */
 };
@@ -357,8 +357,11 @@ static int remove_file(const char *path) {
     char kept[PATH_MAX];
     if (!control || !control->kept[0] || !is_below(path) || !strstr(path, ".ndjson.zst"))
         return (int)syscall(SYS_unlinkat, AT_FDCWD, path, 0);
-    const char *name = path + strlen(control->directory);
-    snprintf(kept, sizeof kept, "%s%s", control->kept, name);
+    const char *name = path + strlen(control->directory) + 1;
+    int length = snprintf(kept, sizeof kept, "%s/", control->kept);
+    snprintf(kept + length, sizeof kept - (size_t)length, "%s", name);
+    for (char *slash = kept + length; (slash = strchr(slash, '/'));)
+        *slash = '+';
     return (int)syscall(SYS_renameat2, AT_FDCWD, path, AT_FDCWD, kept, 0);
 }
 

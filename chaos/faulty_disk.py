@@ -126,13 +126,14 @@ class Remains(msgspec.Struct, frozen=True):
 class FaultyDisk:
     """The files below `directory`, an absolute path without symbolic links.
 
-    With `kept`, deleted segments go there, to the same place below it, where that exists.
+    Segments that are deleted go to the directory `kept`, if there is one, until `put_back`.
     """
 
     def __init__(self, directory: Path, kept: Path | None = None) -> None:
         self._control_file = tempfile.NamedTemporaryFile(prefix="faulty-disk-")  # noqa: SIM115
         self._control_file.truncate(_FILES_OFFSET + _FILES * _FILE.size)
         self._control = mmap.mmap(self._control_file.fileno(), 0)
+        self._directory, self._kept = directory, kept
         paths = (os.fsencode(directory), os.fsencode(kept or ""))
         _DIRECTORIES.pack_into(self._control, 0, *paths)
 
@@ -145,6 +146,10 @@ class FaultyDisk:
         error: BaseException | None,
         traceback: TracebackType | None,
     ) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """Forget the rules; no server may use them any more."""
         self._control.close()
         self._control_file.close()
 
@@ -198,6 +203,14 @@ class FaultyDisk:
         finally:
             for rule in rules:
                 rule.end()
+
+    def put_back(self) -> None:
+        """Put the deleted segments where they were; raise FileExistsError if one came again."""
+        for segment in self._kept.iterdir() if self._kept else ():
+            place = self._directory.joinpath(*segment.name.split("+"))
+            if place.exists() and place.stat().st_size:
+                raise FileExistsError(place)
+            segment.replace(place)
 
     def remains(self) -> dict[int, Remains]:
         """Return what a power cut would leave of the files written since, by inode."""

@@ -8,7 +8,7 @@ from __future__ import annotations
 import os
 import signal
 import socket
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from random import Random
 from types import TracebackType
@@ -102,10 +102,11 @@ class Tier:
         self.server.signal(signal.SIGTERM)
         return self._note_life(self.server.wait(_STOP_SECONDS), in_order=True)
 
-    def kill_tree(self, chance: Random) -> Life:
+    def kill_tree(self, chance: Random, aftermath: Callable[[], None] | None = None) -> Life:
         """Kill every process of the server, the supervisor last; it cannot start others meanwhile.
 
         Stopping the supervisor for this moment keeps it from that; the others notice nothing.
+        `aftermath` is what happens to the files before anybody looks at them.
         """
         supervisor = self.server.pid
         os.kill(supervisor, signal.SIGSTOP)
@@ -116,6 +117,8 @@ class Tier:
             os.kill(pid, signal.SIGKILL)
         status = self.server.wait(RECOVERY_SECONDS)
         wait_until(lambda: not any(map(is_running, family)), RECOVERY_SECONDS)
+        if aftermath:
+            aftermath()
         return self._note_life(status, in_order=False)
 
     def ledger(self) -> LedgerStatus:
@@ -133,6 +136,15 @@ class Tier:
             lambda: self.ready_workers().get(index) not in {None, predecessor}, RECOVERY_SECONDS
         )
         return self.ready_workers()[index]
+
+    def await_recovery(self) -> None:
+        """Wait until every worker is ready, in a process that lives."""
+
+        def recovered() -> bool:
+            pids = self.ready_workers().values()
+            return len(pids) == self.server.region.workers and all(map(is_running, pids))
+
+        wait_until(recovered, RECOVERY_SECONDS)
 
     def await_ready(self) -> None:
         """Wait until every worker is ready and has shown so lately."""

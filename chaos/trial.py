@@ -43,6 +43,19 @@ def run(plan: Plan, kind: type[Fault], rounds: int, number: int) -> Verdict:
     chance = Random(f"{plan.seed} {kind.name} {number}")
     directory = Path(tempfile.mkdtemp(dir=plan.directory, prefix=f"chaos-{kind.name}-"))
     fault = kind(directory)
+    try:
+        verdict = _try(plan, fault, rounds, chance)
+    finally:
+        fault.close()
+    if verdict.wrong and plan.keep:
+        print(f"  kept: {directory}")
+    else:
+        shutil.rmtree(directory)
+    return verdict
+
+
+def _try(plan: Plan, fault: Fault, rounds: int, chance: Random) -> Verdict:
+    directory = fault.directory
     record = directory / "record"
     done = 0
     tier = Tier(
@@ -60,19 +73,15 @@ def run(plan: Plan, kind: type[Fault], rounds: int, number: int) -> Verdict:
             done += 1
         sent = _finish(tier, senders)
         tier.stop()
-    verdict = judge.judge(
-        kind,
+    fault.restore()
+    return judge.judge(
+        type(fault),
         done,
         sent=sent,
         tier=tier,
         found=oracle.audit(tier.data_dir, sent, record),
         complaint=oracle.verify(tier.data_dir),
     )
-    if verdict.wrong and plan.keep:
-        print(f"  kept: {directory}")
-    else:
-        shutil.rmtree(directory)
-    return verdict
 
 
 def _send(plan: Plan, tier: Tier, record: Path) -> Sending:
