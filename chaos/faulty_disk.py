@@ -6,7 +6,6 @@ processes, on files below one directory, and hits are counted over all of them.
 
 from __future__ import annotations
 
-import errno
 import functools
 import mmap
 import os
@@ -195,11 +194,11 @@ class FaultyDisk:
             yield
 
     @contextmanager
-    def failing(self, *calls: Call, error: int = errno.EIO) -> Iterator[None]:
-        """Have all such calls on segments fail."""
-        rules = [self.set(Point(call), Action.FAIL, value=error, count=ALWAYS) for call in calls]
+    def failing(self, *points: Point, error: int) -> Iterator[list[Rule]]:
+        """Have all calls that come to one of the points fail during the block."""
+        rules = [self.set(point, Action.FAIL, value=error, count=ALWAYS) for point in points]
         try:
-            yield
+            yield rules
         finally:
             for rule in rules:
                 rule.end()

@@ -97,16 +97,20 @@ class Tier:
         """Start the server, which recovers what is there; wait until every worker is ready."""
         self.server.start()
 
-    def stop(self) -> Life:
-        """Stop the server in order."""
+    def stop(self, aftermath: Callable[[], None] | None = None) -> Life:
+        """Stop the server in order.
+
+        `aftermath` is what happens to the files before anybody looks at them.
+        """
         self.server.signal(signal.SIGTERM)
-        return self._note_life(self.server.wait(_STOP_SECONDS), in_order=True)
+        status = self.server.wait(_STOP_SECONDS)
+        return self._note_life(status, aftermath, in_order=True)
 
     def kill_tree(self, chance: Random, aftermath: Callable[[], None] | None = None) -> Life:
         """Kill every process of the server, the supervisor last; it cannot start others meanwhile.
 
         Stopping the supervisor for this moment keeps it from that; the others notice nothing.
-        `aftermath` is what happens to the files before anybody looks at them.
+        `aftermath` is as for `stop`.
         """
         supervisor = self.server.pid
         os.kill(supervisor, signal.SIGSTOP)
@@ -117,9 +121,7 @@ class Tier:
             os.kill(pid, signal.SIGKILL)
         status = self.server.wait(RECOVERY_SECONDS)
         wait_until(lambda: not any(map(is_running, family)), RECOVERY_SECONDS)
-        if aftermath:
-            aftermath()
-        return self._note_life(status, in_order=False)
+        return self._note_life(status, aftermath, in_order=False)
 
     def ledger(self) -> LedgerStatus:
         """Return the ledger over all workers."""
@@ -145,6 +147,14 @@ class Tier:
             return len(pids) == self.server.region.workers and all(map(is_running, pids))
 
         wait_until(recovered, RECOVERY_SECONDS)
+
+    def await_pause(self) -> None:
+        """Wait until a worker takes nothing from its senders any more."""
+
+        def paused() -> bool:
+            return any(worker.intake != "running" for worker in self.server.status().workers)
+
+        wait_until(paused, RECOVERY_SECONDS)
 
     def await_ready(self) -> None:
         """Wait until every worker is ready and has shown so lately."""
@@ -173,7 +183,11 @@ class Tier:
         """Return which role a process of the server plays."""
         return processes.role(pid)
 
-    def _note_life(self, exit_status: int, *, in_order: bool) -> Life:
+    def _note_life(
+        self, exit_status: int, aftermath: Callable[[], None] | None, *, in_order: bool
+    ) -> Life:
+        if aftermath:
+            aftermath()
         region = self.server.region
         durable = "ingest_journal_durable_sequence"
         life = Life(

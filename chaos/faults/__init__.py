@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from chaos.fault import Fault
+from chaos.faults.disk import FullDisk, ReadOnly, SlowSyncs, SyncErrors, WriteErrors
 from chaos.faults.kills import KillTree, KillWorker
 from chaos.faults.points import (
     KillAfterSync,
@@ -12,6 +13,7 @@ from chaos.faults.points import (
     KillDuringRotation,
     KillWithinWrite,
 )
+from chaos.faults.power import PowerCut, PowerCutExt4, ReadOnlyExt4
 
 FAULTS: list[type[Fault]] = [
     KillWorker,
@@ -22,6 +24,14 @@ FAULTS: list[type[Fault]] = [
     KillDuringRotation,
     KillDuringRecovery,
     KillDuringRetention,
+    FullDisk,
+    WriteErrors,
+    SyncErrors,
+    SlowSyncs,
+    ReadOnly,
+    ReadOnlyExt4,
+    PowerCut,
+    PowerCutExt4,
 ]
 
 BY_NAME = {fault.name: fault for fault in FAULTS}
