@@ -53,14 +53,16 @@ class DataDirectory:
             raise
 
     def announce(self, server: RunningServer) -> bool:
-        """Write the server file; a reader finds the whole of it or none.
+        """Write the server file; a reader finds the whole of it or none, after a power cut too.
 
         Return False where the disk is full, which may pass; raise BootError for other refusals.
         """
         target = contract.server_file(self.path)
         draft = target.with_suffix(".draft")
         try:
-            draft.write_bytes(contract.encode(server) + b"\n")
+            with draft.open("wb", buffering=0) as file:
+                file.write(contract.encode(server) + b"\n")
+                os.fsync(file.fileno())
             draft.replace(target)
         except OSError as error:
             if error.errno in (errno.ENOSPC, errno.EDQUOT):
@@ -70,10 +72,16 @@ class DataDirectory:
         return True
 
     def release(self) -> None:
-        """Withdraw the server file and give the directory up."""
-        if self._announced:
-            contract.server_file(self.path).unlink(missing_ok=True)
-        os.close(self.lock)
+        """Withdraw the server file, where the disk allows it, and give the directory up."""
+        target = contract.server_file(self.path)
+        try:
+            if self._announced:
+                target.unlink(missing_ok=True)
+        except OSError as error:
+            # A file of a process that is gone misleads nobody.
+            logs.get_logger(__name__).warning(f"Cannot remove {target}.", reason=_reason(error))
+        finally:
+            os.close(self.lock)
 
     def _take_record_lock(self) -> None:
         try:
