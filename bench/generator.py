@@ -132,12 +132,12 @@ class Sending(_AtWork):
             )
         )
 
-    def finish(self) -> Sent:
+    def finish(self, timeout_seconds: float | None = None) -> Sent:
         """Wait until the kernel has everything; raise CalledProcessError if it could not send.
 
-        Connections that broke are in the answer.
+        Connections that broke are in the answer. Raises TimeoutExpired if it takes longer.
         """
-        output, _ = self._process.communicate()
+        output, _ = self._process.communicate(timeout=timeout_seconds)
         if not output:
             raise subprocess.CalledProcessError(self._process.returncode, self._process.args)
         return msgspec.json.decode(output, type=Sent)

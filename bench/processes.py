@@ -36,8 +36,16 @@ def peak_resident_bytes(pid: int) -> int:
 
 
 def role(pid: int) -> str:
-    """Return which role of the server a process plays."""
-    arguments = Path(f"/proc/{pid}/cmdline").read_bytes().split(b"\0")
+    """Return which role of the server a process plays; of one that has ended, an empty text."""
+    try:
+        # A holder is a copy of its worker, and has its arguments.
+        if Path(f"/proc/{pid}/comm").read_text().strip() == "ingest-holder":
+            return "holder"
+        arguments = Path(f"/proc/{pid}/cmdline").read_bytes().split(b"\0")
+    except (FileNotFoundError, ProcessLookupError):
+        return ""
+    if arguments == [b""]:
+        return ""
     roles = [each for each in arguments if each.startswith(b"ingest.")]
     return roles[0].removeprefix(b"ingest.").decode() if roles else "supervisor"
 

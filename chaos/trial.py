@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import shutil
+import subprocess
 import tempfile
 import time
 from pathlib import Path
@@ -10,14 +11,15 @@ from random import Random
 
 import msgspec
 
-from bench.generator import Sending, Sent
+from bench.generator import Sending
 from chaos import judge, oracle
 from chaos.fault import Fault
 from chaos.judge import Verdict
 from chaos.tier import Tier
-from tests.harness import NO_STAGES
 
-_CLOSE_SECONDS = 60.0
+_CLOSE_SECONDS = 30.0
+_FINISH_SECONDS = 60.0
+"""The longest that senders may take to hand over what they have begun, and to be closed."""
 _LEAST_PAUSE_SECONDS, _MOST_PAUSE_SECONDS = 0.01, 0.25
 """Between the recovery from one fault and the next, so that it strikes at any moment."""
 
@@ -40,45 +42,50 @@ class Plan(msgspec.Struct, frozen=True):
 
 def run(plan: Plan, kind: type[Fault], rounds: int, number: int) -> Verdict:
     """Run the trial of this number; the pauses and choices depend on it and on the seed alone."""
-    chance = Random(f"{plan.seed} {kind.name} {number}")
     directory = Path(tempfile.mkdtemp(dir=plan.directory, prefix=f"chaos-{kind.name}-"))
+    chance = Random(f"{plan.seed} {kind.name} {number}")
     fault = kind(directory)
-    try:
-        verdict = _try(plan, fault, rounds, chance)
-    finally:
-        fault.close()
-    if verdict.wrong and plan.keep:
-        print(f"  kept: {directory}")
-    else:
-        shutil.rmtree(directory)
-    return verdict
-
-
-def _try(plan: Plan, fault: Fault, rounds: int, chance: Random) -> Verdict:
-    directory = fault.directory
-    record = directory / "record"
-    done = 0
     tier = Tier(
         directory / "data",
         workers=plan.workers,
-        environment={"INGEST_PIPELINE": NO_STAGES, **fault.environment()},
+        environment=fault.environment(),
         wrapper=fault.wrapper(),
     )
+    keep = False
+    try:
+        verdict = _run(plan, fault, tier, rounds, chance)
+        keep = plan.keep and bool(verdict.wrong)
+    except (AssertionError, subprocess.SubprocessError) as error:
+        verdict = judge.failed(kind, tier.rounds, str(error))
+        keep = plan.keep
+    finally:
+        fault.close()
+        if keep:
+            print(f"  kept: {directory}")
+        else:
+            shutil.rmtree(directory)
+    return verdict
+
+
+def _run(plan: Plan, fault: Fault, tier: Tier, rounds: int, chance: Random) -> Verdict:
+    record = fault.directory / "record"
     with tier, _send(plan, tier, record) as senders:
         tier.await_intake()
-        while done < rounds and time.monotonic() < plan.deadline:
+        while tier.rounds < rounds and time.monotonic() < plan.deadline:
             time.sleep(chance.uniform(_LEAST_PAUSE_SECONDS, _MOST_PAUSE_SECONDS))
             fault.strike(tier, chance)
             tier.await_intake()
-            done += 1
-        sent = _finish(tier, senders)
+            tier.rounds += 1
+        # Every connection ends with a whole line.
+        sent = senders.finish(_FINISH_SECONDS)
+        tier.await_settled()
         tier.stop()
     fault.restore()
     return judge.judge(
         type(fault),
-        done,
+        tier.rounds,
         sent=sent,
-        tier=tier,
+        history=tier.history,
         found=oracle.audit(tier.data_dir, sent, record),
         complaint=oracle.verify(tier.data_dir),
     )
@@ -94,10 +101,3 @@ def _send(plan: Plan, tier: Tier, record: Path) -> Sending:
         await_close_seconds=_CLOSE_SECONDS,
         record=record,
     )
-
-
-def _finish(tier: Tier, senders: Sending) -> Sent:
-    """Let every connection end with a whole line, and wait until the server has settled all."""
-    sent = senders.finish()
-    tier.await_settled()
-    return sent

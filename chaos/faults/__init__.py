@@ -3,8 +3,21 @@
 from __future__ import annotations
 
 from chaos.fault import Fault
+from chaos.faults.clocks import JumpClock
 from chaos.faults.disk import FullDisk, ReadOnly, SlowSyncs, SyncErrors, WriteErrors
-from chaos.faults.kills import KillTree, KillWorker
+from chaos.faults.kills import (
+    KillAdmin,
+    KillAllWorkers,
+    KillAny,
+    KillHolder,
+    KillRecovering,
+    KillReplacing,
+    KillSupervisor,
+    KillTree,
+    KillWorker,
+    KillWorkerAndHolder,
+)
+from chaos.faults.limits import ExhaustDescriptors, ExhaustMemory
 from chaos.faults.points import (
     KillAfterSync,
     KillBeforeSync,
@@ -14,9 +27,18 @@ from chaos.faults.points import (
     KillWithinWrite,
 )
 from chaos.faults.power import PowerCut, PowerCutExt4, ReadOnlyExt4
+from chaos.faults.stops import PauseWorker, StopSupervisor, StopWorker
 
 FAULTS: list[type[Fault]] = [
     KillWorker,
+    KillAllWorkers,
+    KillRecovering,
+    KillReplacing,
+    KillHolder,
+    KillWorkerAndHolder,
+    KillAdmin,
+    KillSupervisor,
+    KillAny,
     KillTree,
     KillBeforeSync,
     KillAfterSync,
@@ -24,6 +46,12 @@ FAULTS: list[type[Fault]] = [
     KillDuringRotation,
     KillDuringRecovery,
     KillDuringRetention,
+    StopWorker,
+    PauseWorker,
+    StopSupervisor,
+    JumpClock,
+    ExhaustDescriptors,
+    ExhaustMemory,
     FullDisk,
     WriteErrors,
     SyncErrors,

@@ -107,7 +107,8 @@ impl Audit {
         for connection in &self.connections {
             let is_found = |&at: &usize| connection.found[at / 64] & 1 << (at % 64) != 0;
             let last = (0..connection.sent).rev().find(is_found);
-            let owed = if connection.broken { last.map_or(0, |at| at + 1) } else { connection.sent };
+            let owed =
+                if connection.broken { last.map_or(0, |at| at + 1) } else { connection.sent };
             let missing = (0..owed).filter(|at| !is_found(at)).count();
             self.findings.lost += missing as u64;
             self.findings.unconfirmed += (connection.sent - owed) as u64;

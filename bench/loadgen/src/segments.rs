@@ -107,9 +107,13 @@ fn decode(bytes: &[u8], lines: &mut Vec<u8>) -> Option<Frame> {
     if number(metadata, content.len())? != xxh3_64(content) {
         return None;
     }
-    let [first, count, data_bytes, lines_bytes, checksum] =
-        [number(metadata, 16)?, number(metadata, 24)?, number(metadata, 56)?,
-         number(metadata, 64)?, number(metadata, 72)?];
+    let [first, count, data_bytes, lines_bytes, checksum] = [
+        number(metadata, 16)?,
+        number(metadata, 24)?,
+        number(metadata, 56)?,
+        number(metadata, 64)?,
+        number(metadata, 72)?,
+    ];
     let data = rest.get(..usize::try_from(data_bytes).ok()?)?;
     if xxh3_64(data) != checksum {
         return None;

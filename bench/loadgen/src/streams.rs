@@ -249,7 +249,7 @@ impl Connection {
     fn note_end(&mut self, breaks: &mut Breaks) {
         let Some(stream) = &mut self.stream else { return };
         match stream.is_open() {
-            Ok(true) => return,
+            Ok(true) => {}
             Ok(false) => {
                 self.broken = self.next < self.end;
                 breaks.closed += u64::from(self.broken);

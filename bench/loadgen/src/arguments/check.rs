@@ -32,7 +32,8 @@ pub(super) fn parse(parser: &mut lexopt::Parser) -> Result<Check, Mistake> {
         }
     }
     let sent = sent.ok_or("--sent FILE is missing, what `loadgen send` printed")?;
-    let (run, per_connection, broken) = read(&sent).ok_or("the file of --sent is not of `loadgen send`")?;
+    let (run, per_connection, broken) =
+        read(&sent).ok_or("the file of --sent is not of `loadgen send`")?;
     if shards.is_empty() {
         return Err("name a file or directory for each shard".into());
     }
