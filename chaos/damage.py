@@ -28,7 +28,7 @@ def cut_power(data_dir: Path, remains: Mapping[int, Remains], chance: Random) ->
 
 
 def _spoil(segment: Path, begin: int, chance: Random) -> None:
-    """From a byte on, have a file end, or hold nothing that was written."""
+    """From a byte on, have a file end, or hold nothing that was written, nor any line end."""
     length = segment.stat().st_size - begin
     with segment.open("r+b") as file:
         file.seek(begin)
@@ -38,12 +38,14 @@ def _spoil(segment: Path, begin: int, chance: Random) -> None:
             case "zeros":
                 file.write(bytes(length))
             case _:
-                file.write(chance.randbytes(length))
+                file.write(chance.randbytes(length).replace(b"\n", b"\0"))
 
 
 def flip_bits(segment: Path, count: int, chance: Random) -> list[int]:
     """Flip bits of different bytes; return where these are, in order."""
-    positions = sorted(chance.sample(range(size), count)) if (size := segment.stat().st_size) else []
+    positions = (
+        sorted(chance.sample(range(size), count)) if (size := segment.stat().st_size) else []
+    )
     with segment.open("r+b") as file:
         for position in positions:
             file.seek(position)

@@ -9,6 +9,7 @@ import subprocess
 from pathlib import Path
 
 from chaos.fault import Unavailable
+from tests.harness import wait_until
 
 _SHUT_DOWN = 0x8004587D
 """The ioctl EXT4_IOC_SHUTDOWN."""
@@ -59,11 +60,17 @@ class Ext4:
         Path(f"/sys/fs/ext4/{device}/trigger_fs_error").write_text("chaos")
 
     def mount_again(self) -> None:
-        """Mount it anew, after a check, as an administrator would; nothing may be open there."""
-        _run("umount", self._place)
+        """Mount it anew, after a check, as an administrator would; nobody may use it."""
+        wait_until(self._unmounted)  # a thread of a killed process may be at the disk yet
         # 1 says that errors were corrected, here the mark of the one that was feigned.
         _run("fsck.ext4", "-p", self._image, good=(0, 1))
         self._mount()
+
+    def _unmounted(self) -> bool:
+        return (
+            subprocess.run(["umount", self._place], check=False, capture_output=True).returncode
+            == 0
+        )
 
     def remove(self) -> None:
         """Unmount it, with all that is in it."""

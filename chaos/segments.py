@@ -41,8 +41,10 @@ def _last(segment: Path) -> int | None:
             offset += _PREFIX_BYTES + length + data
             if (magic, signature) != (_MAGIC, _SIGNATURE) or offset > size:
                 break
+            file.seek(offset - 1)
+            if file.read(1) != b"\n":
+                break  # without compression every batch ends so; what a power cut spoils does not
             end = first + count
-            file.seek(offset)
     if end is None and size == 0:
         return int(segment.name.partition(".")[0])
     return end

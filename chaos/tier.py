@@ -83,7 +83,7 @@ class Tier:
         """Start the server, which recovers what is there; wait until every worker is ready."""
         self.server.start()
         lives = self.history.lives
-        if lives and not lives[-1].in_order:
+        if lives and not lives[-1].is_settled:
             lost = self.server.region.get(None, "ingest_previous_server_lost_events")
             self.history.told[len(lives) - 1] = lost
 

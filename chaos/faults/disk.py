@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 
 from chaos.fault import Fault, Promise
 from chaos.faults.faulty import SMALL_SEGMENTS, WITHIN_WRITE, OnFaultyDisk
-from chaos.faulty_disk import ALWAYS, Action, Call, Point, Rule
+from chaos.faulty_disk import Action, Call, Point, Rule
 from chaos.mounts import Tmpfs
 from tests.harness import wait_until
 
@@ -103,7 +103,11 @@ class SlowSyncs(OnFaultyDisk):
 
     def strike(self, tier: Tier, chance: Random) -> None:
         """Have some syncs take up to a second."""
-        point, milliseconds, count = Point(Call.FDATASYNC), chance.randint(50, 1000), chance.randint(1, 4)
+        point, milliseconds, count = (
+            Point(Call.FDATASYNC),
+            chance.randint(50, 1000),
+            chance.randint(1, 4),
+        )
         with self.disk.rule(point, Action.DELAY, value=milliseconds, count=count) as rule:
             wait_until(lambda: rule.hits > count)
 

@@ -2,10 +2,15 @@
 
 from __future__ import annotations
 
+import os
+import signal
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from random import Random
 from typing import TYPE_CHECKING
 
+from bench import processes
 from chaos import damage
 from chaos.fault import Fault, Promise
 from chaos.faults import faulty
@@ -74,16 +79,19 @@ class OnExt4(Fault):
 
 
 class PowerCutExt4(OnExt4):
-    """ext4 is shut down without its log: what was not synced is forgotten."""
+    """All processes die and ext4 is shut down without its log: it forgets what was not synced."""
 
     name = "power-cut-ext4"
     promise = POWERLESS
 
     def strike(self, tier: Tier, chance: Random) -> None:
-        """Cut the power, kill all, mount the disk again and start."""
-        self.disk.cut_power()
-        tier.kill_tree(chance, aftermath=self.disk.mount_again)
+        """Kill all, cut the power, mount the disk again and start."""
+        tier.kill_tree(chance, aftermath=self._cut_power)
         tier.start()
+
+    def _cut_power(self) -> None:
+        self.disk.cut_power()
+        self.disk.mount_again()
 
 
 class ReadOnlyExt4(OnExt4):
@@ -105,8 +113,27 @@ class ReadOnlyExt4(OnExt4):
         }
 
     def strike(self, tier: Tier, chance: Random) -> None:
-        """Let the disk become read-only, stop the server, mount the disk again and start."""
-        self.disk.become_read_only()
+        """Let the disk become read-only, stop the server, mount the disk again and start.
+
+        The workers stand still meanwhile: Linux lets an fdatasync succeed that is under way in this
+        moment, and writes nothing.
+        """
+        with _standing_still(tier.processes_of("worker")):
+            self.disk.become_read_only()
         tier.await_pause()
         tier.stop(aftermath=self.disk.mount_again)
         tier.start()
+
+
+@contextmanager
+def _standing_still(pids: list[int]) -> Iterator[None]:
+    """Stop processes for a moment; no system call of theirs is under way then."""
+    threads = [int(path.name) for pid in pids for path in Path(f"/proc/{pid}/task").iterdir()]
+    for pid in pids:
+        os.kill(pid, signal.SIGSTOP)
+    try:
+        wait_until(lambda: {processes.state(thread) for thread in threads} == {"T"})
+        yield
+    finally:
+        for pid in pids:
+            os.kill(pid, signal.SIGCONT)
