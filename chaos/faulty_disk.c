@@ -6,6 +6,7 @@
 #define _GNU_SOURCE
 #include <errno.h>
 #include <fcntl.h>
+#include <fnmatch.h>
 #include <limits.h>
 #include <signal.h>
 #include <stdarg.h>
@@ -36,7 +37,7 @@ struct rule {
     uint64_t count; /* and how many are */
     _Atomic uint64_t hits;
     _Atomic uint64_t process; /* the one that was acted on last; or 0 */
-    char contains[80];        /* part of the path */
+    char pattern[80];         /* of the path, with wildcards as in a shell; `*` takes `/` too */
 };
 
 struct file {
@@ -180,7 +181,7 @@ static struct rule *due(enum call call, enum when when, const char *path) {
     for (struct rule *rule = control->rules; rule < control->rules + RULES; rule++) {
         if (atomic_load(&rule->call) != call || rule->when != when)
             continue;
-        if (!strstr(path, rule->contains))
+        if (fnmatch(rule->pattern, path, 0) != 0)
             continue;
         uint64_t hit = atomic_fetch_add(&rule->hits, 1);
         if (!found && hit >= rule->first && hit - rule->first < rule->count)
@@ -355,7 +356,8 @@ int rename(const char *from, const char *to) {
 
 static int remove_file(const char *path) {
     char kept[PATH_MAX];
-    if (!control || !control->kept[0] || !is_below(path) || !strstr(path, ".ndjson.zst"))
+    if (!control || !control->kept[0] || !is_below(path) ||
+        fnmatch("*.ndjson.zst", path, 0) != 0)
         return (int)syscall(SYS_unlinkat, AT_FDCWD, path, 0);
     const char *name = path + strlen(control->directory) + 1;
     int length = snprintf(kept, sizeof kept, "%s/", control->kept);

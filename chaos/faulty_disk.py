@@ -85,8 +85,8 @@ class Point(msgspec.Struct, frozen=True):
 
     call: Call
     when: When = When.BEFORE
-    contains: str = ".ndjson.zst"
-    """Part of the path."""
+    pattern: str = "*.ndjson.zst"
+    """Of the path, with wildcards; `*` takes `/` too."""
 
 
 class Rule:
@@ -170,8 +170,7 @@ class FaultyDisk:
                 break
         else:
             raise RuntimeError("too many rules")
-        contains = point.contains.encode()
-        rest = (point.when, action, value, first, count, 0, 0, contains)
+        rest = (point.when, action, value, first, count, 0, 0, point.pattern.encode())
         _RULE.pack_into(self._control, offset, 0, *rest)
         struct.pack_into("<I", self._control, offset, point.call)  # it begins to be one
         return Rule(self._control, offset)

@@ -67,10 +67,11 @@ class Ext4:
         self._mount()
 
     def _unmounted(self) -> bool:
-        return (
-            subprocess.run(["umount", self._place], check=False, capture_output=True).returncode
-            == 0
-        )
+        try:
+            _run("umount", self._place)
+        except RuntimeError:
+            return False
+        return True
 
     def remove(self) -> None:
         """Unmount it, with all that is in it."""

@@ -9,8 +9,8 @@ import os
 import signal
 import socket
 import time
-from collections.abc import Callable, Mapping, Sequence
-from contextlib import suppress
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from random import Random
 from types import TracebackType
@@ -108,8 +108,8 @@ class Tier:
         """Kill every process of the server, the supervisor last; it cannot start others meanwhile.
 
         Stopping the supervisor for this moment keeps it from that; the others notice nothing. What
-        they receive is watched for a while before, to tell how old is what they lose. `aftermath` is
-        as for `stop`.
+        they receive is watched for a while before, to tell how old is what they lose.
+        `aftermath` is as for `stop`.
         """
         supervisor = self.server.pid
         watched = self._watch()
@@ -192,6 +192,20 @@ class Tier:
         """Kill a process that may just have ended by itself."""
         with suppress(ProcessLookupError):
             os.kill(pid, signal.SIGKILL)
+
+    @contextmanager
+    def standing_still(self) -> Iterator[None]:
+        """Stop the workers for a moment; no system call of theirs is under way then."""
+        pids = self.processes_of("worker")
+        threads = [int(path.name) for pid in pids for path in Path(f"/proc/{pid}/task").iterdir()]
+        for pid in pids:
+            os.kill(pid, signal.SIGSTOP)
+        try:
+            wait_until(lambda: {processes.state(thread) for thread in threads} == {"T"})
+            yield
+        finally:
+            for pid in pids:
+                os.kill(pid, signal.SIGCONT)
 
     def await_recovery(self) -> None:
         """Wait until every worker is ready, in a process that lives."""

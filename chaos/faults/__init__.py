@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from chaos.fault import Fault
+from chaos.faults.bits import FlipBits
 from chaos.faults.clocks import JumpClock
 from chaos.faults.disk import FullDisk, ReadOnly, SlowSyncs, SyncErrors, WriteErrors
 from chaos.faults.kills import (
@@ -60,6 +61,7 @@ FAULTS: list[type[Fault]] = [
     ReadOnlyExt4,
     PowerCut,
     PowerCutExt4,
+    FlipBits,
 ]
 
 BY_NAME = {fault.name: fault for fault in FAULTS}

@@ -120,6 +120,6 @@ class ReadOnly(OnFaultyDisk):
 
     def strike(self, tier: Tier, chance: Random) -> None:
         """Refuse every change for a while."""
-        points = [Point(call, contains="") for call in Call]
+        points = [Point(call, pattern="*") for call in Call]
         with self.disk.failing(*points, error=errno.EROFS) as rules:
             last(rules, chance)

@@ -16,8 +16,8 @@ WITHIN_WRITE = Point(Call.WRITE, When.WITHIN)
 ROTATION = (
     Point(Call.CREATE),
     Point(Call.CREATE, When.AFTER),
-    Point(Call.FSYNC, contains="/shard-"),
-    Point(Call.FSYNC, When.AFTER, contains="/shard-"),
+    Point(Call.FSYNC, pattern="*/shard-????"),
+    Point(Call.FSYNC, When.AFTER, pattern="*/shard-????"),
 )
 RECOVERY = (
     Point(Call.TRUNCATE),

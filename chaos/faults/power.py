@@ -2,15 +2,10 @@
 
 from __future__ import annotations
 
-import os
-import signal
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 from random import Random
 from typing import TYPE_CHECKING
 
-from bench import processes
 from chaos import damage
 from chaos.fault import Fault, Promise
 from chaos.faults import faulty
@@ -118,22 +113,8 @@ class ReadOnlyExt4(OnExt4):
         The workers stand still meanwhile: Linux lets an fdatasync succeed that is under way in this
         moment, and writes nothing.
         """
-        with _standing_still(tier.processes_of("worker")):
+        with tier.standing_still():
             self.disk.become_read_only()
         tier.await_pause()
         tier.stop(aftermath=self.disk.mount_again)
         tier.start()
-
-
-@contextmanager
-def _standing_still(pids: list[int]) -> Iterator[None]:
-    """Stop processes for a moment; no system call of theirs is under way then."""
-    threads = [int(path.name) for pid in pids for path in Path(f"/proc/{pid}/task").iterdir()]
-    for pid in pids:
-        os.kill(pid, signal.SIGSTOP)
-    try:
-        wait_until(lambda: {processes.state(thread) for thread in threads} == {"T"})
-        yield
-    finally:
-        for pid in pids:
-            os.kill(pid, signal.SIGCONT)
