@@ -17,6 +17,9 @@ from chaos.faults.kills import (
     KillTree,
     KillWorker,
     KillWorkerAndHolder,
+    KillWorkerOfDatagrams,
+    KillWorkerWithPlugin,
+    KillWorkerWithTls,
 )
 from chaos.faults.limits import ExhaustDescriptors, ExhaustMemory
 from chaos.faults.points import (
@@ -32,6 +35,9 @@ from chaos.faults.stops import PauseWorker, StopSupervisor, StopWorker
 
 FAULTS: list[type[Fault]] = [
     KillWorker,
+    KillWorkerOfDatagrams,
+    KillWorkerWithTls,
+    KillWorkerWithPlugin,
     KillAllWorkers,
     KillRecovering,
     KillReplacing,
