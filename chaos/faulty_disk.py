@@ -1,16 +1,14 @@
 """A disk that fails on command: what is preloaded into the server, and the rules that it follows.
 
-Needs a C compiler (`cc`). Give a server `FaultyDisk.environment`; rules act at once in all of its
-processes, on files below one directory, and hits are counted over all of them.
+Give a server `FaultyDisk.environment`. Rules act at once in all of its processes, on files below
+one directory, and hits are counted over all of them.
 """
 
 from __future__ import annotations
 
-import functools
 import mmap
 import os
 import struct
-import subprocess
 import tempfile
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
@@ -20,6 +18,8 @@ from types import TracebackType
 from typing import Self
 
 import msgspec
+
+from chaos import preload
 
 _SOURCE = Path(__file__).with_suffix(".c")
 
@@ -129,6 +129,7 @@ class FaultyDisk:
     """
 
     def __init__(self, directory: Path, kept: Path | None = None) -> None:
+        self._library = preload.library(_SOURCE)
         self._control_file = tempfile.NamedTemporaryFile(prefix="faulty-disk-")  # noqa: SIM115
         self._control_file.truncate(_FILES_OFFSET + _FILES * _FILE.size)
         self._control = mmap.mmap(self._control_file.fileno(), 0)
@@ -155,7 +156,7 @@ class FaultyDisk:
     @property
     def environment(self) -> Mapping[str, str]:
         """What to add to the environment of the server."""
-        return {"LD_PRELOAD": str(_library()), "FAULTY_DISK": self._control_file.name}
+        return {"LD_PRELOAD": str(self._library), "FAULTY_DISK": self._control_file.name}
 
     def set(
         self, point: Point, action: Action, *, value: int = 0, first: int = 0, count: int = 1
@@ -218,18 +219,3 @@ class FaultyDisk:
             for inode, synced, directory in _FILE.iter_unpack(table)
             if inode
         }
-
-
-@functools.cache
-def _library() -> Path:
-    """Compile what is preloaded, once per process."""
-    directory = tempfile.TemporaryDirectory(prefix="faulty-disk-")
-    _KEPT.append(directory)
-    library = Path(directory.name) / "faulty_disk.so"
-    command = ["cc", "-std=c11", "-O2", "-Wall", "-Wextra", "-Werror", "-shared", "-fPIC"]
-    subprocess.run([*command, "-o", library, _SOURCE], check=True)
-    return library
-
-
-_KEPT: list[tempfile.TemporaryDirectory[str]] = []
-"""Directories that are removed when this process ends."""

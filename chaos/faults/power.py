@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from contextlib import ExitStack
+from errno import EIO
 from pathlib import Path
 from random import Random
 from typing import TYPE_CHECKING
@@ -21,12 +23,15 @@ if TYPE_CHECKING:
 
 _IMAGE_BYTES = 2 * 1024**3
 _MOST_SKIPPED = 8
-_ANY_TIME = (
+_AFTER_SYNC_ERROR = (Point(Call.TRUNCATE), Point(Call.TRUNCATE, When.AFTER), Point(Call.FSYNC))
+"""Only then does a running server cut a segment back."""
+_POINTS = (
     *faulty.BEFORE_SYNC,
     *faulty.AFTER_SYNC,
     faulty.WITHIN_WRITE,
     *faulty.ROTATION,
     Point(Call.WRITE, When.AFTER),
+    *_AFTER_SYNC_ERROR,
 )
 
 POWERLESS = Promise(
@@ -45,14 +50,19 @@ class PowerCut(OnFaultyDisk):
 
     def strike(self, tier: Tier, chance: Random) -> None:
         """Hold a worker at a point, kill all, cut the power, and start again."""
-        point, skipped = chance.choice(_ANY_TIME), chance.randrange(_MOST_SKIPPED)
-        with self.disk.rule(point, Action.HOLD, first=skipped) as rule:
-            wait_until(lambda: rule.process)
-            tier.kill_tree(
-                chance,
-                aftermath=lambda: damage.cut_power(tier.data_dir, self.disk.remains(), chance),
-            )
+        with ExitStack() as rules:
+            point, skipped = chance.choice(_POINTS), chance.randrange(_MOST_SKIPPED)
+            if point in _AFTER_SYNC_ERROR:
+                lose = self.disk.rule(Point(Call.FDATASYNC), Action.LOSE, value=EIO, first=skipped)
+                rules.enter_context(lose)
+                skipped = 0
+            held = rules.enter_context(self.disk.rule(point, Action.HOLD, first=skipped))
+            wait_until(lambda: held.process)
+            tier.kill_tree(chance, aftermath=lambda: self._cut_power(tier.data_dir, chance))
         tier.start()
+
+    def _cut_power(self, data_dir: Path, chance: Random) -> None:
+        damage.cut_power(data_dir, self.disk.remains(), chance)
 
 
 class OnExt4(Fault):
