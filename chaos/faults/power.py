@@ -58,10 +58,11 @@ class PowerCut(OnFaultyDisk):
                 skipped = 0
             held = rules.enter_context(self.disk.rule(point, Action.HOLD, first=skipped))
             wait_until(lambda: held.process)
-            tier.kill_tree(chance, aftermath=lambda: self._cut_power(tier.data_dir, chance))
+            tier.kill_tree(chance, aftermath=lambda: self.cut_power(tier.data_dir, chance))
         tier.start()
 
-    def _cut_power(self, data_dir: Path, chance: Random) -> None:
+    def cut_power(self, data_dir: Path, chance: Random) -> None:
+        """Do to the files what a power cut may do to them."""
         damage.cut_power(data_dir, self.disk.remains(), chance)
 
 
