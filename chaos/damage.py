@@ -42,16 +42,23 @@ def _spoil(path: Path, begin: int, chance: Random) -> None:
 
 
 def copy_newest(data_dir: Path, to: Path, most_bytes: int) -> list[Path]:
-    """Copy the newest segments of every shard of events; return the shards of the copy."""
+    """Copy the newest segments of every shard of events, with all seals; return the new shards.
+
+    Without empty ones: they only keep numbers, also those of a damaged tail that is cut off.
+    """
     shards = []
     for shard in sorted((data_dir / JOURNAL_DIRECTORY).glob("shard-*")):
         copy = to / JOURNAL_DIRECTORY / shard.name
         copy.mkdir(parents=True)
+        for seals in shard.glob("seals.ndjson"):
+            shutil.copy(seals, copy)
         left = most_bytes
         for segment in sorted(shard.glob("*.ndjson.zst"), reverse=True):
             left -= segment.stat().st_size
             if left < 0:
                 break
+            if segment.stat().st_size == 0:
+                continue
             shutil.copy(segment, copy)
         shards.append(copy)
     return shards

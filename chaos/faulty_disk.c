@@ -8,6 +8,7 @@
 #include <fcntl.h>
 #include <fnmatch.h>
 #include <limits.h>
+#include <sched.h>
 #include <signal.h>
 #include <stdarg.h>
 #include <stdatomic.h>
@@ -16,6 +17,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
+#include <sys/resource.h>
 #include <sys/stat.h>
 #include <sys/syscall.h>
 #include <sys/uio.h>
@@ -232,12 +234,16 @@ static int conclude(enum call call, const char *path, int result) {
 
 /* --- the calls --- */
 
-static int open_file(int directory, const char *path, int flags, mode_t mode) {
+static int open_file(const char *path, int flags, mode_t mode) {
     struct stat status;
+    if (control && strncmp(path, "/proc/pressure/", 15) == 0) {
+        errno = ENOENT;
+        return -1;
+    }
     int creates = control && flags & O_CREAT && is_below(path) && stat(path, &status) != 0;
     if (creates && meet(CREATE, BEFORE, path) < 0)
         return -1;
-    int descriptor = (int)syscall(SYS_openat, directory, path, flags, mode);
+    int descriptor = (int)syscall(SYS_openat, AT_FDCWD, path, flags, mode);
     if (!creates || descriptor < 0)
         return descriptor;
     note_created(descriptor, path);
@@ -247,13 +253,23 @@ static int open_file(int directory, const char *path, int flags, mode_t mode) {
     return result;
 }
 
+/* Segments are sealed and recompressed under load too: the machine counts as idle, and the thread
+ * that does it as one like others. */
+int setpriority(__priority_which_t which, id_t who, int priority) {
+    return control ? 0 : (int)syscall(SYS_setpriority, which, who, priority);
+}
+
+int sched_setscheduler(pid_t thread, int policy, const struct sched_param *parameter) {
+    return control ? 0 : (int)syscall(SYS_sched_setscheduler, thread, policy, parameter);
+}
+
 #define OPEN(name)                                                                                 \
     int name(const char *path, int flags, ...) {                                                   \
         va_list more;                                                                              \
         va_start(more, flags);                                                                     \
         mode_t mode = flags & (O_CREAT | __O_TMPFILE) ? va_arg(more, mode_t) : 0;                  \
         va_end(more);                                                                              \
-        return open_file(AT_FDCWD, path, flags, mode);                                             \
+        return open_file(path, flags, mode);                                                       \
     }
 OPEN(open)
 OPEN(open64)

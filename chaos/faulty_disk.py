@@ -1,7 +1,7 @@
 """A disk that fails on command: what is preloaded into the server, and the rules that it follows.
 
 Give a server `FaultyDisk.environment`. Rules act at once in all of its processes, on files below
-one directory, and hits are counted over all of them.
+one directory, and hits are counted over all of them. The server takes the machine for idle.
 """
 
 from __future__ import annotations

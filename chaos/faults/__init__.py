@@ -25,9 +25,11 @@ from chaos.faults.limits import ExhaustDescriptors, ExhaustMemory
 from chaos.faults.points import (
     KillAfterSync,
     KillBeforeSync,
+    KillDuringRecompression,
     KillDuringRecovery,
     KillDuringRetention,
     KillDuringRotation,
+    KillDuringSealing,
     KillWithinWrite,
 )
 from chaos.faults.power import PowerCut, PowerCutExt4, ReadOnlyExt4
@@ -53,6 +55,8 @@ FAULTS: list[type[Fault]] = [
     KillDuringRotation,
     KillDuringRecovery,
     KillDuringRetention,
+    KillDuringSealing,
+    KillDuringRecompression,
     StopWorker,
     PauseWorker,
     StopSupervisor,

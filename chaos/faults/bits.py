@@ -3,18 +3,17 @@
 from __future__ import annotations
 
 import shutil
-from collections.abc import Mapping
 from pathlib import Path
 from random import Random
 from typing import TYPE_CHECKING
 
 from chaos import damage, segments
-from chaos.fault import Fault, Promise
-from chaos.faults.faulty import SMALL_SEGMENTS
+from chaos.fault import Promise
+from chaos.faults.faulty import OnFaultyDisk
 from chaos.segments import Batch
 from ingest._native import JournalReader, verify_directory
 from ingest.errors import ExitStatus
-from tests.harness import Server
+from tests.harness import Server, run_command
 
 if TYPE_CHECKING:
     from chaos.tier import Tier
@@ -27,21 +26,19 @@ Lines = dict[int, bytes]
 """The lines of each batch that can be read, by the sequence number of the first."""
 
 
-class FlipBits(Fault):
+class FlipBits(OnFaultyDisk):
     """Bits flip anywhere in segments of a stopped server, and it starts on what is left.
 
     The files are a copy of what the server under load has written so far.
     """
 
     name = "bit-flips"
-    promise = Promise(words="every flip is reported; every other batch can be read")
-
-    def environment(self) -> Mapping[str, str]:
-        """Have segments small, so that there are many."""
-        return SMALL_SEGMENTS
+    promise = Promise(
+        words="every flip is reported; every other batch stays readable, also after a repair"
+    )
 
     def strike(self, tier: Tier, chance: Random) -> None:
-        """Flip bits in a copy, look at it, start a server on it, and look again."""
+        """Flip bits in a copy, look at it, start a server on it, repair it, and look again."""
         copy = self.directory / "copy"
         with tier.standing_still():
             shards = damage.copy_newest(tier.data_dir, copy, _COPIED_BYTES)
@@ -49,17 +46,28 @@ class FlipBits(Fault):
         with Server(copy) as server:
             server.deliver(b"{}\n" * _NEW_EVENTS, _NEW_EVENTS)
             assert server.stop() == ExitStatus.CLEAN
-        added = sum(_count(_read(shard, good), good) for shard, good in damaged.items())
-        assert added == _NEW_EVENTS, f"{added} new events behind the damage"
+        _look_again(damaged)
+        _command("repair", copy)
+        _look_again(damaged)
+        _command("verify", copy, "--chain")
         shutil.rmtree(copy)
+
+
+def _command(name: str, data_dir: Path, *options: str) -> None:
+    done = run_command(name, *options, "--data-dir", data_dir)
+    assert done.returncode == 0, f"{name}: {done.stdout.decode()}{done.stderr.decode()}"
+
+
+def _look_again(damaged: dict[Path, Lines]) -> None:
+    """Fail unless what was good is still there, and the new events are as well."""
+    added = sum(_count(_read(shard, good), good) for shard, good in damaged.items())
+    assert added == _NEW_EVENTS, f"{added} new events behind the damage"
 
 
 def _damage(shard: Path, chance: Random) -> Lines:
     """Flip bits in a shard; return what must be readable for ever."""
     good, expected = _read(shard, {}), {}
-    for segment in sorted(shard.iterdir()):
-        if segment.stat().st_size == 0:
-            continue
+    for segment in sorted(shard.glob("*.ndjson.zst")):
         known = list(segments.batches(segment))
         flips = damage.flip_bits(segment, chance.randint(0, _MOST_FLIPS), chance)
         hit = [batch for batch in known if any(batch.offset <= flip < batch.end for flip in flips)]

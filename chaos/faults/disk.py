@@ -13,6 +13,7 @@ from chaos.fault import Fault, Promise
 from chaos.faults.faulty import SMALL_SEGMENTS, WITHIN_WRITE, OnFaultyDisk
 from chaos.faulty_disk import Action, Call, Point, Rule
 from chaos.mounts import Tmpfs
+from chaos.tier import RECOVERY_SECONDS
 from tests.harness import wait_until
 
 if TYPE_CHECKING:
@@ -30,7 +31,7 @@ _MOST_SECONDS = 0.5
 def last(rules: list[Rule], chance: Random) -> None:
     """Wait until the server has met one of the rules a few times, and then a moment more."""
     met = chance.randint(1, 3)
-    wait_until(lambda: any(rule.hits >= met for rule in rules))
+    wait_until(lambda: any(rule.hits >= met for rule in rules), RECOVERY_SECONDS)
     time.sleep(chance.uniform(0, _MOST_SECONDS))
 
 
@@ -92,7 +93,7 @@ class SyncErrors(OnFaultyDisk):
         count = chance.randint(1, 4)
         point = Point(Call.FDATASYNC)
         with self.disk.rule(point, Action.LOSE, value=errno.EIO, count=count) as rule:
-            wait_until(lambda: rule.hits >= count)
+            wait_until(lambda: rule.hits >= count, RECOVERY_SECONDS)
 
 
 class SlowSyncs(OnFaultyDisk):
@@ -109,7 +110,7 @@ class SlowSyncs(OnFaultyDisk):
             chance.randint(1, 4),
         )
         with self.disk.rule(point, Action.DELAY, value=milliseconds, count=count) as rule:
-            wait_until(lambda: rule.hits > count)
+            wait_until(lambda: rule.hits > count, RECOVERY_SECONDS)
 
 
 class ReadOnly(OnFaultyDisk):

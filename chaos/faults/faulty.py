@@ -26,6 +26,17 @@ RECOVERY = (
     Point(Call.FSYNC, When.AFTER),
 )
 """A running server does none of that, so it is a recovery that does."""
+SEALING = (
+    Point(Call.WRITE, When.WITHIN, "*/seals.ndjson"),
+    Point(Call.WRITE, When.AFTER, "*/seals.ndjson"),
+    Point(Call.FSYNC, When.AFTER, "*/seals.ndjson"),
+)
+RECOMPRESSION = (
+    Point(Call.WRITE, When.WITHIN, "*.ndjson.zst.draft"),
+    Point(Call.FSYNC, When.BEFORE, "*.ndjson.zst.draft"),
+    Point(Call.RENAME),
+    Point(Call.RENAME, When.AFTER),
+)
 RETENTION = (Point(Call.UNLINK), Point(Call.UNLINK, When.AFTER))
 
 
@@ -37,8 +48,8 @@ class OnFaultyDisk(Fault):
         self.disk = FaultyDisk(directory / "data")
 
     def environment(self) -> Mapping[str, str]:
-        """Preload the disk, and have segments small, so that they change often."""
-        return {**self.disk.environment, **SMALL_SEGMENTS}
+        """Preload the disk, and have segments small, so that they are closed and packed often."""
+        return {**self.disk.environment, **SMALL_SEGMENTS, "INGEST_JOURNAL__RECOMPRESS": "idle"}
 
     def close(self) -> None:
         """Give the disk back."""

@@ -11,6 +11,7 @@ from chaos.fault import Promise
 from chaos.faults import faulty
 from chaos.faults.faulty import OnFaultyDisk
 from chaos.faulty_disk import Action, FaultyDisk, Point, Rule
+from chaos.tier import RECOVERY_SECONDS
 from tests.harness import is_running, wait_until
 
 if TYPE_CHECKING:
@@ -41,7 +42,7 @@ class KillAtPoint(OnFaultyDisk):
 
 def await_death(rule: Rule) -> None:
     """Wait until a process has died of a rule."""
-    wait_until(lambda: rule.process and not is_running(rule.process))
+    wait_until(lambda: rule.process and not is_running(rule.process), RECOVERY_SECONDS)
 
 
 class KillBeforeSync(KillAtPoint):
@@ -89,7 +90,7 @@ class KillDuringRecovery(KillAtPoint):
         rule = self.disk.set(chance.choice(self.points), Action.KILL, count=deaths)
         with self.disk.rule(faulty.WITHIN_WRITE, Action.KILL) as first:
             await_death(first)
-            wait_until(lambda: rule.hits >= deaths)
+            wait_until(lambda: rule.hits >= deaths, RECOVERY_SECONDS)
         rule.end()
         tier.await_recovery()
 
@@ -115,3 +116,19 @@ class KillDuringRetention(KillAtPoint):
     def restore(self) -> None:
         """Put back what was deleted: with it, nothing may be missing."""
         self.disk.put_back()
+
+
+class KillDuringSealing(KillAtPoint):
+    """Part of a seal is in the chain, or all of it and nobody knows."""
+
+    name = "kill-during-sealing"
+    promise = KILLED
+    points = faulty.SEALING
+
+
+class KillDuringRecompression(KillAtPoint):
+    """A segment is being packed, or about to be replaced, or just is."""
+
+    name = "kill-during-recompression"
+    promise = KILLED
+    points = faulty.RECOMPRESSION

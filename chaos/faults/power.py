@@ -14,6 +14,7 @@ from chaos.faults import faulty
 from chaos.faults.faulty import SMALL_SEGMENTS, OnFaultyDisk
 from chaos.faulty_disk import Action, Call, Point, When
 from chaos.mounts import Ext4
+from chaos.tier import RECOVERY_SECONDS
 from tests.harness import wait_until
 
 if TYPE_CHECKING:
@@ -31,6 +32,8 @@ _POINTS = (
     faulty.WITHIN_WRITE,
     *faulty.ROTATION,
     Point(Call.WRITE, When.AFTER),
+    *faulty.SEALING,
+    *faulty.RECOMPRESSION,
     *_AFTER_SYNC_ERROR,
 )
 
@@ -57,7 +60,7 @@ class PowerCut(OnFaultyDisk):
                 rules.enter_context(lose)
                 skipped = 0
             held = rules.enter_context(self.disk.rule(point, Action.HOLD, first=skipped))
-            wait_until(lambda: held.process)
+            wait_until(lambda: held.process, RECOVERY_SECONDS)
             tier.kill_tree(chance, aftermath=lambda: self.cut_power(tier.data_dir, chance))
         tier.start()
 
