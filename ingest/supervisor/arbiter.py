@@ -128,7 +128,7 @@ class Arbiter:
             return
         now = time.monotonic()
         if isinstance(post, WorkerPost) and pid != post.pid:
-            post.successor_ended(code, now)
+            post.companion_ended(pid, code, now)
             return
         end = post.ended(code, now)
         if isinstance(post, WorkerPost) and not self._booted and not self._stop_requests:

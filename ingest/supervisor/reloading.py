@@ -32,6 +32,7 @@ _FIXED_KEYS = (
     "data_dir",
     "workers",
     "admin.address",
+    "limits.arena_bytes",
     "limits.udp_receive_buffer_bytes",
     "supervision",
     "log",
@@ -104,6 +105,8 @@ class Reloading:
                 self._replacement_wanted = False
                 _log.info("The workers are replaced one by one.", workers=len(self._workers))
                 self._begin(Rollout(self._workers, self.deployment, self.deployment), now)
+            elif exposed := [worker for worker in self._workers if worker.wants_replacement(now)]:
+                self._begin(Rollout(exposed, self.deployment, self.deployment), now)
         if not self._announced:
             self._announce_again()
 

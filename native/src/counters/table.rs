@@ -108,6 +108,12 @@ pub const METRICS: &[Metric] = &[
     private_pair(Worker, "ingest_journal_checkpoint", "(Next durable sequence + 1) * 2 + row."),
     private_pair(Worker, "ingest_journal_stall", "0 none, 1 no space, 2 disk error."),
     gauge(Worker, "ingest_worker_pid", "Process id of the worker, 0 while there is none."),
+    gauge(
+        Worker,
+        "ingest_worker_holder_pid",
+        "Process id of the holder that keeps the connections of the worker when it is killed, 0 \
+         while there is none.",
+    ),
     gauge(Worker, "ingest_worker_generation", "How many processes this slot has had."),
     counter(
         Worker,
