@@ -9,8 +9,10 @@ import typer
 
 from ingest import __version__
 from ingest.cli.check import check
+from ingest.cli.dead import dead
 from ingest.cli.plugins import plugins
 from ingest.cli.reload import reload
+from ingest.cli.repair import repair
 from ingest.cli.send import send
 from ingest.cli.serve import serve
 from ingest.cli.status import status
@@ -27,8 +29,9 @@ application = typer.Typer(
     rich_markup_mode=None,  # an error is one line, not a box
     context_settings={"help_option_names": ["-h", "--help"]},
 )
-for command in (serve, check, reload, plugins, status, tail, verify, send):
+for command in (serve, check, reload, plugins, status, tail, verify, repair, send):
     application.command()(command)
+application.add_typer(dead, name="dead")
 
 
 def _show_version(wanted: bool) -> None:

@@ -168,7 +168,7 @@ pub const METRICS: &[Metric] = &[
         Worker,
         "ingest_intake_paused",
         "Why reading is stopped: 0 it is not, 1 the journal queue is full, 2 no space left, \
-         3 disk error.",
+         3 disk error, 4 no more than the reserve is free.",
     ),
     counter(Worker, "ingest_intake_pauses_total", "Times reading stopped for the journal."),
     counter(Worker, "ingest_accept_errors_total", "accept() calls that failed."),
@@ -218,6 +218,41 @@ pub const METRICS: &[Metric] = &[
         "journal",
         JOURNALS,
         "Times that writing to the disk failed and was held back until it worked.",
+    ),
+    labelled(
+        Worker,
+        "ingest_journal_seals_total",
+        "journal",
+        JOURNALS,
+        "Closed segments sealed into the chain.",
+    ),
+    labelled(
+        Worker,
+        "ingest_journal_recompressions_total",
+        "journal",
+        JOURNALS,
+        "Sealed segments replaced by smaller ones with the same content.",
+    ),
+    bytes(labelled(
+        Worker,
+        "ingest_journal_recompression_read_bytes_total",
+        "journal",
+        JOURNALS,
+        "Bytes that recompressed segments had before.",
+    )),
+    bytes(labelled(
+        Worker,
+        "ingest_journal_recompression_written_bytes_total",
+        "journal",
+        JOURNALS,
+        "Bytes that recompressed segments have since.",
+    )),
+    labelled(
+        Worker,
+        "ingest_journal_upkeep_errors_total",
+        "journal",
+        JOURNALS,
+        "Attempts to seal or recompress a segment that failed. Sealing is tried again.",
     ),
     Metric {
         name: "ingest_journal_sync_seconds",
@@ -376,6 +411,37 @@ pub const METRICS: &[Metric] = &[
     },
     gauge(Stage, "ingest_stage_keys", "Keys that a filter remembers."),
     gauge(Stage, "ingest_stage_breaker_open", "1 while a Python plugin is left out, else 0."),
+    bytes(gauge(
+        Server,
+        "ingest_disk_free_bytes",
+        "What is free on the file system of the data directory; of several, where it is tightest.",
+    )),
+    bytes(gauge(
+        Server,
+        "ingest_disk_low_water_bytes",
+        "With less than this free there, people are warned.",
+    )),
+    bytes(gauge(
+        Server,
+        "ingest_disk_reserve_bytes",
+        "With less than this free there, nothing is read from senders.",
+    )),
+    gauge(
+        Server,
+        "ingest_disk_pressure",
+        "0 enough is free, 1 less than the low water, 2 less than the reserve.",
+    ),
+    gauge(
+        Server,
+        "ingest_previous_server_lost_events",
+        "Events that the server before this one received and that never became durable, where it \
+         did not stop in order.",
+    ),
+    gauge(
+        Server,
+        "ingest_previous_server_loss_unknown",
+        "1 where the server before this one did not stop in order and its counters are gone, else 0.",
+    ),
     private(Server, "ingest_reload_requests", "SIGHUPs the supervisor has noticed."),
     private(Server, "ingest_reload_answered", "The last of them that was answered."),
     labelled(
