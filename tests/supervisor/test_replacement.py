@@ -120,7 +120,7 @@ def test_a_worker_that_cannot_come_back_is_tried_at_intervals(tmp_path: Path) ->
 
 
 def test_the_cells_of_a_dead_process_are_cleared(tmp_path: Path) -> None:
-    """The process id dies with the process; counts do not, nor connections, which are kept."""
+    """Its id dies with the process; counts do not, nor connections, which wait for the next."""
     environment = {
         "INGEST_SUPERVISION__BREAKER_FAILURES": "1",
         "INGEST_SUPERVISION__BACKOFF_MAXIMUM": "1h",
