@@ -130,7 +130,7 @@ class TestRepair:
     def test_intact_batches_and_the_damaged_file_stay(self, data_dir: Path) -> None:
         """Afterwards `verify` reports what is lost as known, with the chain too."""
         segment = segments(data_dir)[0]
-        damage(segment, b"event 7")
+        damage(segment, b"event 3")
         before, readable = segment.read_bytes(), messages(data_dir)
         planned = run_command("repair", "--dry-run", "--data-dir", data_dir)
         assert planned.returncode == ExitStatus.UNEXPECTED
