@@ -89,6 +89,7 @@ test: test-rust test-python ## Run every Rust and Python test and report the cov
 
 .PHONY: test-python
 test-python: build $(VENV)/installed-test $(VENV)/installed-plugins
+	cargo build --quiet --release $(LOADGEN)
 	rm -f .coverage .coverage.*
 	$(BIN)/coverage run -m pytest $(PYTEST_ARGUMENTS)
 	$(BIN)/coverage combine --quiet
@@ -174,6 +175,11 @@ bench: build ## Measure TCP to durable journal; results go to bench/results (BEN
 	cargo build --quiet --release $(LOADGEN)
 	$(BIN)/python -m bench $(BENCH_ARGUMENTS)
 
+.PHONY: chaos
+chaos: build ## Strike a loaded server with faults; what survived goes to docs/chaos.md (CHAOS_ARGUMENTS=...)
+	cargo build --quiet --release $(LOADGEN)
+	$(BIN)/python -m chaos --why 'every fault' $(CHAOS_ARGUMENTS)
+
 .PHONY: reference
 reference: build ## Write docs/reference/ anew from the program
 	$(BIN)/python docs/generate.py
@@ -201,4 +207,4 @@ all: format lint test docs ## Everything a change must pass
 clean: ## Remove what was built (not ingest-data)
 	rm -rf $(VENV) $(CLIENTS) site dist native/target bench/loadgen/target ingest/*.so
 	rm -rf .coverage .coverage.* .pytest_cache .mypy_cache .ruff_cache .import_linter_cache .hypothesis
-	find ingest tests bench -name __pycache__ -type d -prune -exec rm -rf {} +
+	find ingest tests bench chaos -name __pycache__ -type d -prune -exec rm -rf {} +

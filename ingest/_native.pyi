@@ -5,11 +5,13 @@ from typing import Literal, final
 
 __all__ = [
     "METRICS",
+    "Arena",
     "Audit",
     "Batch",
     "DeadLetters",
     "Found",
     "Handoff",
+    "Holder",
     "JournalReader",
     "Ledger",
     "Metric",
@@ -224,6 +226,53 @@ class Sources:
         """Forget the connections of a worker that is gone. Raises KeyError if there is none."""
 
 @final
+class Arena:
+    """The memory of one worker slot: what was read and is not stored yet, and its connections.
+
+    It outlives its worker; how it is laid out stands in native/src/receive/arena.
+    """
+
+    @staticmethod
+    def create(capacity_bytes: int) -> Arena:
+        """Make one with so much room for what was read. It is not mapped: workers attach it.
+
+        Raises ValueError for an impossible size and OSError when the memory cannot be had.
+        """
+    @staticmethod
+    def attach(fileno: int) -> Arena:
+        """Map the arena behind a file descriptor, which is duplicated.
+
+        Raises ValueError when another version of the program made it, OSError when it is none.
+        """
+    def fileno(self) -> int:
+        """Return the descriptor to hand to a child process."""
+
+@final
+class Holder:
+    """A process that shares the descriptors of this one and keeps its connections when it dies.
+
+    How it works stands in native/src/receive/holder/mod.rs.
+    """
+
+    @staticmethod
+    def start() -> Holder:
+        """Start the holder of this process, which has no other thread yet.
+
+        It keeps a copy of what the memory is now. Raises OSError where the machine forbids it.
+        """
+    @property
+    def pid(self) -> int:
+        """The id of the process."""
+    def send(
+        self, *, lifeline: int, outbox: int, arena: int, listeners: Sequence[tuple[int, int]]
+    ) -> None:
+        """Tell the holder what to do when this process is gone; until then it would do nothing.
+
+        The descriptors stay those of this process; those of listeners stand behind their index in
+        the region. Raises ValueError when it is told twice.
+        """
+
+@final
 class Found:
     """What opening the journals of a shard found."""
 
@@ -252,6 +301,7 @@ class Shard:
         cls,
         region: Region,
         sources: Sources,
+        arena: Arena,
         worker: int,
         data_dir: str,
         listeners: Sequence[str],
@@ -270,7 +320,6 @@ class Shard:
         keys: int,
         connections: int,
         partial_bytes: int,
-        arena_bytes: int,
         segments: Sequence[str],
         redactors: str,
         has_foreign_redactors: bool,

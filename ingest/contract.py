@@ -55,6 +55,17 @@ class IntakePause(IntEnum):
     QUEUE_FULL = 1
     NO_SPACE = 2
     DISK_ERROR = 3
+    DISK_RESERVE = 4
+
+
+class DiskPressure(IntEnum):
+    """The values of the cell `ingest_disk_pressure`: how much room the data directory has left."""
+
+    NONE = 0
+    LOW = 1
+    """Less than the low water: people are warned."""
+    RESERVE = 2
+    """Less than the reserve: nothing is read."""
 
 
 class _Message(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -133,7 +144,6 @@ class LimitsSpec(_Message, frozen=True):
     """Open at once, over all workers."""
     partial_bytes: int
     """For the incomplete frames of all connections of the worker."""
-    arena_bytes: int
 
 
 class StageSpec(_Message, frozen=True):
@@ -195,6 +205,8 @@ class WorkerSpec(_Message, frozen=True):
     region: int
     sources: int
     """The table of sending addresses, shared memory like the region."""
+    arena: int
+    """The memory of the slot, which outlives its worker."""
     lifeline: int
     inbox: int
     """Where connections come from other workers, and from a predecessor."""

@@ -50,12 +50,12 @@ pub struct Closed {
 
 impl Journal {
     /// Recover the directory, then start the writer thread. Fails when another journal is
-    /// open there.
+    /// open there and stays so.
     pub fn open(options: &Options, observer: Arc<dyn Observer>) -> Result<(Self, Recovery)> {
         options.validate()?;
         let directory = &options.directory;
         create_directory(directory)?;
-        let lock = DirectoryLock::acquire(directory)?;
+        let lock = DirectoryLock::inherit(directory)?;
         let recovery = recover_locked(directory, options.durable_sequence)?;
         let first_sequence = recovery.next_sequence;
         let queue = Arc::new(Queue::new(options, first_sequence)?);
@@ -84,6 +84,18 @@ impl Journal {
     pub fn batch(&mut self) -> &mut Batch {
         let (queue, next_sequence) = (&self.queue, self.published_sequence);
         self.open.get_or_insert_with(|| queue.open_batch(next_sequence))
+    }
+
+    /// Bytes of lines that were added and not published, with those that were taken back for more.
+    pub fn open_bytes(&self) -> usize {
+        self.open.as_ref().map_or(0, |batch| batch.lines.len())
+    }
+
+    /// Everything up to a mark is in what was added so far, if anything is.
+    pub fn set_mark(&mut self, mark: u64) {
+        if let Some(batch) = &mut self.open {
+            batch.set_mark(mark);
+        }
     }
 
     /// Let the writer have what was added since the last time. Call it at the end of a drain:

@@ -9,12 +9,16 @@ use pyo3::prelude::*;
 
 use crate::error::Error;
 
+mod arena;
+mod holder;
 mod journal;
 mod pipeline;
 mod region;
 mod shard;
 mod sources;
 
+pub use arena::PyArena;
+pub use holder::PyHolder;
 pub use journal::{PyBatch, PyJournalReader, PySegmentReport};
 pub use pipeline::{PyDeadLetters, PyHandoff, PySegment};
 pub use region::{PyLedger, PyMetric, PyRegion};
@@ -39,6 +43,8 @@ impl From<Error> for PyErr {
 /// Adds everything that Python sees to the module.
 pub fn register(module: &Bound<'_, PyModule>) -> PyResult<()> {
     module.add("__version__", env!("CARGO_PKG_VERSION"))?;
+    arena::register(module)?;
+    holder::register(module)?;
     journal::register(module)?;
     pipeline::register(module)?;
     region::register(module)?;
