@@ -1,7 +1,7 @@
 """`python -m bench`: TCP to durable journal, with numbers of connections and with pipelines.
 
-Without --connections, --cases and --network the first two parts are measured, with any of them only
-what is named.
+Without --connections, --cases, --network and --group-commit the first two parts are measured, with
+any of them only what is named.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from subprocess import CalledProcessError
 
-from bench import connections, machine, pipeline_table, pipelines, report
+from bench import connections, group_commit, machine, pipeline_table, pipelines, report
 from bench.connections import Case
 from bench.network import hostile
 from bench.network.cases import CASES
@@ -43,6 +43,7 @@ def main() -> int:
         cases = [_measure_connections(plan, number) for number in options.connections]
         rounds = pipelines.measure(plan, options.cases, _tell) if options.cases else None
         network = [CASES[name](_network_plan(plan, options), _tell) for name in options.network]
+        cost = group_commit.measure(plan, _tell) if options.group_commit else None
     except (FailedRunError, CalledProcessError) as error:
         print(f"FAILED, nothing is written: {error}", file=sys.stderr)
         return 1
@@ -55,6 +56,7 @@ def main() -> int:
         cases=cases,
         rounds=rounds,
         network=network,
+        group_commit=cost,
     )
     if rounds is not None:
         _tell(pipeline_table.table(rounds))
@@ -102,6 +104,9 @@ def _parse() -> argparse.Namespace:
     parser.add_argument(
         "--cases", nargs="+", default=[], choices=pipelines.NAMES, help="pipelines, in rounds"
     )
+    parser.add_argument(
+        "--group-commit", action="store_true", help="what it costs, against syncs that do nothing"
+    )
     parser.add_argument("--events", type=int, default=5_000_000, help="per run of a fast case")
     parser.add_argument("--runs", type=int, default=5, help="of every case")
     parser.add_argument("--latency-seconds", type=float, default=5.0)
@@ -114,7 +119,8 @@ def _parse() -> argparse.Namespace:
     )
     _add_network(parser.add_argument_group("the network edge"))
     options = parser.parse_args()
-    if not options.connections and not options.cases and options.network is None:
+    named = (options.connections, options.cases, options.group_commit)
+    if not any(named) and options.network is None:
         options.connections, options.cases = _CONNECTIONS, list(pipelines.NAMES)
     options.network = list(CASES) if options.network == [] else options.network or []
     return options
