@@ -1,7 +1,7 @@
 """`python -m bench`: TCP to durable journal, with numbers of connections and with pipelines.
 
-Without --connections, --cases, --network and --group-commit the first two parts are measured, with
-any of them only what is named.
+Without --connections, --cases, --network, --group-commit and --ack the first two parts are
+measured, with any of them only what is named.
 """
 
 from __future__ import annotations
@@ -15,7 +15,15 @@ from datetime import UTC, datetime
 from pathlib import Path
 from subprocess import CalledProcessError
 
-from bench import connections, group_commit, machine, pipeline_table, pipelines, report
+from bench import (
+    acknowledging,
+    connections,
+    group_commit,
+    machine,
+    pipeline_table,
+    pipelines,
+    report,
+)
 from bench.connections import Case
 from bench.network import hostile
 from bench.network.cases import CASES
@@ -44,6 +52,7 @@ def main() -> int:
         rounds = pipelines.measure(plan, options.cases, _tell) if options.cases else None
         network = [CASES[name](_network_plan(plan, options), _tell) for name in options.network]
         cost = group_commit.measure(plan, _tell) if options.group_commit else None
+        acknowledged = acknowledging.measure(plan, _tell) if options.ack else None
     except (FailedRunError, CalledProcessError) as error:
         print(f"FAILED, nothing is written: {error}", file=sys.stderr)
         return 1
@@ -57,6 +66,7 @@ def main() -> int:
         rounds=rounds,
         network=network,
         group_commit=cost,
+        acknowledging=acknowledged,
     )
     if rounds is not None:
         _tell(pipeline_table.table(rounds))
@@ -107,6 +117,9 @@ def _parse() -> argparse.Namespace:
     parser.add_argument(
         "--group-commit", action="store_true", help="what it costs, against syncs that do nothing"
     )
+    parser.add_argument(
+        "--ack", action="store_true", help="how long requests wait until they are durable"
+    )
     parser.add_argument("--events", type=int, default=5_000_000, help="per run of a fast case")
     parser.add_argument("--runs", type=int, default=5, help="of every case")
     parser.add_argument("--latency-seconds", type=float, default=5.0)
@@ -119,7 +132,7 @@ def _parse() -> argparse.Namespace:
     )
     _add_network(parser.add_argument_group("the network edge"))
     options = parser.parse_args()
-    named = (options.connections, options.cases, options.group_commit)
+    named = (options.connections, options.cases, options.group_commit, options.ack)
     if not any(named) and options.network is None:
         options.connections, options.cases = _CONNECTIONS, list(pipelines.NAMES)
     options.network = list(CASES) if options.network == [] else options.network or []

@@ -7,6 +7,7 @@ from pathlib import Path
 import msgspec
 
 from bench import distribution, pipeline_table
+from bench.acknowledging import Acknowledging
 from bench.connections import Case
 from bench.figures import Summary, spread
 from bench.group_commit import GroupCommit
@@ -84,6 +85,8 @@ class Results(msgspec.Struct, frozen=True):
     """The network edge."""
     group_commit: GroupCommit | None
     """With syncs and without."""
+    acknowledging: Acknowledging | None
+    """Requests that wait until they are durable."""
 
 
 def write(results: Results, directory: Path) -> None:
@@ -122,6 +125,8 @@ def page(results: Results) -> str:
         parts.append(_NETWORK.format(sections=sections))
     if results.group_commit is not None:
         parts.append(results.group_commit.section())
+    if results.acknowledging is not None:
+        parts.append(results.acknowledging.section())
     return "".join(parts)
 
 

@@ -31,6 +31,16 @@ class FailedRunError(Exception):
     """The server did not do what a measurement presumes; there is no number to report."""
 
 
+def read_settled(region: Region) -> int:
+    """Return how many events are durable or were dropped by a filter, over all workers."""
+    return sum(
+        region.get(worker, name, listener=listener)
+        for worker in range(region.workers)
+        for listener in range(len(region.listeners))
+        for name in ("ingest_events_journaled_total", "ingest_events_filtered_total")
+    )
+
+
 class Server:
     """Starts on entering, drains on leaving; leaving fails if anything was lost."""
 
@@ -90,12 +100,7 @@ class Server:
 
     def settled_events(self) -> int:
         """Return how many events are durable or were dropped by a filter so far."""
-        return sum(
-            self.region.get(worker, name, listener=listener)
-            for worker in range(self.region.workers)
-            for listener in range(len(self.region.listeners))
-            for name in ("ingest_events_journaled_total", "ingest_events_filtered_total")
-        )
+        return read_settled(self.region)
 
     def await_settled(
         self, events: int, deadline_seconds: float, *, refuses_some: bool = False

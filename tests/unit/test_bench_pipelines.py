@@ -117,6 +117,7 @@ def test_the_page_shows_what_was_measured_and_no_more() -> None:
         rounds=rounds(),
         network=[],
         group_commit=None,
+        acknowledging=None,
     )
     page = report.page(results)
     assert "medians of 2 rounds" in page

@@ -70,9 +70,19 @@ impl Arena {
         self.positions().consumed.load(Ordering::Relaxed)
     }
 
+    /// Position below which everything is durable.
+    pub fn durable(&self) -> u64 {
+        self.positions().durable.load(Ordering::Relaxed)
+    }
+
+    /// Bytes that the ring holds at most.
+    pub fn capacity(&self) -> usize {
+        self.capacity
+    }
+
     /// Bytes between the durable and the received position.
     pub fn pending(&self) -> u64 {
-        self.received() - self.positions().durable.load(Ordering::Relaxed)
+        self.received() - self.durable()
     }
 
     /// A contiguous place for up to `length` bytes behind what was received, or `None` when

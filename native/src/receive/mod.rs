@@ -27,6 +27,7 @@ mod receiver;
 mod relieving;
 mod rules;
 mod socket;
+mod submitting;
 mod timer;
 mod tls_failure;
 mod tls_files;
@@ -41,6 +42,7 @@ pub use inbox::Inboxes;
 pub use networks::Networks;
 pub use notices::Notice;
 pub use receiver::{Bounds, Listener, Receiver, Sockets};
+pub use submitting::Submission;
 pub use tls_files::check as check_tls;
 
 use crate::counters::Load;

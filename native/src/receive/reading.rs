@@ -221,7 +221,7 @@ impl Receiver {
         }
     }
 
-    fn count_read(&self, listener: usize, bytes: usize) {
+    pub(super) fn count_read(&self, listener: usize, bytes: usize) {
         add(self.region.listener(self.worker, listener, cells::RECEIVED_BYTES, 0), bytes as u64);
         add(self.region.listener(self.worker, listener, cells::READS, 0), 1);
     }

@@ -98,6 +98,11 @@ impl Lines {
         !self.handoff.runs.is_empty()
     }
 
+    /// Whether Python has a batch in its hands: then no other can begin.
+    pub(super) fn is_handed_over(&self) -> bool {
+        !self.has_handoff() && self.held.iter().any(|held| *held > 0)
+    }
+
     /// Takes back what Python made of the batch that was handed over.
     ///
     /// # Errors

@@ -7,6 +7,7 @@ mod format;
 mod handoff;
 mod lines;
 mod recover;
+mod submitting;
 mod tally;
 
 use std::os::fd::RawFd;
