@@ -174,6 +174,12 @@ bench: build ## Measure TCP to durable journal; results go to bench/results (BEN
 	cargo build --quiet --release $(LOADGEN)
 	$(BIN)/python -m bench $(BENCH_ARGUMENTS)
 
+# Without CHAOS_ARGUMENTS, every fault that this machine allows, some minutes in all.
+.PHONY: chaos
+chaos: build ## Inject faults under load and hold what is stored against what was sent (minutes)
+	cargo build --quiet --release $(LOADGEN)
+	$(BIN)/python -m chaos $(CHAOS_ARGUMENTS)
+
 .PHONY: reference
 reference: build ## Write docs/reference/ anew from the program
 	$(BIN)/python docs/generate.py
@@ -201,4 +207,4 @@ all: format lint test docs ## Everything a change must pass
 clean: ## Remove what was built (not ingest-data)
 	rm -rf $(VENV) $(CLIENTS) site dist native/target bench/loadgen/target ingest/*.so
 	rm -rf .coverage .coverage.* .pytest_cache .mypy_cache .ruff_cache .import_linter_cache .hypothesis
-	find ingest tests bench -name __pycache__ -type d -prune -exec rm -rf {} +
+	find ingest tests bench chaos -name __pycache__ -type d -prune -exec rm -rf {} +

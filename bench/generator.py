@@ -39,6 +39,8 @@ class Sent(msgspec.Struct, frozen=True):
     send_errors: int
     """Calls of sendmmsg that failed; what they were given was sent later."""
     per_connection: list[int]
+    broken: list[int]
+    """The numbers of the connections that the server ended."""
 
     @property
     def unbroken(self) -> bool:
@@ -89,7 +91,11 @@ class _AtWork:
 
 
 class Sending(_AtWork):
-    """Senders of events."""
+    """Senders of events.
+
+    With `events` of None they send until `finish`, and where a connection breaks they go on over a
+    new one, which has the next number. `record` is a file for the hash of each event.
+    """
 
     def __init__(
         self,
@@ -97,32 +103,41 @@ class Sending(_AtWork):
         address: str,
         *,
         connections: int,
-        events: int,
+        events: int | None,
         message_format: Format = "json",
         run: int = 0,
         rate: float | None = None,
         burst: int | None = None,
         await_close_seconds: float | None = None,
         timeline: Path | None = None,
+        record: Path | None = None,
     ) -> None:
         options = [f"--{transport}={address}", f"--connections={connections}", f"--run={run}"]
-        options += [f"--events={events}", f"--format={message_format}"]
+        options += [f"--format={message_format}"]
+        options += ["--until-end-of-input"] if events is None else [f"--events={events}"]
         for name, value in (
             ("rate", rate),
             ("burst", burst),
             ("await-close", await_close_seconds),
             ("timeline", timeline),
+            ("record", record),
         ):
             if value is not None:
                 options.append(f"--{name}={value}")
-        super().__init__(subprocess.Popen([program(), "send", *options], stdout=subprocess.PIPE))
+        super().__init__(
+            subprocess.Popen(
+                [program(), "send", *options],
+                stdin=subprocess.PIPE if events is None else subprocess.DEVNULL,
+                stdout=subprocess.PIPE,
+            )
+        )
 
-    def finish(self) -> Sent:
+    def finish(self, timeout_seconds: float | None = None) -> Sent:
         """Wait until the kernel has everything; raise CalledProcessError if it could not send.
 
-        Connections that broke are in the answer.
+        Connections that broke are in the answer. Raises TimeoutExpired if it takes longer.
         """
-        output, _ = self._process.communicate()
+        output, _ = self._process.communicate(timeout=timeout_seconds)
         if not output:
             raise subprocess.CalledProcessError(self._process.returncode, self._process.args)
         return msgspec.json.decode(output, type=Sent)

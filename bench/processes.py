@@ -8,12 +8,17 @@ from pathlib import Path
 
 _TICKS_PER_SECOND = os.sysconf("SC_CLK_TCK")
 # Fields of /proc/PID/stat after the name, which may itself hold spaces and parentheses.
-_PARENT, _USER, _SYSTEM = 1, 11, 12
+_STATE, _PARENT, _USER, _SYSTEM = 0, 1, 11, 12
 
 
 def family(supervisor: int) -> list[int]:
     """Return the process ids of a supervisor and its children."""
     return [supervisor, *(pid for pid in _running() if _fields(pid)[_PARENT] == str(supervisor))]
+
+
+def state(pid: int) -> str:
+    """Return the letter for what a process does now: `T` is stopped, `Z` or `X` has ended."""
+    return _fields(pid)[_STATE]
 
 
 def cpu_seconds(pids: list[int]) -> float:
@@ -31,8 +36,16 @@ def peak_resident_bytes(pid: int) -> int:
 
 
 def role(pid: int) -> str:
-    """Return which role of the server a process plays."""
-    arguments = Path(f"/proc/{pid}/cmdline").read_bytes().split(b"\0")
+    """Return which role of the server a process plays; of one that has ended, an empty text."""
+    try:
+        # A holder is a copy of its worker, and has its arguments.
+        if Path(f"/proc/{pid}/comm").read_text().strip() == "ingest-holder":
+            return "holder"
+        arguments = Path(f"/proc/{pid}/cmdline").read_bytes().split(b"\0")
+    except (FileNotFoundError, ProcessLookupError):
+        return ""
+    if arguments == [b""]:
+        return ""
     roles = [each for each in arguments if each.startswith(b"ingest.")]
     return roles[0].removeprefix(b"ingest.").decode() if roles else "supervisor"
 

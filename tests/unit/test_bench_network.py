@@ -38,6 +38,7 @@ SENT = Sent(
     unclosed=0,
     send_errors=0,
     per_connection=[5, 5],
+    broken=[],
 )
 FINDINGS = Findings(
     events=10,

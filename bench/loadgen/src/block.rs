@@ -85,7 +85,12 @@ impl Block {
         &self.bytes[self.starts[slots.start]..self.starts[slots.end]]
     }
 
-    /// The same, each message for itself.
+    /// The message at `slot` as it was numbered last, with what frames it.
+    pub fn message(&self, slot: usize) -> &[u8] {
+        &self.bytes[self.starts[slot]..self.starts[slot + 1]]
+    }
+
+    /// The messages at `slots` numbered like that, each for itself.
     pub fn numbered_apart(
         &mut self,
         connection: usize,
@@ -93,7 +98,7 @@ impl Block {
         slots: Range<usize>,
     ) -> impl Iterator<Item = &[u8]> {
         self.numbered(connection, number, slots.clone());
-        slots.map(|slot| &self.bytes[self.starts[slot]..self.starts[slot + 1]])
+        slots.map(|slot| self.message(slot))
     }
 }
 

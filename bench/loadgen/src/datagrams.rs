@@ -63,7 +63,8 @@ pub fn send(options: &Send, timeline: &mut Timeline) -> io::Result<Sent> {
         }
     }
     let per_connection = senders.iter().map(|each| each.sent).collect();
-    Ok(Sent { run: options.run, bytes, per_connection, breaks, cost: meter.stop() })
+    let broken = Vec::new();
+    Ok(Sent { run: options.run, bytes, per_connection, broken, breaks, cost: meter.stop() })
 }
 
 /// Sends each message as a datagram and returns how many bytes that were.
@@ -143,6 +144,8 @@ mod tests {
             burst: None,
             await_close: None,
             timeline: None,
+            until_end_of_input: false,
+            record: None,
         };
         let sent = send(&options, &mut Timeline::new()).unwrap();
         assert_eq!(sent.per_connection, [51, 50]);

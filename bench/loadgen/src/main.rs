@@ -1,18 +1,23 @@
 //! The load generator of the benchmarks: `loadgen send` writes numbered events from prebuilt
 //! buffers, `loadgen check` reads them back and says which were lost, duplicated or out of order,
-//! `loadgen hostile` is a client that nobody wants. It must use far less CPU than the server it
+//! `loadgen audit` does so where connections may have broken, and `loadgen hostile` is a client
+//! that nobody wants. It must use far less CPU than the server it
 //! measures.
 
 mod arguments;
+mod audit;
 mod block;
 mod check;
 mod clock;
 mod datagrams;
 mod hostile;
 mod identity;
+mod input;
 mod messages;
 mod pace;
+mod record;
 mod report;
+mod segments;
 mod stream;
 mod streams;
 mod timeline;
@@ -44,6 +49,7 @@ fn act() -> Result<ExitCode, Mistake> {
         }
         Command::Send(options) => send(&options),
         Command::Check(options) => check(&options),
+        Command::Audit(options) => audit(&options),
         Command::Hostile(options) => {
             allow_descriptors()?;
             println!("{}", hostile::run(&options)?);
@@ -75,6 +81,16 @@ fn check(options: &arguments::Check) -> Result<ExitCode, Mistake> {
     let findings = check.finish();
     println!("{findings}");
     Ok(success_if(findings.clean()))
+}
+
+fn audit(options: &arguments::Check) -> Result<ExitCode, Mistake> {
+    let record = options.record.as_deref().ok_or("audit needs --record FILE")?;
+    let mut audit = audit::Audit::new(options, record::read(record)?);
+    for shard in &options.shards {
+        audit.read_shard(shard)?;
+    }
+    println!("{}", audit.finish());
+    Ok(ExitCode::SUCCESS)
 }
 
 fn success_if(right: bool) -> ExitCode {

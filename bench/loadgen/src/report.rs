@@ -78,6 +78,8 @@ pub struct Sent {
     pub bytes: u64,
     /// Events handed over whole, per connection.
     pub per_connection: Vec<u64>,
+    /// The connections that the server ended, by their numbers.
+    pub broken: Vec<usize>,
     /// What went wrong.
     pub breaks: Breaks,
     /// Time and CPU time.
@@ -86,13 +88,13 @@ pub struct Sent {
 
 impl fmt::Display for Sent {
     fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Self { run, bytes, per_connection, breaks, cost } = self;
+        let Self { run, bytes, per_connection, broken, breaks, cost } = self;
         write!(
             out,
             concat!(
                 r#"{{"run":{},"events":{},"bytes":{},"seconds":{},"cpu_seconds":{},"#,
                 r#""started_ns":{},"ended_ns":{},"resets":{},"closed":{},"failed":{},"#,
-                r#""unclosed":{},"send_errors":{},"per_connection":{:?}}}"#,
+                r#""unclosed":{},"send_errors":{},"per_connection":{:?},"broken":{:?}}}"#,
             ),
             run,
             per_connection.iter().sum::<u64>(),
@@ -107,6 +109,7 @@ impl fmt::Display for Sent {
             breaks.unclosed,
             breaks.send_errors,
             per_connection,
+            broken,
         )
     }
 }

@@ -7,9 +7,11 @@ use std::time::{Duration, Instant};
 
 use mio::{Events, Poll, Token};
 
-use crate::arguments::{Send, share};
+use crate::arguments::{Send, Target, share};
 use crate::block::{Block, EVENTS};
+use crate::input::EndOfInput;
 use crate::pace::{Pace, TICK};
+use crate::record::Recorder;
 use crate::report::{Breaks, Meter, Sent};
 use crate::stream::Stream;
 use crate::timeline::Timeline;
@@ -28,6 +30,10 @@ struct Connection {
     end: u64,
     /// Is it not in the queue of writable streams? Readiness may be reported twice.
     waiting: bool,
+    /// Has the server ended it?
+    broken: bool,
+    /// Sequence number after the last event in the record.
+    recorded: u64,
 }
 
 /// Sends all events and returns when the kernel has them.
@@ -40,40 +46,89 @@ pub fn send(options: &Send, timeline: &mut Timeline) -> io::Result<Sent> {
     if let Some(patience) = options.await_close {
         sender.await_close(patience)?;
     }
-    let per_connection = sender.connections.iter().map(|each| each.next).collect();
-    Ok(Sent { run: options.run, bytes, per_connection, breaks: sender.breaks, cost })
+    let connections = sender.connections.iter();
+    let broken = connections.clone().enumerate().filter(|(_, each)| each.broken);
+    Ok(Sent {
+        run: options.run,
+        bytes,
+        per_connection: connections.clone().map(|each| each.next).collect(),
+        broken: broken.map(|(number, _)| number).collect(),
+        breaks: sender.breaks,
+        cost,
+    })
 }
 
 struct Sender {
     poll: Poll,
     readiness: Events,
+    /// By their numbers; those that broke stay in their places.
     connections: Vec<Connection>,
     writable: VecDeque<usize>,
     /// Connections that have more to send.
     unfinished: usize,
+    /// When a connection was last tried to be opened in the place of one that broke.
+    reopened: Instant,
     breaks: Breaks,
 }
 
 impl Sender {
     fn connect(options: &Send) -> io::Result<Self> {
-        let poll = Poll::new()?;
-        let connections = (0..options.connections)
-            .map(|index| {
-                let mut stream = Stream::connect(&options.target)?;
-                stream.register(poll.registry(), Token(index))?;
-                let end = share(options.events, options.connections, index);
-                let stream = Some(stream);
-                Ok(Connection { stream, next: 0, partial: 0, end, waiting: true })
-            })
-            .collect::<io::Result<Vec<Connection>>>()?;
-        Ok(Self {
-            poll,
+        let mut sender = Self {
+            poll: Poll::new()?,
             readiness: Events::with_capacity(1024),
-            writable: VecDeque::with_capacity(connections.len()),
-            unfinished: connections.iter().filter(|each| each.has_more()).count(),
-            connections,
+            connections: Vec::with_capacity(options.connections),
+            writable: VecDeque::with_capacity(options.connections),
+            unfinished: 0,
+            reopened: Instant::now(),
             breaks: Breaks::default(),
-        })
+        };
+        for index in 0..options.connections {
+            let end = if options.until_end_of_input {
+                u64::MAX
+            } else {
+                share(options.events, options.connections, index)
+            };
+            sender.open(&options.target, end)?;
+        }
+        Ok(sender)
+    }
+
+    /// Opens the connection of the next number.
+    fn open(&mut self, target: &Target, end: u64) -> io::Result<()> {
+        let mut stream = Stream::connect(target)?;
+        stream.register(self.poll.registry(), Token(self.connections.len()))?;
+        self.unfinished += usize::from(end > 0);
+        self.connections.push(Connection {
+            stream: Some(stream),
+            next: 0,
+            partial: 0,
+            end,
+            waiting: true,
+            broken: false,
+            recorded: 0,
+        });
+        Ok(())
+    }
+
+    /// Opens connections in the place of those that broke, as far as the server takes them.
+    fn reopen(&mut self, options: &Send) {
+        if self.unfinished < options.connections && self.reopened.elapsed() >= TICK {
+            self.reopened = Instant::now();
+            while self.unfinished < options.connections {
+                // Nobody listens now: another attempt a tick later.
+                if self.open(&options.target, u64::MAX).is_err() {
+                    return;
+                }
+            }
+        }
+    }
+
+    /// Lets every connection send the rest of the event that it is in, and no more.
+    fn end_with_whole_events(&mut self) {
+        for connection in &mut self.connections {
+            connection.end = connection.handed_over();
+        }
+        self.unfinished = self.connections.iter().filter(|each| each.has_more()).count();
     }
 
     /// Returns how many bytes it sent.
@@ -81,12 +136,20 @@ impl Sender {
         let pace = Pace::new(options.rate);
         let burst = options.burst.unwrap_or(options.rate.map_or(u64::MAX, |_| PACED_BURST));
         let mut block = Block::new(options.format, options.framing, options.run);
+        let mut recorder = options.record.as_deref().map(Recorder::create).transpose()?;
+        let mut end_of_input = options.until_end_of_input.then(EndOfInput::watch);
         let (mut events, mut bytes) = (0, 0);
-        while self.unfinished > 0 {
+        while self.unfinished > 0 || end_of_input.is_some() {
+            if end_of_input.take_if(|end| end.is_reached()).is_some() {
+                self.end_with_whole_events();
+            }
+            if end_of_input.is_some() {
+                self.reopen(options);
+            }
             let owed = pace.owed(events);
             if owed == 0 || self.writable.is_empty() {
                 // Owing nothing, sleep one tick; with no stream writable, until one is.
-                self.look((owed == 0).then_some(TICK))?;
+                self.look((owed == 0 || end_of_input.is_some()).then_some(TICK))?;
                 continue;
             }
             let Some(index) = self.writable.pop_front() else { continue };
@@ -100,6 +163,9 @@ impl Sender {
                     bytes += written as u64;
                     events += connection.next - before;
                     timeline.sample(events);
+                    if let Some(recorder) = &mut recorder {
+                        connection.record(index, &block, recorder)?;
+                    }
                     if connection.has_more() {
                         self.writable.push_back(index);
                     } else {
@@ -110,12 +176,12 @@ impl Sender {
                     connection.waiting = true;
                 }
                 Err(error) => {
-                    connection.stream = None;
+                    connection.end_broken(&error, &mut self.breaks);
                     self.unfinished -= 1;
-                    self.breaks.count(&error);
                 }
             }
         }
+        recorder.map_or(Ok(()), Recorder::finish)?;
         Ok(bytes)
     }
 
@@ -149,10 +215,7 @@ impl Sender {
                 Err(error) if error.kind() == io::ErrorKind::NotConnected => {
                     connection.note_end(&mut self.breaks);
                 }
-                Err(error) => {
-                    connection.stream = None;
-                    self.breaks.count(&error);
-                }
+                Err(error) => connection.end_broken(&error, &mut self.breaks),
             }
         }
     }
@@ -186,11 +249,34 @@ impl Connection {
     fn note_end(&mut self, breaks: &mut Breaks) {
         let Some(stream) = &mut self.stream else { return };
         match stream.is_open() {
-            Ok(true) => return,
-            Ok(false) => breaks.closed += u64::from(self.next < self.end),
-            Err(error) => breaks.count(&error),
+            Ok(true) => {}
+            Ok(false) => {
+                self.broken = self.next < self.end;
+                breaks.closed += u64::from(self.broken);
+                self.stream = None;
+            }
+            Err(error) => self.end_broken(&error, breaks),
         }
+    }
+
+    fn end_broken(&mut self, error: &io::Error, breaks: &mut Breaks) {
+        breaks.count(error);
+        self.broken = true;
         self.stream = None;
+    }
+
+    /// Sequence number after the last event that is handed over at least in part.
+    fn handed_over(&self) -> u64 {
+        self.next + u64::from(self.partial > 0)
+    }
+
+    /// Notes what was handed over since the last time, which the block still holds.
+    fn record(&mut self, index: usize, block: &Block, to: &mut Recorder) -> io::Result<()> {
+        let sequences = self.recorded..self.handed_over();
+        self.recorded = sequences.end;
+        let slots = sequences.map(|number| usize::try_from(number % EVENTS as u64));
+        let lines = slots.flatten().map(|slot| block.message(slot).trim_ascii_end());
+        to.note(index, lines)
     }
 
     /// Writes at most `limit` events, and at most to the end of the block.
@@ -237,6 +323,8 @@ mod tests {
             burst: None,
             await_close: Some(Duration::from_secs(30)),
             timeline: None,
+            until_end_of_input: false,
+            record: None,
         }
     }
 

@@ -1,4 +1,4 @@
-//! The options of `loadgen check`.
+//! The options of `loadgen check` and of `loadgen audit`.
 
 use std::fs;
 use std::path::PathBuf;
@@ -7,39 +7,48 @@ use lexopt::prelude::{Long, Value};
 
 use super::Mistake;
 
-/// The options of `loadgen check`.
+/// What was sent, and where it was stored.
 pub struct Check {
     /// As sent.
     pub run: usize,
     /// Events sent on each connection.
     pub per_connection: Vec<usize>,
-    /// A file for each shard.
+    /// Connections that the server ended.
+    pub broken: Vec<usize>,
+    /// The [`crate::record`], which an audit needs.
+    pub record: Option<PathBuf>,
+    /// A file, or for an audit a directory, for each shard.
     pub shards: Vec<PathBuf>,
 }
 
 pub(super) fn parse(parser: &mut lexopt::Parser) -> Result<Check, Mistake> {
-    let (mut sent, mut shards) = (None, Vec::new());
+    let (mut sent, mut record, mut shards) = (None, None, Vec::new());
     while let Some(argument) = parser.next()? {
         match argument {
             Long("sent") => sent = Some(fs::read_to_string(parser.value()?)?),
+            Long("record") => record = Some(parser.value()?.into()),
             Value(shard) => shards.push(shard.into()),
             other => return Err(other.unexpected().into()),
         }
     }
-    let sent = sent.ok_or("check needs --sent FILE, what `loadgen send` printed")?;
-    let (run, per_connection) = read(&sent).ok_or("the file of --sent is not of `loadgen send`")?;
+    let sent = sent.ok_or("--sent FILE is missing, what `loadgen send` printed")?;
+    let (run, per_connection, broken) =
+        read(&sent).ok_or("the file of --sent is not of `loadgen send`")?;
     if shards.is_empty() {
-        return Err("check needs a file for each shard".into());
+        return Err("name a file or directory for each shard".into());
     }
-    Ok(Check { run, per_connection, shards })
+    Ok(Check { run, per_connection, broken, record, shards })
 }
 
-/// Reads our own report, of which only two members matter here.
-fn read(report: &str) -> Option<(usize, Vec<usize>)> {
+/// Reads our own report, of which only three members matter here.
+fn read(report: &str) -> Option<(usize, Vec<usize>, Vec<usize>)> {
     let run = report.split_once(r#""run":"#)?.1.split_once(',')?.0.parse().ok()?;
-    let list = report.split_once(r#""per_connection":["#)?.1.split_once(']')?.0;
-    let counts = list.split(',').map(|count| count.trim().parse());
-    Some((run, counts.collect::<Result<_, _>>().ok()?))
+    let list = |name: &str| {
+        let list = report.split_once(&format!(r#""{name}":["#))?.1.split_once(']')?.0;
+        let numbers = list.split(',').map(str::trim).filter(|each| !each.is_empty());
+        numbers.map(str::parse).collect::<Result<_, _>>().ok()
+    };
+    Some((run, list("per_connection")?, list("broken")?))
 }
 
 #[cfg(test)]
@@ -53,10 +62,11 @@ mod tests {
             run: 12,
             bytes: 1,
             per_connection: vec![5, 4, 4],
+            broken: vec![1],
             breaks: Breaks::default(),
             cost: Cost::default(),
         };
-        assert_eq!(read(&sent.to_string()), Some((12, vec![5, 4, 4])));
+        assert_eq!(read(&sent.to_string()), Some((12, vec![5, 4, 4], vec![1])));
         assert_eq!(read("{}"), None);
     }
 }

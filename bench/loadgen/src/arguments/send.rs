@@ -50,6 +50,10 @@ pub struct Send {
     pub await_close: Option<Duration>,
     /// Where to write the samples of the [`crate::timeline::Timeline`].
     pub timeline: Option<PathBuf>,
+    /// Send on until standard input ends, over a new connection where one broke.
+    pub until_end_of_input: bool,
+    /// Where to write the [`crate::record`] of what was sent.
+    pub record: Option<PathBuf>,
 }
 
 impl Target {
@@ -71,6 +75,7 @@ pub(super) fn parse(parser: &mut lexopt::Parser) -> Result<Send, Mistake> {
     let (mut format, mut framing, mut run) = (Format::Json, Framing::Newline, 0);
     let (mut connections, mut events) = (1, 1_000_000);
     let (mut rate, mut burst, mut await_close, mut timeline) = (None, None, None, None);
+    let (mut until_end_of_input, mut record) = (false, None);
     while let Some(argument) = parser.next()? {
         match argument {
             Long("tcp") => target = Some(Target::Tcp(parser.value()?.parse()?)),
@@ -91,6 +96,8 @@ pub(super) fn parse(parser: &mut lexopt::Parser) -> Result<Send, Mistake> {
             Long("await-close") => {
                 await_close = Some(Duration::try_from_secs_f64(parser.value()?.parse()?)?);
             }
+            Long("until-end-of-input") => until_end_of_input = true,
+            Long("record") => record = Some(parser.value()?.into()),
             Long("timeline") => timeline = Some(parser.value()?.into()),
             other => return Err(other.unexpected().into()),
         }
@@ -114,6 +121,9 @@ pub(super) fn parse(parser: &mut lexopt::Parser) -> Result<Send, Mistake> {
     if rate.is_some_and(|rate: f64| rate <= 0.0) || burst == Some(0) {
         return Err("--rate and --burst must be above zero".into());
     }
+    if (record.is_some() || until_end_of_input) && framing != Framing::Newline {
+        return Err("--record and --until-end-of-input are for lines on streams".into());
+    }
     Ok(Send {
         target,
         format,
@@ -125,6 +135,8 @@ pub(super) fn parse(parser: &mut lexopt::Parser) -> Result<Send, Mistake> {
         burst,
         await_close,
         timeline,
+        until_end_of_input,
+        record,
     })
 }
 

@@ -2,9 +2,6 @@
 
 use std::fmt;
 use std::io;
-use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
-use std::thread;
 use std::time::{Duration, Instant};
 
 use mio::{Events, Poll, Token};
@@ -13,6 +10,7 @@ use super::client::Client;
 use super::kind::Kind;
 use crate::arguments::Hostile;
 use crate::clock;
+use crate::input::EndOfInput;
 
 const TURN: Duration = Duration::from_millis(5);
 
@@ -53,12 +51,9 @@ pub fn run(options: &Hostile) -> io::Result<Report> {
     let mut clients: Vec<Client> = (0..options.connections).map(|_| Client::new()).collect();
     let mut deeds = Deeds::default();
     let (started, cpu_before) = (Instant::now(), clock::cpu_seconds());
-    let ended = Arc::new(AtomicBool::new(false));
-    if options.until_end_of_input {
-        end_with_input(ended.clone());
-    }
+    let end = options.until_end_of_input.then(EndOfInput::watch).unwrap_or_default();
     let mut goes_on = false;
-    while started.elapsed() < options.duration && !ended.load(Ordering::Relaxed) {
+    while started.elapsed() < options.duration && !end.is_reached() {
         for (index, client) in clients.iter_mut().enumerate() {
             if !client.is_connected() {
                 client.connect(options.address, poll.registry(), Token(index), &mut deeds)?;
@@ -86,14 +81,6 @@ pub fn run(options: &Hostile) -> io::Result<Report> {
         cpu_seconds: clock::cpu_seconds() - cpu_before,
         deeds,
     })
-}
-
-/// Sets the flag when standard input ends; the thread dies with the process.
-fn end_with_input(ended: Arc<AtomicBool>) {
-    thread::spawn(move || {
-        let _ = io::copy(&mut io::stdin().lock(), &mut io::sink());
-        ended.store(true, Ordering::Relaxed);
-    });
 }
 
 impl fmt::Display for Report {

@@ -1,0 +1,59 @@
+"""What a fault is: how it changes the server's surroundings, how it strikes, what is promised.
+
+A fault strikes once per round. It waits for facts until the server has recovered, and never sleeps
+to let something happen; pauses between rounds are part of the plan and come from its seed.
+"""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from random import Random
+from typing import TYPE_CHECKING, ClassVar
+
+import msgspec
+
+if TYPE_CHECKING:
+    from chaos.tier import Tier
+
+
+class Promise(msgspec.Struct, frozen=True, kw_only=True):
+    """What has to hold whenever the fault strikes."""
+
+    words: str
+    """As the table shows it."""
+    loses_undurable: bool = False
+    """Whether events that were not yet durable may be lost, if they are counted."""
+    breaks_connections: bool = False
+    """Whether connections may end."""
+
+
+class Fault(ABC):
+    """One kind of fault. A trial makes one of it, for all its rounds."""
+
+    name: ClassVar[str]
+    """As on the command line."""
+    promise: ClassVar[Promise]
+    rounds_per_trial: ClassVar[int] = 25
+    """After so many rounds the server is stopped and judged, and another trial begins."""
+
+    def __init__(self, directory: Path) -> None:
+        """`directory` is the trial's own; the data are in `data` of it."""
+        self.directory = directory
+
+    def environment(self) -> Mapping[str, str]:
+        """Return what to add to the server's environment."""
+        return {}
+
+    def wrapper(self) -> Sequence[str]:
+        """Return the command that runs the server's Python, in place of `python`."""
+        return ()
+
+    @abstractmethod
+    def strike(self, tier: Tier, chance: Random) -> None:
+        """Inject the fault once, and wait until the server has recovered from it."""
+
+
+class Unavailable(Exception):  # noqa: N818 - nothing is wrong
+    """This machine does not allow the fault; the table says so."""

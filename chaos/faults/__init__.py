@@ -1,0 +1,36 @@
+"""All faults, in the order of the table."""
+
+from __future__ import annotations
+
+from chaos.fault import Fault
+from chaos.faults.kills import (
+    KillAdmin,
+    KillAllWorkers,
+    KillAny,
+    KillHolder,
+    KillRecovering,
+    KillReplacing,
+    KillSupervisor,
+    KillTree,
+    KillWorker,
+    KillWorkerAndHolder,
+)
+from chaos.faults.stops import PauseWorker, StopSupervisor, StopWorker
+
+FAULTS: list[type[Fault]] = [
+    KillWorker,
+    KillAllWorkers,
+    KillRecovering,
+    KillReplacing,
+    KillHolder,
+    KillWorkerAndHolder,
+    KillAdmin,
+    KillSupervisor,
+    KillAny,
+    KillTree,
+    StopWorker,
+    PauseWorker,
+    StopSupervisor,
+]
+
+BY_NAME = {fault.name: fault for fault in FAULTS}

@@ -1,0 +1,131 @@
+"""Judges a trial: what the oracle found against what was promised and what the ledger says."""
+
+from __future__ import annotations
+
+import msgspec
+
+from bench.generator import Sent
+from chaos.fault import Fault
+from chaos.oracle import Findings
+from chaos.tier import Life, Tier
+
+
+class Verdict(msgspec.Struct, frozen=True):
+    """What one trial came to."""
+
+    fault: str
+    rounds: int
+    sent: int
+    """Events that the kernel took whole."""
+    stored: int
+    lost: int
+    """Events that the promise covers and that are nowhere."""
+    undurable: int
+    """Events that were received, not yet durable, and are nowhere, where that may happen."""
+    undurable_at_most: int
+    """The most of them at one time."""
+    counted: int
+    """Events that the server itself says were lost."""
+    duplicated: int
+    broken_connections: int
+    unconfirmed: int
+    """Events at the end of broken connections of which nobody can tell if they were received."""
+    seconds: float
+    """How long events were sent."""
+    wrong: list[str]
+    """What should not be, in words."""
+
+
+def judge(
+    fault: type[Fault],
+    rounds: int,
+    *,
+    sent: Sent,
+    tier: Tier,
+    found: Findings,
+    complaint: str | None,
+) -> Verdict:
+    """Hold everything against everything; `complaint` is of `ingest verify`."""
+    promise, last = fault.promise, tier.lives[-1].ledger
+    undurable, counted = undurable_of(tier.lives), counted_of(tier)
+    missing = found.lost - tier.excused_events
+    if promise.loses_undurable:
+        lost = max(missing - sum(undurable), sum(map(missing_durable, tier.lives)))
+    else:
+        lost = max(missing, sum(undurable))
+    broken = len(sent.broken)
+    claims = [
+        (lost, f"{lost} events lost"),
+        (found.duplicated, f"{found.duplicated} events stored twice"),
+        (found.altered, f"{found.altered} events altered"),
+        (found.foreign, f"{found.foreign} events that nobody sent"),
+        (found.reordered, f"{found.reordered} events out of order"),
+        (found.missing_sequences, f"{found.missing_sequences} sequence numbers missing"),
+        (found.repeated_sequences, f"{found.repeated_sequences} sequence numbers given twice"),
+        (sent.unclosed, f"{sent.unclosed} connections that the server did not close at the end"),
+        (not promise.breaks_connections and broken, f"{broken} connections broken"),
+        (counted != undurable, f"counted as lost: {counted}, received and nowhere: {undurable}"),
+        (not last.closed or last.in_flight, f"the ledger is not closed: {last}"),
+        (complaint, f"verify: {complaint}"),
+    ]
+    return Verdict(
+        fault=fault.name,
+        rounds=rounds,
+        sent=sent.events,
+        stored=found.events,
+        lost=lost,
+        undurable=sum(undurable),
+        undurable_at_most=max(undurable),
+        counted=sum(counted),
+        duplicated=found.duplicated,
+        broken_connections=broken,
+        unconfirmed=found.unconfirmed,
+        seconds=sent.seconds,
+        wrong=[words for is_wrong, words in claims if is_wrong],
+    )
+
+
+def failed(fault: type[Fault], rounds: int, why: str) -> Verdict:
+    """Return the verdict on a trial in which the server did not come back."""
+    return Verdict(
+        fault=fault.name,
+        rounds=rounds,
+        sent=0,
+        stored=0,
+        lost=0,
+        undurable=0,
+        undurable_at_most=0,
+        counted=0,
+        duplicated=0,
+        broken_connections=0,
+        unconfirmed=0,
+        seconds=0.0,
+        wrong=[f"did not recover: {why}"],
+    )
+
+
+def undurable_of(lives: list[Life]) -> list[int]:
+    """Return, for each life, how many events were received in it and are not in the files."""
+    found, stored_before = [], 0
+    for life in lives:
+        ledger, stored = life.ledger, sum(life.stored.values()) + life.dead_letters
+        kept = stored - stored_before + ledger.filtered + sum(ledger.dropped.values())
+        found.append(ledger.received - kept)
+        stored_before = stored
+    return found
+
+
+def counted_of(tier: Tier) -> list[int]:
+    """Return, for each life, how many events the server says were lost in it.
+
+    Of one that was killed, the next one says so.
+    """
+    return [
+        tier.told.get(number, sum(life.ledger.lost.values()))
+        for number, life in enumerate(tier.lives)
+    ]
+
+
+def missing_durable(life: Life) -> int:
+    """Return how many events were called durable and are not in the files."""
+    return sum(max(0, durable - life.stored[shard]) for shard, durable in life.durable.items())
