@@ -1,6 +1,6 @@
 """`python -m bench`: TCP to durable journal, with numbers of connections and with pipelines.
 
-Without --connections, --cases, --network, --group-commit and --ack the first two parts are
+Without --connections, --cases, --network, --group-commit, --ack and --soak the first two parts are
 measured, with any of them only what is named.
 """
 
@@ -23,6 +23,7 @@ from bench import (
     pipeline_table,
     pipelines,
     report,
+    soak,
 )
 from bench.connections import Case
 from bench.network import hostile
@@ -30,6 +31,7 @@ from bench.network.cases import CASES
 from bench.network.plan import NetworkPlan
 from bench.runs import Plan
 from bench.server import FailedRunError
+from bench.soak import SoakPlan
 
 _RESULTS = Path(__file__).parent / "results"
 _CONNECTIONS = [1, 4, 64, 1000]
@@ -53,6 +55,7 @@ def main() -> int:
         network = [CASES[name](_network_plan(plan, options), _tell) for name in options.network]
         cost = group_commit.measure(plan, _tell) if options.group_commit else None
         acknowledged = acknowledging.measure(plan, _tell) if options.ack else None
+        soaked = soak.measure(plan, _soak_plan(plan, options), _tell) if options.soak else None
     except (FailedRunError, CalledProcessError) as error:
         print(f"FAILED, nothing is written: {error}", file=sys.stderr)
         return 1
@@ -67,6 +70,7 @@ def main() -> int:
         network=network,
         group_commit=cost,
         acknowledging=acknowledged,
+        soak=soaked,
     )
     if rounds is not None:
         _tell(pipeline_table.table(rounds))
@@ -85,6 +89,18 @@ def _measure_connections(plan: Plan, number: int) -> Case:
         f" p50 {case.latency_ms.p50:.1f} ms, p99 {case.latency_ms.p99:.1f} ms"
     )
     return case
+
+
+def _soak_plan(plan: Plan, options: argparse.Namespace) -> SoakPlan:
+    return SoakPlan(
+        seconds=options.soak,
+        rate=options.rate or soak.half_of_maximum(plan, _tell),
+        leg_seconds=options.leg_seconds,
+        sample_seconds=1.0,
+        faults=tuple(options.faults),
+        seed=options.seed,
+        workers=plan.workers or soak.WORKERS,
+    )
 
 
 def _network_plan(plan: Plan, options: argparse.Namespace) -> NetworkPlan:
@@ -131,9 +147,10 @@ def _parse() -> argparse.Namespace:
         help="where journals are written and removed again; must be a real disk",
     )
     _add_network(parser.add_argument_group("the network edge"))
+    _add_soak(parser.add_argument_group("a long run under faults"))
     options = parser.parse_args()
-    named = (options.connections, options.cases, options.group_commit, options.ack)
-    if not any(named) and options.network is None:
+    others = (options.group_commit, options.ack, options.soak, options.network is not None)
+    if not options.connections and not options.cases and not any(others):
         options.connections, options.cases = _CONNECTIONS, list(pipelines.NAMES)
     options.network = list(CASES) if options.network == [] else options.network or []
     return options
@@ -159,6 +176,19 @@ def _add_network(group: argparse._ArgumentGroup) -> None:
     group.add_argument(
         "--hostile", nargs="+", default=[], choices=hostile.KINDS, help="kinds for `hostile`"
     )
+
+
+def _add_soak(group: argparse._ArgumentGroup) -> None:
+    group.add_argument(
+        "--soak", type=float, metavar="SECONDS", help="at --rate, or half of the maximum"
+    )
+    group.add_argument(
+        "--leg-seconds", type=float, default=5.0, help="after so long, all connections are new"
+    )
+    group.add_argument(
+        "--faults", nargs="*", choices=soak.FAULTS, default=soak.DEFAULT_FAULTS, metavar="FAULT"
+    )
+    group.add_argument("--seed", type=int, default=1, help="of the faults")
 
 
 if __name__ == "__main__":

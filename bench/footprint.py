@@ -13,6 +13,8 @@ from statistics import median
 
 import msgspec
 
+from ingest.journal import SEGMENT_SUFFIX
+
 _BLOCK_BYTES = 512
 _MEMORY_FILE = "/memfd:"
 
@@ -24,7 +26,8 @@ class Footprint(msgspec.Struct, frozen=True):
     """Since the first one."""
     memory_bytes: int
     descriptors: int
-    """Open ones, over all processes; a table that two of them share counts twice."""
+    """Open ones, over all processes, without those of segments: a journal that has not been written
+    lately has none. A table that two processes share counts twice."""
     processes: int
 
 
@@ -67,8 +70,9 @@ def _descriptors(pid: int, shared: dict[tuple[int, int], int]) -> int:
     count = 0
     for entry in Path(f"/proc/{pid}/fd").iterdir():
         with suppress(FileNotFoundError):
-            count += 1
-            if str(entry.readlink()).startswith(_MEMORY_FILE):
+            name = str(entry.readlink())
+            count += not name.endswith(SEGMENT_SUFFIX)
+            if name.startswith(_MEMORY_FILE):
                 found = entry.stat()
                 shared[found.st_dev, found.st_ino] = found.st_blocks * _BLOCK_BYTES
     return count

@@ -14,6 +14,7 @@ from bench.group_commit import GroupCommit
 from bench.machine import Machine
 from bench.network.cases import NetworkCase
 from bench.pipelines import CONNECTIONS, Rounds
+from bench.soak import Soak
 
 _MIB = 1024 * 1024
 
@@ -87,6 +88,8 @@ class Results(msgspec.Struct, frozen=True):
     """With syncs and without."""
     acknowledging: Acknowledging | None
     """Requests that wait until they are durable."""
+    soak: Soak | None
+    """A long run under faults."""
 
 
 def write(results: Results, directory: Path) -> None:
@@ -127,6 +130,8 @@ def page(results: Results) -> str:
         parts.append(results.group_commit.section())
     if results.acknowledging is not None:
         parts.append(results.acknowledging.section())
+    if results.soak is not None:
+        parts.append(results.soak.section())
     return "".join(parts)
 
 

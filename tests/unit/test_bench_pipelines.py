@@ -118,6 +118,7 @@ def test_the_page_shows_what_was_measured_and_no_more() -> None:
         network=[],
         group_commit=None,
         acknowledging=None,
+        soak=None,
     )
     page = report.page(results)
     assert "medians of 2 rounds" in page
