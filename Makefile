@@ -89,6 +89,7 @@ test: test-rust test-python ## Run every Rust and Python test and report the cov
 
 .PHONY: test-python
 test-python: build $(VENV)/installed-test $(VENV)/installed-plugins
+	cargo build --quiet --release $(LOADGEN)
 	rm -f .coverage .coverage.*
 	$(BIN)/coverage run -m pytest $(PYTEST_ARGUMENTS)
 	$(BIN)/coverage combine --quiet

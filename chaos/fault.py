@@ -54,6 +54,12 @@ class Fault(ABC):
     def strike(self, tier: Tier, chance: Random) -> None:
         """Inject the fault once, and wait until the server has recovered from it."""
 
+    def restore(self) -> None:  # noqa: B027 - most take nothing
+        """Give back what it took from the data, after the server has stopped."""
+
+    def close(self) -> None:  # noqa: B027 - most do nothing to it
+        """Undo what it did to the machine, at the end of the trial."""
+
 
 class Unavailable(Exception):  # noqa: N818 - nothing is wrong
     """This machine does not allow the fault; the table says so."""

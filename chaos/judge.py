@@ -6,8 +6,8 @@ import msgspec
 
 from bench.generator import Sent
 from chaos.fault import Fault
+from chaos.history import History
 from chaos.oracle import Findings
-from chaos.tier import Life, Tier
 
 
 class Verdict(msgspec.Struct, frozen=True):
@@ -24,6 +24,8 @@ class Verdict(msgspec.Struct, frozen=True):
     """Events that were received, not yet durable, and are nowhere, where that may happen."""
     undurable_at_most: int
     """The most of them at one time."""
+    oldest_undurable_seconds: float
+    """How old the oldest of them was, where all processes were killed."""
     counted: int
     """Events that the server itself says were lost."""
     duplicated: int
@@ -41,16 +43,17 @@ def judge(
     rounds: int,
     *,
     sent: Sent,
-    tier: Tier,
+    history: History,
     found: Findings,
     complaint: str | None,
 ) -> Verdict:
     """Hold everything against everything; `complaint` is of `ingest verify`."""
-    promise, last = fault.promise, tier.lives[-1].ledger
-    undurable, counted = undurable_of(tier.lives), counted_of(tier)
-    missing = found.lost - tier.excused_events
+    promise, last = fault.promise, history.lives[-1].ledger
+    undurable, counted = history.undurable, history.counted
+    missing = found.lost - history.excused_events
     if promise.loses_undurable:
-        lost = max(missing - sum(undurable), sum(map(missing_durable, tier.lives)))
+        missing_durable = sum(life.missing_durable for life in history.lives)
+        lost = max(missing - sum(undurable), missing_durable)
     else:
         lost = max(missing, sum(undurable))
     broken = len(sent.broken)
@@ -76,6 +79,7 @@ def judge(
         lost=lost,
         undurable=sum(undurable),
         undurable_at_most=max(undurable),
+        oldest_undurable_seconds=history.oldest_undurable_seconds,
         counted=sum(counted),
         duplicated=found.duplicated,
         broken_connections=broken,
@@ -95,6 +99,7 @@ def failed(fault: type[Fault], rounds: int, why: str) -> Verdict:
         lost=0,
         undurable=0,
         undurable_at_most=0,
+        oldest_undurable_seconds=0.0,
         counted=0,
         duplicated=0,
         broken_connections=0,
@@ -102,30 +107,3 @@ def failed(fault: type[Fault], rounds: int, why: str) -> Verdict:
         seconds=0.0,
         wrong=[f"did not recover: {why}"],
     )
-
-
-def undurable_of(lives: list[Life]) -> list[int]:
-    """Return, for each life, how many events were received in it and are not in the files."""
-    found, stored_before = [], 0
-    for life in lives:
-        ledger, stored = life.ledger, sum(life.stored.values()) + life.dead_letters
-        kept = stored - stored_before + ledger.filtered + sum(ledger.dropped.values())
-        found.append(ledger.received - kept)
-        stored_before = stored
-    return found
-
-
-def counted_of(tier: Tier) -> list[int]:
-    """Return, for each life, how many events the server says were lost in it.
-
-    Of one that was killed, the next one says so.
-    """
-    return [
-        tier.told.get(number, sum(life.ledger.lost.values()))
-        for number, life in enumerate(tier.lives)
-    ]
-
-
-def missing_durable(life: Life) -> int:
-    """Return how many events were called durable and are not in the files."""
-    return sum(max(0, durable - life.stored[shard]) for shard, durable in life.durable.items())

@@ -66,4 +66,6 @@ def _undurable(verdicts: list[Verdict]) -> str:
         return "0"
     counted = sum(each.counted for each in verdicts)
     most = max(each.undurable_at_most for each in verdicts)
-    return f"{undurable:,}, at most {most:,} at once; {counted:,} counted"
+    oldest_ms = max(each.oldest_undurable_seconds for each in verdicts) * 1000
+    age = f", {oldest_ms:.0f} ms old" if oldest_ms else ""
+    return f"{undurable:,}, at most {most:,} at once{age}; {counted:,} counted"

@@ -8,18 +8,18 @@ from __future__ import annotations
 import os
 import signal
 import socket
-from collections.abc import Mapping, Sequence
+import time
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from pathlib import Path
 from random import Random
 from types import TracebackType
 from typing import Self
 
-import msgspec
-
 from bench import processes
 from chaos import segments
 from chaos.fault import Unavailable
+from chaos.history import History, Life
 from ingest.contract import DEAD_DIRECTORY, JOURNAL_DIRECTORY
 from ingest.counters import LedgerStatus
 from tests.harness import Server, is_running, wait_until
@@ -27,6 +27,7 @@ from tests.harness import Server, is_running, wait_until
 RECOVERY_SECONDS = 60.0
 """The longest that anything may take; the machine may do other things as well."""
 _STOP_SECONDS = 120.0
+_WATCH_SECONDS, _WATCH_EVERY_SECONDS = 0.5, 0.002
 _HOLDER = "ingest_worker_holder_pid"
 
 _OFTEN_KILLED = {
@@ -34,22 +35,6 @@ _OFTEN_KILLED = {
     "INGEST_SUPERVISION__BACKOFF_INITIAL": "1ms",
     "INGEST_SUPERVISION__BACKOFF_MAXIMUM": "1ms",
 }
-
-
-class Life(msgspec.Struct, frozen=True):
-    """One server from its start to its end."""
-
-    ledger: LedgerStatus
-    """When its last process had gone; it was empty at the start."""
-    durable: dict[str, int]
-    """Of each shard of events, the sequence number behind those that were called durable."""
-    stored: dict[str, int]
-    """Of each shard of events, the sequence number behind those that are in its files."""
-    dead_letters: int
-    """Dead letters in the files."""
-    in_order: bool
-    """Whether it was told to stop, and not killed."""
-    exit_status: int
 
 
 class Tier:
@@ -64,13 +49,9 @@ class Tier:
         wrapper: Sequence[str] = (),
     ) -> None:
         self.data_dir = data_dir
-        self.lives: list[Life] = []
-        self.told: dict[int, int] = {}
-        """How many events were lost in a life, as the next server says, by the number of the life."""
+        self.history = History()
         self.rounds = 0
         """Faults that it has recovered from."""
-        self.excused_events = 0
-        """Events that the fault itself destroyed, after they had been stored."""
         self.server = Server(
             data_dir,
             workers=workers,
@@ -101,15 +82,19 @@ class Tier:
     def start(self) -> None:
         """Start the server, which recovers what is there; wait until every worker is ready."""
         self.server.start()
-        if self.lives and not self.lives[-1].in_order:
-            with suppress(KeyError):
-                lost = self.server.region.get(None, "ingest_previous_server_lost_events")
-                self.told[len(self.lives) - 1] = lost
+        lives = self.history.lives
+        if lives and not lives[-1].in_order:
+            lost = self.server.region.get(None, "ingest_previous_server_lost_events")
+            self.history.told[len(lives) - 1] = lost
 
-    def stop(self) -> Life:
-        """Stop the server in order."""
+    def stop(self, aftermath: Callable[[], None] | None = None) -> Life:
+        """Stop the server in order.
+
+        `aftermath` is what happens to the files before anybody looks at them.
+        """
         self.server.signal(signal.SIGTERM)
-        return self._note_life(self.server.wait(_STOP_SECONDS), in_order=True)
+        status = self.server.wait(_STOP_SECONDS)
+        return self._note_life(status, aftermath, in_order=True)
 
     def kill_supervisor(self) -> Life:
         """Kill the supervisor alone and wait until the others have ended by themselves."""
@@ -117,23 +102,31 @@ class Tier:
         os.kill(self.server.pid, signal.SIGKILL)
         status = self.server.wait(RECOVERY_SECONDS)
         wait_until(lambda: not any(map(is_running, family)), _STOP_SECONDS)
-        return self._note_life(status, in_order=False)
+        return self._note_life(status, None, in_order=False)
 
-    def kill_tree(self, chance: Random) -> Life:
+    def kill_tree(self, chance: Random, aftermath: Callable[[], None] | None = None) -> Life:
         """Kill every process of the server, the supervisor last; it cannot start others meanwhile.
 
-        Stopping the supervisor for this moment keeps it from that; the others notice nothing.
+        Stopping the supervisor for this moment keeps it from that; the others notice nothing. What
+        they receive is watched for a while before, to tell how old is what they lose.
+        `aftermath` is as for `stop`.
         """
         supervisor = self.server.pid
+        watched = self._watch()
         os.kill(supervisor, signal.SIGSTOP)
         wait_until(lambda: processes.state(supervisor) == "T")
         family = self._family()
         chance.shuffle(family)
         for pid in (*family, supervisor):
             os.kill(pid, signal.SIGKILL)
+        killed_at = time.monotonic()
         status = self.server.wait(RECOVERY_SECONDS)
         wait_until(lambda: not any(map(is_running, family)), RECOVERY_SECONDS)
-        return self._note_life(status, in_order=False)
+        life = self._note_life(status, aftermath, in_order=False)
+        age_seconds = life.oldest_undurable_seconds(watched, killed_at)
+        history = self.history
+        history.oldest_undurable_seconds = max(history.oldest_undurable_seconds, age_seconds)
+        return life
 
     def ledger(self) -> LedgerStatus:
         """Return the ledger over all workers."""
@@ -200,6 +193,23 @@ class Tier:
         with suppress(ProcessLookupError):
             os.kill(pid, signal.SIGKILL)
 
+    def await_recovery(self) -> None:
+        """Wait until every worker is ready, in a process that lives."""
+
+        def recovered() -> bool:
+            pids = self.ready_workers().values()
+            return len(pids) == self.server.region.workers and all(map(is_running, pids))
+
+        wait_until(recovered, RECOVERY_SECONDS)
+
+    def await_pause(self) -> None:
+        """Wait until a worker takes nothing from its senders any more."""
+
+        def paused() -> bool:
+            return any(worker.intake != "running" for worker in self.server.status().workers)
+
+        wait_until(paused, RECOVERY_SECONDS)
+
     def await_ready(self) -> None:
         """Wait until every worker is ready and has shown so lately."""
         wait_until(lambda: self.server.status().ready, RECOVERY_SECONDS)
@@ -228,7 +238,19 @@ class Tier:
         family = processes.family(self.server.pid)
         return [pid for pid in family if pid != self.server.pid and is_running(pid)]
 
-    def _note_life(self, exit_status: int, *, in_order: bool) -> Life:
+    def _watch(self) -> list[tuple[float, int]]:
+        """Return when how many events had been received, for a moment that ends now."""
+        watched = [(time.monotonic(), self.ledger().received)]
+        while time.monotonic() < watched[0][0] + _WATCH_SECONDS:
+            time.sleep(_WATCH_EVERY_SECONDS)
+            watched.append((time.monotonic(), self.ledger().received))
+        return watched
+
+    def _note_life(
+        self, exit_status: int, aftermath: Callable[[], None] | None, *, in_order: bool
+    ) -> Life:
+        if aftermath:
+            aftermath()
         region = self.server.region
         durable = "ingest_journal_durable_sequence"
         life = Life(
@@ -239,10 +261,11 @@ class Tier:
             },
             stored=segments.next_sequences(self.data_dir / JOURNAL_DIRECTORY),
             dead_letters=sum(segments.next_sequences(self.data_dir / DEAD_DIRECTORY).values()),
+            stored_before=self.history.stored,
             in_order=in_order,
             exit_status=exit_status,
         )
-        self.lives.append(life)
+        self.history.lives.append(life)
         return life
 
 

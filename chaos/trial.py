@@ -59,6 +59,7 @@ def run(plan: Plan, kind: type[Fault], rounds: int, number: int) -> Verdict:
         verdict = judge.failed(kind, tier.rounds, str(error))
         keep = plan.keep
     finally:
+        fault.close()
         if keep:
             print(f"  kept: {directory}")
         else:
@@ -79,11 +80,12 @@ def _run(plan: Plan, fault: Fault, tier: Tier, rounds: int, chance: Random) -> V
         sent = senders.finish(_FINISH_SECONDS)
         tier.await_settled()
         tier.stop()
+    fault.restore()
     return judge.judge(
         type(fault),
         tier.rounds,
         sent=sent,
-        tier=tier,
+        history=tier.history,
         found=oracle.audit(tier.data_dir, sent, record),
         complaint=oracle.verify(tier.data_dir),
     )

@@ -105,11 +105,18 @@ class Region:
 
     @staticmethod
     def create(
-        workers: int, listeners: Sequence[str], stages: Sequence[str], descriptor: bytes
+        workers: int,
+        listeners: Sequence[str],
+        stages: Sequence[str],
+        descriptor: bytes,
+        *,
+        file: int | None = None,
     ) -> Region:
         """Make a region with every cell at zero; `descriptor` is kept for readers, unchanged.
 
-        There is room for 16 more listeners and 32 more stages.
+        There is room for 16 more listeners and 32 more stages. `file` is the descriptor of an empty
+        file to make it in, which is duplicated and has all its space at once; without it the memory
+        has no name and ends with the last process that has it.
 
         Raises ValueError for impossible sizes and OSError when the memory cannot be had.
         """

@@ -15,6 +15,9 @@ import msgspec
 
 SERVER_FILE = "server.json"
 """Inside the data directory: the `RunningServer` of the server that works on it."""
+REGION_FILE = "region.json"
+"""Inside the data directory: the `RegionNote` of the server that works on it, or of one that did
+not stop in order."""
 LOCK_FILE = "server.lock"
 """Inside the data directory: locked with flock while a server works on it."""
 JOURNAL_DIRECTORY = "journal"
@@ -236,6 +239,18 @@ class ReloadDescription(_Message, frozen=True):
     finished_at: str
 
 
+class PreviousServer(_Message, frozen=True):
+    """A server that did not stop in order, as the next one on its data directory found it."""
+
+    started_at: str | None
+    received: int | None
+    """Events, by all its listeners in all its time; None: not known, as is what was lost."""
+    lost: int | None
+    """Those of them that never became durable."""
+    reason: str | None
+    """Why it is not known."""
+
+
 class ServerDescription(_Message, frozen=True):
     """The text that the shared region carries, so that a reader needs nothing but the region."""
 
@@ -247,6 +262,23 @@ class ServerDescription(_Message, frozen=True):
     admin: str | None
     heartbeat_timeout_seconds: float
     last_reload: ReloadDescription | None
+    previous_server: PreviousServer | None
+    """None: it stopped in order, or there was none."""
+
+
+class RegionNote(_Message, frozen=True):
+    """Where the counters of a server are, written before it receives anything.
+
+    It is removed when the server stops in order, so whoever finds it knows that it did not.
+    """
+
+    file: str | None
+    """The name in the shared memory of the machine; None: they were lost with its processes."""
+    boot_id: str
+    """Of the run of the machine, which that memory does not outlive."""
+    directory_inode: int
+    """Of the data directory that the note was written for. A copy has another."""
+    started_at: str
 
 
 class RunningServer(_Message, frozen=True):

@@ -17,6 +17,7 @@ from ingest._native import METRICS, Ledger, Region
 from ingest.contract import (
     IntakePause,
     ListenerKind,
+    PreviousServer,
     ReloadDescription,
     ServerDescription,
     WorkerState,
@@ -114,6 +115,7 @@ class Status(msgspec.Struct, kw_only=True):
     uptime_seconds: float
     admin: str | None
     last_reload: ReloadDescription | None
+    previous_server: PreviousServer | None
     ready: bool
     reasons: list[str]
     workers: list[WorkerStatus]
@@ -140,6 +142,7 @@ def read_status(region: Region) -> Status:
         uptime_seconds=round(uptime_ns / _NANOSECONDS, 3),
         admin=description.admin,
         last_reload=description.last_reload,
+        previous_server=description.previous_server,
         ready=readiness.ready,
         reasons=readiness.reasons,
         workers=workers,

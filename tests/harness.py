@@ -223,6 +223,19 @@ class Server:
         self.signal(signal.SIGTERM)
         return self.wait()
 
+    def kill_tree(self) -> None:
+        """Kill all processes of the server, none of which may learn that another is gone.
+
+        The supervisor stands still first, so that it can neither replace one nor tell the others.
+        """
+        self.signal(signal.SIGSTOP)
+        children = Path(f"/proc/{self.pid}/task/{self.pid}/children")
+        pids = [int(pid) for pid in children.read_text().split()]
+        for pid in pids:
+            os.kill(pid, signal.SIGKILL)
+        self.kill()
+        wait_until(lambda: not any(is_running(pid) for pid in pids))
+
     def kill(self) -> None:
         """Kill the supervisor, as a machine out of memory would."""
         self.signal(signal.SIGKILL)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from chaos.fault import Fault
+from chaos.faults.clocks import JumpClock
 from chaos.faults.kills import (
     KillAdmin,
     KillAllWorkers,
@@ -15,6 +16,7 @@ from chaos.faults.kills import (
     KillWorker,
     KillWorkerAndHolder,
 )
+from chaos.faults.limits import ExhaustDescriptors, ExhaustMemory
 from chaos.faults.stops import PauseWorker, StopSupervisor, StopWorker
 
 FAULTS: list[type[Fault]] = [
@@ -31,6 +33,9 @@ FAULTS: list[type[Fault]] = [
     StopWorker,
     PauseWorker,
     StopSupervisor,
+    JumpClock,
+    ExhaustDescriptors,
+    ExhaustMemory,
 ]
 
 BY_NAME = {fault.name: fault for fault in FAULTS}

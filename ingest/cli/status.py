@@ -12,6 +12,7 @@ import typer
 from ingest.cli.options import DEFAULT_DATA_DIR, DataDir
 from ingest.cli.running import attach
 from ingest.cli.tables import render_table
+from ingest.contract import PreviousServer
 from ingest.counters import LedgerStatus, Status, read_status
 
 _RATE_SECONDS = 1.0
@@ -79,7 +80,15 @@ def _render_summary(status: Status) -> str:
     ]
     if reload := status.last_reload:
         lines.append(f"last reload {reload.finished_at}, {reload.result}: {reload.message}")
+    if status.previous_server:
+        lines.append(f"previous server: killed, {_describe_loss(status.previous_server)}")
     return "\n".join(lines)
+
+
+def _describe_loss(previous: PreviousServer) -> str:
+    if previous.lost is None:
+        return f"not known how many events were lost: {previous.reason}"
+    return f"{previous.lost:,} of {previous.received:,} events lost"
 
 
 def _render_workers(before: Status, after: Status, seconds: float) -> str:

@@ -15,15 +15,22 @@ from typing import TYPE_CHECKING
 import ingest
 from ingest import contract, logs, sockets
 from ingest._native import Region, Sources
-from ingest.contract import ReloadDescription, RunningServer, ServerDescription
-from ingest.errors import BootError
-from ingest.supervisor import inboxes
+from ingest.contract import (
+    PreviousServer,
+    RegionNote,
+    ReloadDescription,
+    RunningServer,
+    ServerDescription,
+)
+from ingest.errors import BootError, IngestError
+from ingest.supervisor import inboxes, previous_server, region_file
 from ingest.supervisor.data_directory import DataDirectory
 from ingest.supervisor.deployment import Deployment, OpenSockets, deploy
 
 if TYPE_CHECKING:
     from contextlib import ExitStack
     from socket import socket
+    from types import TracebackType
 
     from ingest.config import Settings
     from ingest.supervisor.inboxes import Inbox
@@ -41,6 +48,8 @@ class Resources:
     admin: socket
     admin_address: str
     region: Region
+    note: RegionNote
+    previous: PreviousServer | None
     sources: Sources
     inboxes: tuple[Inbox, ...]
     """By slot."""
@@ -51,7 +60,13 @@ class Resources:
         self, deployment: Deployment, last_reload: ReloadDescription | None
     ) -> ServerDescription:
         """Return what a reader of the region is told about the server."""
-        return _describe(deployment, str(self.data_directory.path), self.admin_address, last_reload)
+        return _describe(
+            deployment,
+            str(self.data_directory.path),
+            self.admin_address,
+            last_reload,
+            self.previous,
+        )
 
     def publish(self, deployment: Deployment, last_reload: ReloadDescription | None) -> None:
         """Let readers of the region find a deployment; raise BootError where there is no room."""
@@ -63,13 +78,16 @@ class Resources:
             raise BootError(f"{error}; the server needs a restart for that") from error
 
     def announce(self, deployment: Deployment) -> bool:
-        """Let the other commands know where the server is; False while the disk is full."""
+        """Let the other commands know where the server is; False while the disk is full.
+
+        The next server learns by then where our counters are, if the disk was full at the start.
+        """
         listeners = (one.describe() for one in deployment.listeners)
-        is_written = self.data_directory.announce(
+        is_written = self.data_directory.note_region(self.note) and self.data_directory.announce(
             RunningServer(
                 pid=os.getpid(),
                 region_descriptor=self.region.fileno(),
-                started_at=datetime.now(UTC).isoformat(timespec="milliseconds"),
+                started_at=_now(),
                 version=ingest.__version__,
                 admin=self.admin_address,
                 listeners=tuple(one for one in listeners if one.bound),
@@ -81,6 +99,31 @@ class Resources:
                 data_dir=str(self.data_directory.path),
             )
         return is_written
+
+    def withdraw(
+        self,
+        _kind: type[BaseException] | None,
+        error: BaseException | None,
+        _traceback: TracebackType | None,
+    ) -> None:
+        """Remove note and file of the region, unless the next server has to settle it."""
+        is_in_order = error is None or isinstance(error, IngestError)
+        if not (is_in_order and self._is_settled()):
+            return
+        try:
+            self.data_directory.forget_region()
+        except BootError as failure:
+            _log.warning("The next start will call this server killed.", reason=str(failure))
+        if self.note.file:
+            region_file.remove(self.note.file)
+
+    def _is_settled(self) -> bool:
+        ledgers = (
+            self.region.ledger(worker, listener)
+            for worker in range(self.region.workers)
+            for listener in range(len(self.region.listeners))
+        )
+        return not any(ledger.in_flight for ledger in ledgers)
 
 
 def acquire(settings: Settings, stack: ExitStack) -> tuple[Resources, Deployment]:
@@ -95,16 +138,37 @@ def acquire(settings: Settings, stack: ExitStack) -> tuple[Resources, Deployment
     deployment = deploy(settings, opened, None, number=1)
     admin, admin_address = sockets.listen_on(settings.admin.address)
     stack.callback(admin.close)
-    region, sources = _create_shared_memory(
-        deployment, _describe(deployment, str(data_directory.path), admin_address, None)
-    )
     of_slots = inboxes.create(settings.workers, stack)
     reader, writer = os.pipe()
     stack.callback(os.close, reader)
     stack.callback(os.close, writer)
-    resources = Resources(
-        data_directory, opened, admin, admin_address, region, sources, of_slots, reader
+    remains = previous_server.settle(data_directory)
+    previous = remains.server if remains else None
+    region, file, sources = _create_shared_memory(
+        deployment, _describe(deployment, str(data_directory.path), admin_address, None, previous)
     )
+    note = RegionNote(
+        file=file,
+        boot_id=previous_server.boot_id(),
+        directory_inode=data_directory.inode,
+        started_at=_now(),
+    )
+    resources = Resources(
+        data_directory,
+        opened,
+        admin,
+        admin_address,
+        region,
+        note,
+        previous,
+        sources,
+        of_slots,
+        reader,
+    )
+    stack.push(resources.withdraw)
+    data_directory.note_region(note)
+    if remains and remains.file:
+        region_file.remove(remains.file)
     return resources, deployment
 
 
@@ -119,6 +183,7 @@ def _describe(
     data_dir: str,
     admin_address: str,
     last_reload: ReloadDescription | None,
+    previous: PreviousServer | None,
 ) -> ServerDescription:
     return ServerDescription(
         version=ingest.__version__,
@@ -128,16 +193,27 @@ def _describe(
         admin=admin_address,
         heartbeat_timeout_seconds=deployment.settings.supervision.heartbeat_timeout,
         last_reload=last_reload,
+        previous_server=previous,
     )
 
 
 def _create_shared_memory(
     deployment: Deployment, description: ServerDescription
-) -> tuple[Region, Sources]:
+) -> tuple[Region, str | None, Sources]:
     names, workers = [one.name for one in deployment.listeners], description.workers
     encoded = contract.encode(description)
     try:
-        region = Region.create(workers, names, deployment.stages, encoded)
-        return region, Sources.create(workers)
+        sources = Sources.create(workers)
+        region, file = region_file.create(
+            lambda file: Region.create(workers, names, deployment.stages, encoded, file=file)
+        )
     except (OSError, ValueError) as error:
         raise BootError(f"cannot make the shared memory of the server: {error}") from error
+    if previous := description.previous_server:
+        region.set(None, "ingest_previous_server_lost_events", previous.lost or 0)
+        region.set(None, "ingest_previous_server_loss_unknown", int(previous.lost is None))
+    return region, file, sources
+
+
+def _now() -> str:
+    return datetime.now(UTC).isoformat(timespec="milliseconds")

@@ -13,7 +13,7 @@ from types import FrameType
 from typing import TYPE_CHECKING, NoReturn
 
 from ingest import contract, logs
-from ingest.contract import RunningServer
+from ingest.contract import RegionNote, RunningServer
 from ingest.errors import BootError
 
 if TYPE_CHECKING:
@@ -36,9 +36,10 @@ class DataDirectory:
         Raises BootError where it cannot be used.
         """
         self.path = path.absolute()
-        self._announced = False
+        self._announced = self._noted = False
         try:
             self.path.mkdir(mode=0o750, parents=True, exist_ok=True)
+            self.inode = self.path.stat().st_ino
             self.lock = os.open(self.path / contract.LOCK_FILE, os.O_RDWR | os.O_CREAT, 0o644)
         except OSError as error:
             raise self._unusable(error) from error
@@ -57,17 +58,70 @@ class DataDirectory:
 
         Return False where the disk is full, which may pass; raise BootError for other refusals.
         """
-        target = contract.server_file(self.path)
+        is_written = self._write(contract.server_file(self.path), contract.encode(server))
+        self._announced |= is_written
+        return is_written
+
+    def noted_region(self) -> RegionNote | None:
+        """Return the note of a server that did not stop in order; None where there is none.
+
+        Raises ValueError where it cannot be read.
+        """
+        try:
+            return contract.decode((self.path / contract.REGION_FILE).read_bytes(), RegionNote)
+        except FileNotFoundError:
+            return None
+        except OSError as error:
+            raise ValueError(_reason(error)) from error
+
+    def note_region(self, note: RegionNote) -> bool:
+        """Write our own note, once, so that not even a dead machine forgets it.
+
+        Return False where the disk is full, which may pass; raise BootError for other refusals.
+        """
+        if not self._noted:
+            target = self.path / contract.REGION_FILE
+            self._noted = self._write(target, contract.encode(note), is_durable=True)
+        if not self._noted:
+            self._remove_note()  # that of the server before says nothing about us
+        return self._noted
+
+    def forget_region(self) -> None:
+        """Remove our own note; raise BootError where that is refused."""
+        if self._noted:
+            self._remove_note()
+
+    def _remove_note(self) -> None:
+        target = self.path / contract.REGION_FILE
+        try:
+            target.unlink(missing_ok=True)
+            self._sync()
+        except OSError as error:
+            raise BootError(f"cannot remove {target}: {_reason(error)}") from error
+
+    def _write(self, target: Path, content: bytes, *, is_durable: bool = False) -> bool:
         draft = target.with_suffix(".draft")
         try:
-            draft.write_bytes(contract.encode(server) + b"\n")
+            with draft.open("wb") as file:
+                file.write(content + b"\n")
+                if is_durable:
+                    file.flush()
+                    os.fsync(file.fileno())
             draft.replace(target)
+            if is_durable:
+                self._sync()
         except OSError as error:
             if error.errno in (errno.ENOSPC, errno.EDQUOT):
                 return False
             raise BootError(f"cannot write {target}: {_reason(error)}") from error
-        self._announced = True
         return True
+
+    def _sync(self) -> None:
+        directory = os.open(self.path, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+        try:
+            os.fsync(directory)
+        finally:
+            os.close(directory)
 
     def release(self) -> None:
         """Withdraw the server file and give the directory up."""

@@ -53,9 +53,9 @@ class Load:
     A connection that breaks is given up; the next one begins. Some of the lines are no events.
     """
 
-    def __init__(self, server: Server, senders: int = 4) -> None:
+    def __init__(self, server: Server, senders: int = 4, *, first_connection: int = 0) -> None:
         self._address = server.address("tcp")
-        self._names = itertools.count()
+        self._names = itertools.count(first_connection)
         self._stopped = threading.Event()
         self._threads = [threading.Thread(target=self._send) for _ in range(senders)]
         self.handed_over: dict[int, int] = {}

@@ -53,6 +53,7 @@ class Admin:
             admin=None,
             heartbeat_timeout_seconds=10.0,
             last_reload=None,
+            previous_server=None,
         )
         self.region = Region.create(1, ["in"], ["level"], contract.encode(description))
         self._listening = socket.create_server(("127.0.0.1", 0))

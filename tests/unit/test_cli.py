@@ -410,6 +410,7 @@ def make_region() -> Region:
         admin=None,
         heartbeat_timeout_seconds=10.0,
         last_reload=None,
+        previous_server=None,
     )
     return Region.create(1, ["in"], ["level"], contract.encode(description))
 

@@ -35,6 +35,7 @@ DESCRIPTION = ServerDescription(
     admin="127.0.0.1:5142",
     heartbeat_timeout_seconds=10.0,
     last_reload=None,
+    previous_server=None,
 )
 
 

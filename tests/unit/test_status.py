@@ -19,6 +19,7 @@ def region(*stages: str) -> Region:
         admin=None,
         heartbeat_timeout_seconds=10.0,
         last_reload=None,
+        previous_server=None,
     )
     return Region.create(2, ["in"], list(stages), contract.encode(description))
 

@@ -138,3 +138,71 @@ impl fmt::Display for Findings {
         write!(out, "{{{}}}", members.join(","))
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::{Audit, Findings};
+    use crate::arguments::Check;
+    use crate::record::hash;
+    use crate::segments::tests::{Shard, batch};
+
+    fn event(connection: usize, sequence: usize) -> String {
+        format!(r#"{{"request_id":"01-{connection:05}-{sequence:010}"}}"#)
+    }
+
+    /// What an audit says of these lines in one shard, of two connections with three events each.
+    fn audit(name: &str, broken: &[usize], lines: &[String]) -> Findings {
+        let record = [0, 1].map(|connection| {
+            (0..3).map(|sequence| hash(event(connection, sequence).as_bytes())).collect()
+        });
+        let sent = Check {
+            run: 1,
+            per_connection: vec![3, 3],
+            broken: broken.to_vec(),
+            record: None,
+            shards: vec![],
+        };
+        let shard = Shard::new(name);
+        shard.write(0, &batch(0, &format!("{}\n", lines.join("\n"))));
+        let mut audit = Audit::new(&sent, record.to_vec());
+        audit.read_shard(shard.path()).unwrap();
+        Findings { facts: super::Facts::default(), ..audit.finish() }
+    }
+
+    fn all() -> Vec<String> {
+        (0..6).map(|number| event(number / 3, number % 3)).collect()
+    }
+
+    #[test]
+    fn what_was_sent_is_found() {
+        let expected = Findings { events: 6, ..Findings::default() };
+        assert_eq!(audit("whole", &[], &all()), expected);
+    }
+
+    #[test]
+    fn what_a_broken_connection_may_not_have_delivered_is_told_apart() {
+        let lines = [event(0, 0), event(0, 2), event(1, 0)];
+        let expected = Findings { events: 3, lost: 1, unconfirmed: 2, ..Findings::default() };
+        assert_eq!(audit("broken", &[0, 1], &lines), expected);
+        let expected = Findings { events: 3, lost: 3, ..Findings::default() };
+        assert_eq!(audit("lived", &[0], &lines), expected);
+    }
+
+    #[test]
+    fn one_byte_that_differs_is_seen() {
+        let mut lines = all();
+        lines[4].insert(1, ' ');
+        let expected = Findings { events: 6, altered: 1, ..Findings::default() };
+        assert_eq!(audit("altered", &[], &lines), expected);
+    }
+
+    #[test]
+    fn what_is_there_twice_or_too_late_or_foreign_is_seen() {
+        let mut lines = all();
+        lines.swap(0, 1);
+        lines.extend([event(1, 2), event(1, 3), event(2, 0), "{}".to_owned()]);
+        let expected =
+            Findings { events: 7, duplicated: 1, reordered: 1, foreign: 3, ..Findings::default() };
+        assert_eq!(audit("twice", &[], &lines), expected);
+    }
+}

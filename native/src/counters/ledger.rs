@@ -97,8 +97,8 @@ impl Ledger {
         let accepted = cell(cells::ACCEPTED, 0);
         let decoding = cell(cells::DECODING, 0);
         let received = cell(cells::RECEIVED, 0);
-        let gone = journaled + dead_lettered + lost.iter().sum::<u64>();
-        let refused = filtered + dropped.iter().sum::<u64>();
+        let gone = total([journaled, dead_lettered].into_iter().chain(lost));
+        let refused = total([filtered].into_iter().chain(dropped));
         Self {
             received,
             journaled,
@@ -106,11 +106,16 @@ impl Ledger {
             dead_lettered,
             dropped,
             lost,
-            in_flight: (accepted + decoding).saturating_sub(gone),
+            in_flight: total([accepted, decoding]).saturating_sub(gone),
             kernel_dropped: cell(cells::KERNEL_DROPPED, 0),
-            closed: accepted >= gone && received == accepted + refused + decoding,
+            closed: accepted >= gone && received == total([accepted, refused, decoding]),
         }
     }
+}
+
+/// A sum of cells. Those of a damaged region may hold anything, which must not end the reader.
+fn total(cells: impl IntoIterator<Item = u64>) -> u64 {
+    cells.into_iter().fold(0, u64::saturating_add)
 }
 
 /// The two rows of a checkpoint for one listener.
@@ -133,9 +138,9 @@ pub(crate) fn commit(
     let next = 1 - current;
     for (listener, count) in counts.iter().enumerate() {
         let rows = rows(region, worker, listener, journal);
-        rows[next].store(get(rows[current]) + count, Ordering::Release);
+        rows[next].store(total([get(rows[current]), *count]), Ordering::Release);
     }
-    checkpoint.store(((next_sequence + 1) << 1) | next as u64, Ordering::Release);
+    checkpoint.store((total([next_sequence, 1]) << 1) | next as u64, Ordering::Release);
     publish(region, worker, journal, next, next_sequence);
 }
 
@@ -169,16 +174,18 @@ pub fn settle(region: &Region, worker: usize, found: [(Journal, u64, &[u64]); 2]
         let cell = |place, index| region.listener(worker, listener, place, index);
         let received = get(cell(cells::RECEIVED, 0));
         let dropped = (0..DROP_REASONS.len()).map(|reason| get(cell(cells::DROPPED, reason)));
-        let refused = get(cell(cells::FILTERED, 0)) + dropped.sum::<u64>();
+        let refused = total([get(cell(cells::FILTERED, 0))].into_iter().chain(dropped));
         let already = cell(cells::LOST, cells::LOST_WORKER_DIED);
-        let kept = get(cell(cells::JOURNALED, 0))
-            + get(cell(cells::DEAD_LETTERED, 0))
-            + refused
-            + get(already)
-            + get(cell(cells::LOST, cells::LOST_DRAIN_DEADLINE));
+        let kept = total([
+            get(cell(cells::JOURNALED, 0)),
+            get(cell(cells::DEAD_LETTERED, 0)),
+            refused,
+            get(already),
+            get(cell(cells::LOST, cells::LOST_DRAIN_DEADLINE)),
+        ]);
         let missing = received.saturating_sub(kept);
-        already.store(get(already) + missing, Ordering::Release);
-        cell(cells::ACCEPTED, 0).store(received - refused, Ordering::Release);
+        already.store(total([get(already), missing]), Ordering::Release);
+        cell(cells::ACCEPTED, 0).store(received.saturating_sub(refused), Ordering::Release);
         cell(cells::DECODING, 0).store(0, Ordering::Release);
         lost += missing;
     }
@@ -187,6 +194,7 @@ pub fn settle(region: &Region, worker: usize, found: [(Journal, u64, &[u64]); 2]
 
 #[cfg(test)]
 mod tests {
+    use super::super::table::METRICS;
     use super::*;
 
     fn region() -> Region {
@@ -243,6 +251,24 @@ mod tests {
             let udp = Ledger::read(&region, 0, 1);
             assert_eq!((udp.journaled, udp.lost, udp.closed), (30, [20, 0], true));
         }
+    }
+
+    /// Whatever a damaged region holds, settling it ends, and the sum shows that it is no sum.
+    #[test]
+    fn a_damaged_slot_is_noticed() {
+        let region = region();
+        for sample in region.samples() {
+            if let (Some(0), Some(0)) = (sample.worker, sample.part) {
+                let row = &METRICS[sample.metric];
+                let label = sample.value_index.map(|index| row.values[index]);
+                let cell = region.by_name(Some(0), row.name, Some(0), label).unwrap();
+                cell.store(u64::MAX - 1, Ordering::Relaxed);
+            }
+        }
+        region.worker(0, cells::CHECKPOINT, 0).store(u64::MAX, Ordering::Relaxed);
+        let next = counted_sequence(&region, 0, Journal::Events).unwrap();
+        settle(&region, 0, [(Journal::Events, next, &[1, 1]), (Journal::Dead, 5, &[1, 1])]);
+        assert!(!Ledger::read(&region, 0, 0).closed);
     }
 
     /// A slot that never counted anything has no sequence to count from.

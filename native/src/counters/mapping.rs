@@ -28,35 +28,37 @@ impl Mapping {
             return Err(Error::last_os("create shared memory"));
         }
         // SAFETY: `raw` was just returned by the kernel and has no other owner.
-        let descriptor = unsafe { OwnedFd::from_raw_fd(raw) };
-        let size = libc::off_t::try_from(length)
-            .map_err(|_| Error::Invalid(format!("{length} bytes of shared memory")))?;
-        // Allocated at once: a machine without memory is a start error, not a SIGBUS later.
-        // SAFETY: plain system call on an owned descriptor.
-        let status = unsafe { libc::posix_fallocate(raw, 0, size) };
-        if status != 0 {
-            let source = std::io::Error::from_raw_os_error(status);
-            return Err(Error::io(format!("allocate {length} bytes of shared memory"), source));
-        }
-        Self::map(descriptor, length)
+        Self::allocate(unsafe { OwnedFd::from_raw_fd(raw) }, length)
+    }
+
+    /// Makes shared memory of `length` bytes in an empty file, whose descriptor is duplicated.
+    pub fn create_in(file: RawFd, length: usize) -> Result<Self> {
+        Self::allocate(duplicate(file)?, length)
     }
 
     /// Maps the whole of what is behind a descriptor, which is duplicated.
     pub fn attach(descriptor: RawFd) -> Result<Self> {
-        // SAFETY: duplicating any integer is harmless; a bad one is an error of the kernel.
-        let raw = unsafe { libc::fcntl(descriptor, libc::F_DUPFD_CLOEXEC, 3) };
-        if raw < 0 {
-            return Err(Error::last_os(format!("attach shared memory at {descriptor}")));
-        }
-        // SAFETY: `raw` was just returned by the kernel and has no other owner.
-        let file = unsafe { OwnedFd::from_raw_fd(raw) };
+        let file = duplicate(descriptor)?;
         // SAFETY: an all-zero stat is a valid value of the plain C struct.
         let mut status: libc::stat = unsafe { std::mem::zeroed() };
         // SAFETY: `status` is a valid place for the kernel to write to.
-        if unsafe { libc::fstat(raw, &raw mut status) } != 0 {
+        if unsafe { libc::fstat(file.as_raw_fd(), &raw mut status) } != 0 {
             return Err(Error::last_os("size of the shared memory"));
         }
         Self::map(file, usize::try_from(status.st_size).unwrap_or(0))
+    }
+
+    fn allocate(file: OwnedFd, length: usize) -> Result<Self> {
+        let size = libc::off_t::try_from(length)
+            .map_err(|_| Error::Invalid(format!("{length} bytes of shared memory")))?;
+        // At once: a machine without memory is a start error, not a SIGBUS later.
+        // SAFETY: plain system call on an owned descriptor.
+        let status = unsafe { libc::posix_fallocate(file.as_raw_fd(), 0, size) };
+        if status != 0 {
+            let source = std::io::Error::from_raw_os_error(status);
+            return Err(Error::io(format!("allocate {length} bytes of shared memory"), source));
+        }
+        Self::map(file, length)
     }
 
     fn map(descriptor: OwnedFd, length: usize) -> Result<Self> {
@@ -118,6 +120,16 @@ impl Mapping {
         bytes.truncate(length);
         bytes
     }
+}
+
+fn duplicate(descriptor: RawFd) -> Result<OwnedFd> {
+    // SAFETY: duplicating any integer is harmless; a bad one is an error of the kernel.
+    let raw = unsafe { libc::fcntl(descriptor, libc::F_DUPFD_CLOEXEC, 3) };
+    if raw < 0 {
+        return Err(Error::last_os(format!("attach shared memory at {descriptor}")));
+    }
+    // SAFETY: `raw` was just returned by the kernel and has no other owner.
+    Ok(unsafe { OwnedFd::from_raw_fd(raw) })
 }
 
 impl Drop for Mapping {

@@ -81,6 +81,15 @@ impl Sizes {
     fn length(&self) -> usize {
         self.slots() + self.workers * self.stride()
     }
+
+    /// The newest directory, where it fits.
+    fn read_directory(&self, mapping: &Mapping) -> Result<Directory> {
+        let directory = Directory::read(mapping, self.areas())?;
+        if directory.listeners.len() > self.listeners || directory.stages.len() > self.stages {
+            return Err(Error::Layout("more names than room".into()));
+        }
+        Ok(directory)
+    }
 }
 
 /// Increases a cell. Each has one writer, so load and store need not be one step.
@@ -116,6 +125,32 @@ impl Region {
         stages: &[String],
         descriptor: &[u8],
     ) -> Result<Self> {
+        let make = |length| Mapping::create(c"ingest-region", length);
+        Self::lay_out(make, workers, listeners, stages, descriptor)
+    }
+
+    /// [`Self::create`] in an empty file, whose descriptor is duplicated.
+    ///
+    /// # Errors
+    /// As there.
+    pub fn create_in(
+        file: RawFd,
+        workers: usize,
+        listeners: &[String],
+        stages: &[String],
+        descriptor: &[u8],
+    ) -> Result<Self> {
+        let make = |length| Mapping::create_in(file, length);
+        Self::lay_out(make, workers, listeners, stages, descriptor)
+    }
+
+    fn lay_out(
+        make: impl FnOnce(usize) -> Result<Mapping>,
+        workers: usize,
+        listeners: &[String],
+        stages: &[String],
+        descriptor: &[u8],
+    ) -> Result<Self> {
         if workers == 0
             || workers > MAXIMUM_WORKERS
             || listeners.len() > MAXIMUM_LISTENERS
@@ -139,7 +174,7 @@ impl Region {
             stages: (stages.len() + SPARE_STAGES).min(MAXIMUM_STAGES),
             area_bytes: area_bytes.next_multiple_of(PAGE),
         };
-        let mapping = Mapping::create(c"ingest-region", sizes.length())?;
+        let mapping = make(sizes.length())?;
         let boot_time_ns = clock::now_ns();
         let header: [u64; HEADER_WORDS] = [
             MAGIC,
@@ -195,7 +230,7 @@ impl Region {
         {
             return Err(Error::Layout("header and size disagree".into()));
         }
-        let directory = Directory::read(&mapping, sizes.areas())?;
+        let directory = sizes.read_directory(&mapping)?;
         Ok(Self { mapping: Arc::new(mapping), sizes, directory, boot_time_ns: header[9] })
     }
 
@@ -242,17 +277,10 @@ impl Region {
     /// # Errors
     /// [`Error::Layout`] when it is damaged.
     pub fn refreshed(&self) -> Result<Option<Self>> {
-        let areas = self.sizes.areas();
-        if Directory::newest(&self.mapping, areas) == self.directory.version {
+        if Directory::newest(&self.mapping, self.sizes.areas()) == self.directory.version {
             return Ok(None);
         }
-        let directory = Directory::read(&self.mapping, areas)?;
-        if directory.listeners.len() > self.sizes.listeners
-            || directory.stages.len() > self.sizes.stages
-        {
-            return Err(Error::Layout("more names than room".into()));
-        }
-        Ok(Some(self.seen_as(directory)))
+        Ok(Some(self.seen_as(self.sizes.read_directory(&self.mapping)?)))
     }
 
     fn seen_as(&self, directory: Directory) -> Self {

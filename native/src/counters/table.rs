@@ -370,6 +370,17 @@ pub const METRICS: &[Metric] = &[
     },
     gauge(Stage, "ingest_stage_keys", "Keys that a filter remembers."),
     gauge(Stage, "ingest_stage_breaker_open", "1 while a Python plugin is left out, else 0."),
+    gauge(
+        Server,
+        "ingest_previous_server_lost_events",
+        "Events that the server before this one received and that never became durable, where it \
+         did not stop in order.",
+    ),
+    gauge(
+        Server,
+        "ingest_previous_server_loss_unknown",
+        "1 where the server before this one did not stop in order and its counters are gone, else 0.",
+    ),
     private(Server, "ingest_reload_requests", "SIGHUPs the supervisor has noticed."),
     private(Server, "ingest_reload_answered", "The last of them that was answered."),
     labelled(

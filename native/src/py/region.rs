@@ -109,14 +109,19 @@ impl PyRegion {
 #[pymethods]
 impl PyRegion {
     #[staticmethod]
-    #[pyo3(signature = (workers, listeners, stages, descriptor))]
+    #[pyo3(signature = (workers, listeners, stages, descriptor, *, file=None))]
     fn create(
         workers: usize,
         listeners: Vec<String>,
         stages: Vec<String>,
         descriptor: &[u8],
+        file: Option<i32>,
     ) -> PyResult<Self> {
-        Ok(Self::new(Region::create(workers, &listeners, &stages, descriptor)?))
+        let region = match file {
+            Some(file) => Region::create_in(file, workers, &listeners, &stages, descriptor),
+            None => Region::create(workers, &listeners, &stages, descriptor),
+        };
+        Ok(Self::new(region?))
     }
 
     #[staticmethod]

@@ -84,6 +84,16 @@ fn foreign_layout_is_refused() {
     assert!(matches!(Region::attach(region.fileno()), Err(Error::Layout(_))));
 }
 
+/// More names than there is room for would lie in the cells of others.
+#[test]
+fn a_directory_that_does_not_fit_is_refused() {
+    let region = Region::create(1, &names(1), &[], b"").unwrap();
+    let directory = Directory { listeners: names(200), version: 1, ..region.directory.clone() };
+    directory.write(&region.mapping, region.sizes.areas());
+    assert!(matches!(Region::attach(region.fileno()), Err(Error::Layout(_))));
+    assert!(matches!(region.refreshed(), Err(Error::Layout(_))));
+}
+
 /// Every duration lands in the first bucket whose bound it does not exceed.
 #[test]
 fn durations_land_in_their_bucket() {
