@@ -1,15 +1,13 @@
 """What group commit costs: a server that syncs as it is set, and one whose syncs do nothing.
 
 Both are the same program at the same settings; for the second one `bench/no_sync.c` takes the place
-of the C library's fdatasync and fsync. They run in pairs, one right after the other, and whichever
-came first in a pair comes second in the next.
+of the C library's fdatasync and fsync, and of nothing else. They run in pairs, one right after the
+other, and whichever came first in a pair comes second in the next.
 """
 
 from __future__ import annotations
 
 import os
-import shutil
-import subprocess
 from collections.abc import Callable
 from pathlib import Path
 
@@ -19,6 +17,8 @@ from bench import runs
 from bench.figures import Summary, markdown, ratio, spread, summarise
 from bench.runs import Load, Plan, Run
 from bench.server import FailedRunError
+from chaos import preload
+from chaos.fault import Unavailable
 
 PIPELINE = "none"
 CONNECTIONS = 4
@@ -73,32 +73,23 @@ class GroupCommit(msgspec.Struct, frozen=True):
 def measure(plan: Plan, tell: Callable[[str], None]) -> GroupCommit:
     """Measure a pair in every round; raise FailedRunError if any run loses count of an event."""
     found = GroupCommit(CONNECTIONS, plan.events, [], [])
-    with runs.server_directory(plan) as directory:
-        synced = Load(pipeline=PIPELINE, connections=CONNECTIONS, events=plan.events)
-        unsynced = msgspec.structs.replace(
-            synced, environment={"LD_PRELOAD": os.fspath(_build(directory))}
+    synced = Load(pipeline=PIPELINE, connections=CONNECTIONS, events=plan.events)
+    try:
+        preloaded = {"LD_PRELOAD": os.fspath(preload.library(_SOURCE))}
+    except Unavailable as reason:
+        raise FailedRunError(str(reason)) from reason
+    unsynced = msgspec.structs.replace(synced, environment=preloaded)
+    for number in range(1, plan.runs + 1):
+        pair = [(synced, found.synced), (unsynced, found.unsynced)]
+        for load, measured in pair if number % 2 else reversed(pair):
+            measured.append(runs.measure(plan, load))
+        with_sync, without = found.synced[-1], found.unsynced[-1]
+        tell(
+            f"pair {number}: {with_sync.events_per_second:,.0f} events/s with group commit,"
+            f" {without.events_per_second:,.0f} without sync,"
+            f" ratio {with_sync.events_per_second / without.events_per_second:.3f}"
         )
-        for number in range(1, plan.runs + 1):
-            pair = [(synced, found.synced), (unsynced, found.unsynced)]
-            for load, measured in pair if number % 2 else reversed(pair):
-                measured.append(runs.measure(plan, load))
-            with_sync, without = found.synced[-1], found.unsynced[-1]
-            tell(
-                f"pair {number}: {with_sync.events_per_second:,.0f} events/s with group commit,"
-                f" {without.events_per_second:,.0f} without sync,"
-                f" ratio {with_sync.events_per_second / without.events_per_second:.3f}"
-            )
     return found
-
-
-def _build(directory: Path) -> Path:
-    """Compile what takes the place of the syncs."""
-    compiler = shutil.which("cc")
-    if compiler is None:
-        raise FailedRunError("a C compiler has to be there, as `cc`")
-    library = directory / "no_sync.so"
-    subprocess.run([compiler, "-shared", "-fPIC", "-O2", "-o", library, _SOURCE], check=True)
-    return library
 
 
 def _speeds(measured: list[Run]) -> list[float]:

@@ -7,9 +7,10 @@ read back. Within a leg, workers are killed and replaced. Growth is reported, ne
 
 from __future__ import annotations
 
+import itertools
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import contextmanager
 from functools import partial
@@ -120,6 +121,7 @@ class Soak(msgspec.Struct, frozen=True):
     seed: int
     faults: dict[str, int]
     """How often each struck."""
+    warm_up_events: int
     began: Footprint
     """At rest, when all workers had served and before the first leg."""
     samples: list[Footprint]
@@ -218,20 +220,21 @@ class _Run:
         self._struck = dict.fromkeys(plan.faults, 0)
         self._chance = Random(plan.seed)
         self._began = time.monotonic()
+        self._numbers = itertools.count()
         self._legs: list[Future[Leg]] = []
         self._at_first: Footprint | None = None
 
     def run(self) -> Soak:
         plan, tier = self._plan, self._tier
-        self._leg(min(plan.leg_seconds, 1.0), is_warm_up=True)
-        self._await_admin()
+        warm_up = self._leg(min(plan.leg_seconds, 1.0), faults=[])
         self._legs.clear()
+        self._await_admin()
         began = self._at_first = self._await_rest()
         self._began = time.monotonic()
         samples: list[Footprint] = []
         while time.monotonic() < self._began + plan.seconds:
             with self._sampled(samples):
-                self._leg(plan.leg_seconds)
+                self._leg(plan.leg_seconds, faults=self._faults)
         tier.stop()
         return Soak(
             rate=self._plan.rate,
@@ -239,15 +242,19 @@ class _Run:
             workers=plan.workers,
             seed=plan.seed,
             faults=self._struck,
+            warm_up_events=warm_up,
             began=began,
             samples=samples,
             legs=[leg.result() for leg in self._legs],
             ledger=tier.ledger(),
         )
 
-    def _leg(self, seconds: float, *, is_warm_up: bool = False) -> None:
-        """Send for so long, with faults, until the server is at rest again; begin to check."""
-        tier, number = self._tier, len(self._legs) + 1
+    def _leg(self, seconds: float, faults: Sequence[Fault]) -> int:
+        """Send for so long, with faults, until the server is at rest again; begin to check.
+
+        Returns how many events.
+        """
+        tier, number = self._tier, next(self._numbers)
         waited = self._await_check_before_last()
         events = max(int(self._plan.rate * seconds), CONNECTIONS)
         began, before = time.monotonic(), self._durable()
@@ -258,11 +265,11 @@ class _Run:
             connections=CONNECTIONS,
             events=events,
             rate=self._plan.rate,
-            run=0 if is_warm_up else 1 + number % (_RUNS - 1),
+            run=number % _RUNS,
             await_close_seconds=_CLOSE_SECONDS,
         ) as senders:
-            if self._faults and not is_warm_up:
-                self._strike(senders)
+            if faults:
+                self._strike(senders, faults)
             sent = senders.finish()
         runs.check_unbroken(sent)
         at_rest = self._await_rest()
@@ -285,6 +292,7 @@ class _Run:
             f"leg {number}: {sent.events:,} events, {sum(self._struck.values())} faults so far,"
             f" {at_rest.memory_bytes / _MIB:,.0f} MiB and {at_rest.descriptors} descriptors at rest"
         )
+        return sent.events
 
     def _await_rest(self) -> Footprint:
         """Wait until no connection is open and nothing that a fault has begun is under way."""
@@ -308,11 +316,11 @@ class _Run:
         at_first = self._at_first or self._look()
         return (found.descriptors, found.processes) == (at_first.descriptors, at_first.processes)
 
-    def _strike(self, senders: Sending) -> None:
+    def _strike(self, senders: Sending, faults: Sequence[Fault]) -> None:
         while senders.is_at_work:
             time.sleep(self._chance.uniform(_LEAST_PAUSE_SECONDS, _MOST_PAUSE_SECONDS))
             if senders.is_at_work:
-                fault = self._chance.choice(self._faults)
+                fault = self._chance.choice(faults)
                 fault.strike(self._tier, self._chance)
                 self._struck[fault.name] += 1
 
