@@ -5,6 +5,7 @@ from typing import Literal, final
 
 __all__ = [
     "METRICS",
+    "Arena",
     "Batch",
     "DeadLetters",
     "Found",
@@ -220,6 +221,28 @@ class Sources:
         """Forget the connections of a worker that is gone. Raises KeyError if there is none."""
 
 @final
+class Arena:
+    """The memory of one worker slot: what was read and is not stored yet, and its connections.
+
+    It outlives its worker; how it is laid out stands in native/src/receive/arena.
+    """
+
+    @staticmethod
+    def create(capacity_bytes: int) -> Arena:
+        """Make one with so much room for what was read. It is not mapped: workers attach it.
+
+        Raises ValueError for an impossible size and OSError when the memory cannot be had.
+        """
+    @staticmethod
+    def attach(fileno: int) -> Arena:
+        """Map the arena behind a file descriptor, which is duplicated.
+
+        Raises ValueError when another version of the program made it, OSError when it is none.
+        """
+    def fileno(self) -> int:
+        """Return the descriptor to hand to a child process."""
+
+@final
 class Found:
     """What opening the journals of a shard found."""
 
@@ -248,6 +271,7 @@ class Shard:
         cls,
         region: Region,
         sources: Sources,
+        arena: Arena,
         worker: int,
         data_dir: str,
         listeners: Sequence[str],
@@ -265,7 +289,6 @@ class Shard:
         keys: int,
         connections: int,
         partial_bytes: int,
-        arena_bytes: int,
         segments: Sequence[str],
         redactors: str,
         has_foreign_redactors: bool,
@@ -322,16 +345,16 @@ class Shard:
         is one too. `peer` is the sender's address with its port, `identity` members of a JSON
         object that tell more of it. Returns the position that `durable_position` has to reach
         before the request may be acknowledged, or None where the journals or the arena have no
-        room, or Python has a batch in its hands: try again when that has changed. Look for
-        `take_handoff` afterwards. Raises ValueError for a listener that is not served, and a body
-        beyond half of the arena.
+        room, Python has a batch in its hands, or what a predecessor left comes first: try again
+        when that has changed. Look for `take_handoff` afterwards. Raises ValueError for a listener
+        that is not served.
         """
     def durable_position(self) -> int:
         """Return the position below which everything taken is durable; it only grows."""
     def acknowledge_progress(self) -> None:
         """Make `progress_filenos` unreadable until there is more progress."""
     def sync_now(self) -> None:
-        """Have everything taken so far synced at once and not after the sync interval."""
+        """Have everything taken so far synced at once, but for what Python has in its hands."""
     def tick(self) -> None:
         """Write the heartbeat and the gauges; call it from a timer of the loop."""
     def take_notices(self) -> list[tuple[str, str, str | None, str, int]]:

@@ -131,7 +131,6 @@ class LimitsSpec(_Message, frozen=True):
     """Open at once, over all workers."""
     partial_bytes: int
     """For the incomplete frames of all connections of the worker."""
-    arena_bytes: int
 
 
 class StageSpec(_Message, frozen=True):
@@ -193,6 +192,8 @@ class WorkerSpec(_Message, frozen=True):
     region: int
     sources: int
     """The table of sending addresses, shared memory like the region."""
+    arena: int
+    """The memory of the slot, which outlives its worker."""
     lifeline: int
     inbox: int
     """Where connections come from other workers, and from a predecessor."""

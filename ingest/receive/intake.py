@@ -51,9 +51,8 @@ class Intake:
         self._watch_sockets()
 
     def tend(self) -> None:
-        """Look whether a paused intake can go on: a wake-up that was missed costs little then."""
-        if self._paused:
-            self.progress.tell()
+        """Have all that wait look whether they can go on: what woke nobody costs little then."""
+        self.progress.tell()
 
     def submit(
         self, listener: int, body: bytes, peer: str | None, identity: str | None

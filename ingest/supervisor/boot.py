@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING
 
 import ingest
 from ingest import contract, logs, sockets
-from ingest._native import Region, Sources
+from ingest._native import Arena, Region, Sources
 from ingest.contract import (
     PreviousServer,
     RegionNote,
@@ -51,6 +51,8 @@ class Resources:
     note: RegionNote
     previous: PreviousServer | None
     sources: Sources
+    arenas: tuple[Arena, ...]
+    """By slot."""
     inboxes: tuple[Inbox, ...]
     """By slot."""
     lifeline: int
@@ -138,6 +140,7 @@ def acquire(settings: Settings, stack: ExitStack) -> tuple[Resources, Deployment
     deployment = deploy(settings, opened, None, number=1)
     admin, admin_address = sockets.listen_on(settings.admin.address)
     stack.callback(admin.close)
+    arenas = _create_arenas(settings)
     of_slots = inboxes.create(settings.workers, stack)
     reader, writer = os.pipe()
     stack.callback(os.close, reader)
@@ -162,6 +165,7 @@ def acquire(settings: Settings, stack: ExitStack) -> tuple[Resources, Deployment
         note,
         previous,
         sources,
+        arenas,
         of_slots,
         reader,
     )
@@ -195,6 +199,13 @@ def _describe(
         last_reload=last_reload,
         previous_server=previous,
     )
+
+
+def _create_arenas(settings: Settings) -> tuple[Arena, ...]:
+    try:
+        return tuple(Arena.create(settings.limits.arena_bytes) for _ in range(settings.workers))
+    except (OSError, ValueError) as error:
+        raise BootError(f"cannot make the memory of the workers: {error}") from error
 
 
 def _create_shared_memory(

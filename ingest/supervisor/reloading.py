@@ -31,6 +31,7 @@ _FIXED_KEYS = (
     "data_dir",
     "workers",
     "admin.address",
+    "limits.arena_bytes",
     "limits.udp_receive_buffer_bytes",
     "supervision",
     "log",

@@ -45,6 +45,7 @@ def worker_spec(
         generation=generation,
         region=resources.region.fileno(),
         sources=resources.sources.fileno(),
+        arena=resources.arenas[index].fileno(),
         lifeline=resources.lifeline,
         inbox=resources.inboxes[index].reader.fileno(),
         outboxes=tuple(inbox.writer.fileno() for inbox in resources.inboxes),
@@ -67,7 +68,7 @@ def worker_spec(
 def descriptors(spec: WorkerSpec) -> list[int]:
     """Return the descriptors that a worker inherits by its spec."""
     listening = (one.descriptor for one in spec.listeners)
-    shared = (spec.region, spec.sources, spec.lifeline, spec.inbox, *spec.outboxes)
+    shared = (spec.region, spec.sources, spec.arena, spec.lifeline, spec.inbox, *spec.outboxes)
     told = (*shared, spec.go, *listening)
     return [descriptor for descriptor in told if descriptor is not None]
 
@@ -173,5 +174,4 @@ def _limits_spec(settings: Settings) -> LimitsSpec:
         keys=limits.keys,
         connections=limits.connections,
         partial_bytes=limits.partial_bytes,
-        arena_bytes=limits.arena_bytes,
     )

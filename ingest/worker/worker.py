@@ -14,7 +14,7 @@ import time
 import uvloop
 
 from ingest import contract
-from ingest._native import Handoff, Region, Shard, Sources
+from ingest._native import Arena, Handoff, Region, Shard, Sources
 from ingest.contract import WorkerSpec, WorkerState
 from ingest.errors import BootError, ExitStatus
 from ingest.logs import get_logger
@@ -39,6 +39,7 @@ def open_shard(spec: WorkerSpec, region: Region) -> Shard:
         return Shard(
             region,
             Sources.attach(spec.sources),
+            Arena.attach(spec.arena),
             spec.index,
             spec.data_dir,
             [contract.encode(listener).decode() for listener in spec.listeners],
@@ -55,7 +56,6 @@ def open_shard(spec: WorkerSpec, region: Region) -> Shard:
             keys=spec.limits.keys,
             connections=spec.limits.connections,
             partial_bytes=spec.limits.partial_bytes,
-            arena_bytes=spec.limits.arena_bytes,
             **native_pipeline(spec.pipeline),
         )
     except (OSError, ValueError, RuntimeError) as error:

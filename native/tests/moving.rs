@@ -74,7 +74,11 @@ impl Server {
             &self.memory,
             worker,
             &self.directory,
-            Sockets { listeners: vec![listener], inboxes: bench::inherited(&self.inboxes, worker) },
+            Sockets {
+                listeners: vec![listener],
+                inboxes: bench::inherited(&self.inboxes, worker),
+                arena: bench::arena(),
+            },
             &bench::keeping(),
             bench::limits(BOUNDS),
             &Pipeline::default(),

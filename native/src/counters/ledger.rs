@@ -11,7 +11,7 @@
 
 use std::sync::atomic::{AtomicU64, Ordering};
 
-use super::region::Region;
+use super::region::{Region, add};
 use super::schema::{Cell, cells};
 use super::table::DROP_REASONS;
 
@@ -160,36 +160,47 @@ pub fn counted_sequence(region: &Region, worker: usize, journal: Journal) -> Opt
     (checkpoint >> 1).checked_sub(1)
 }
 
-/// Brings a dead worker's slot to rest, before its successor starts or at the end.
-///
-/// `found` gives for each journal the next sequence number on disk and, per listener, the
-/// events stored at or above [`counted_sequence`]. They are counted as durable; whatever
+/// What a journal of a dead worker holds: the next sequence number on disk and, per listener, the
+/// events stored at or above [`counted_sequence`].
+pub type Stored<'a> = (Journal, u64, &'a [u64]);
+
+/// Brings a dead worker's slot to rest. What its journals hold is counted as durable; whatever
 /// else was received and not accounted for is counted as lost. Returns the events lost.
-pub fn settle(region: &Region, worker: usize, found: [(Journal, u64, &[u64]); 2]) -> u64 {
+pub fn settle(region: &Region, worker: usize, found: [Stored<'_>; 2]) -> u64 {
+    let missing = resume(region, worker, found);
+    for (listener, missing) in missing.iter().enumerate() {
+        let cell = |place, index| region.listener(worker, listener, place, index);
+        add(cell(cells::LOST, cells::LOST_WORKER_DIED), *missing);
+        add(cell(cells::ACCEPTED, 0), *missing);
+        cell(cells::DECODING, 0).store(0, Ordering::Release);
+    }
+    missing.iter().sum()
+}
+
+/// The same before a successor that hands on once more what was received and is not stored: that is
+/// in flight. Returns how much that is, per listener.
+pub fn resume(region: &Region, worker: usize, found: [Stored<'_>; 2]) -> Vec<u64> {
     for (journal, next_sequence, counts) in found {
         commit(region, worker, journal, next_sequence, counts);
     }
-    let mut lost = 0;
-    for listener in 0..region.listeners().len() {
+    let missing = |listener| {
         let cell = |place, index| region.listener(worker, listener, place, index);
         let received = get(cell(cells::RECEIVED, 0));
         let dropped = (0..DROP_REASONS.len()).map(|reason| get(cell(cells::DROPPED, reason)));
         let refused = total([get(cell(cells::FILTERED, 0))].into_iter().chain(dropped));
-        let already = cell(cells::LOST, cells::LOST_WORKER_DIED);
-        let kept = total([
+        let gone = total([
             get(cell(cells::JOURNALED, 0)),
             get(cell(cells::DEAD_LETTERED, 0)),
-            refused,
-            get(already),
+            get(cell(cells::LOST, cells::LOST_WORKER_DIED)),
             get(cell(cells::LOST, cells::LOST_DRAIN_DEADLINE)),
         ]);
-        let missing = received.saturating_sub(kept);
-        already.store(total([get(already), missing]), Ordering::Release);
-        cell(cells::ACCEPTED, 0).store(received.saturating_sub(refused), Ordering::Release);
-        cell(cells::DECODING, 0).store(0, Ordering::Release);
-        lost += missing;
-    }
-    lost
+        let missing = received.saturating_sub(total([gone, refused]));
+        let accepted = received.saturating_sub(total([refused, missing]));
+        cell(cells::ACCEPTED, 0).store(accepted, Ordering::Release);
+        cell(cells::DECODING, 0).store(missing, Ordering::Release);
+        missing
+    };
+    (0..region.listeners().len()).map(missing).collect()
 }
 
 #[cfg(test)]

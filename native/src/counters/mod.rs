@@ -12,7 +12,7 @@ mod sources;
 mod table;
 
 pub(crate) use ledger::commit;
-pub use ledger::{Journal, Ledger, counted_sequence, settle};
+pub use ledger::{Journal, Ledger, counted_sequence, resume, settle};
 pub use names::Sample;
 pub use region::{Region, add, observe};
 pub use schema::{Cell, Kind, Metric, Scope, cells};

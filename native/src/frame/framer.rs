@@ -39,16 +39,54 @@ pub struct Framer {
     bytes: Vec<u8>,
     /// The whole length of that frame so far.
     length: u64,
+    /// What the last read did to `bytes`.
+    growth: Growth,
+}
+
+/// A framing state in numbers, without the bytes of the partial frame.
+#[derive(Debug, Default, Clone, Copy, PartialEq, Eq)]
+pub struct FrameState {
+    /// 0: not known yet, 1: newline, 2: zero byte.
+    pub terminator: u8,
+    /// 0: there is no partial frame, 1: digits that may count octets, 2: one that a terminator ends,
+    /// 3: one whose octets are counted.
+    pub partial: u8,
+    /// Its length so far, also of what is not kept of it.
+    pub length: u64,
+    /// What is missing of one that is counted.
+    pub left: u64,
+}
+
+/// How a read changed the bytes of the partial frame: they are its first `at` bytes from before,
+/// then `count` bytes of the chunk that begin at `from`.
+#[derive(Debug, Default, Clone, Copy, PartialEq, Eq)]
+pub struct Growth {
+    /// So many bytes were there before ...
+    pub at: usize,
+    /// ... but may have changed: they are few then, and were taken for a number.
+    pub is_rewritten: bool,
+    /// Where in the chunk the others begin.
+    pub from: usize,
+    /// How many these are.
+    pub count: usize,
 }
 
 impl Framer {
     /// Takes one read and leaves the frames that it completes in `frames`.
     pub fn feed(&mut self, chunk: &[u8], limit: usize, frames: &mut Frames) {
         frames.clear();
+        let is_rewritten = self.partial == Partial::Number;
+        self.growth = Growth { at: self.bytes.len(), ..Growth::default() };
         if let Some(start) = self.feed_partial(chunk, limit, frames) {
             let tail = self.split(chunk, start, frames);
-            self.begin(&chunk[tail..], limit);
+            self.begin(chunk, tail, limit);
         }
+        self.growth.is_rewritten = is_rewritten;
+    }
+
+    /// What the last read did to [`Self::bytes`].
+    pub fn growth(&self) -> Growth {
+        self.growth
     }
 
     /// The connection has ended: what is left is a frame.
@@ -92,7 +130,7 @@ impl Framer {
     fn feed_partial(&mut self, chunk: &[u8], limit: usize, frames: &mut Frames) -> Option<usize> {
         match self.partial {
             Partial::Nothing => Some(0),
-            Partial::Counted { left } => self.feed_counted(chunk, left, limit, frames),
+            Partial::Counted { left } => self.feed_counted(chunk, 0, left, limit, frames),
             Partial::Terminated => self.feed_terminated(chunk, limit, frames),
             Partial::Number => self.feed_number(chunk, limit, frames),
         }
@@ -105,10 +143,10 @@ impl Framer {
         frames: &mut Frames,
     ) -> Option<usize> {
         let Some(end) = self.find_end(self.bytes.first().copied(), chunk) else {
-            self.keep(chunk, limit);
+            self.keep(chunk, 0, limit);
             return None;
         };
-        self.keep(&chunk[..end], limit);
+        self.keep(&chunk[..end], 0, limit);
         self.complete(frames);
         Some(end + 1)
     }
@@ -116,19 +154,20 @@ impl Framer {
     fn feed_counted(
         &mut self,
         chunk: &[u8],
+        start: usize,
         left: u64,
         limit: usize,
         frames: &mut Frames,
     ) -> Option<usize> {
-        let here = usize::try_from(left).unwrap_or(usize::MAX).min(chunk.len());
-        self.keep(&chunk[..here], limit);
+        let here = usize::try_from(left).unwrap_or(usize::MAX).min(chunk.len() - start);
+        self.keep(&chunk[..start + here], start, limit);
         let left = left - here as u64;
         if left > 0 {
             self.partial = Partial::Counted { left };
             return None;
         }
         self.complete(frames);
-        Some(here)
+        Some(start + here)
     }
 
     #[cold]
@@ -137,7 +176,7 @@ impl Framer {
         bytes.extend(chunk.iter().take(octet_count::LONGEST));
         match octet_count::read(&bytes) {
             Beginning::Undecided => {
-                self.keep(chunk, usize::MAX);
+                self.keep(chunk, 0, usize::MAX);
                 None
             }
             Beginning::Frame => {
@@ -151,8 +190,7 @@ impl Framer {
                 self.bytes.drain(..digits.min(self.bytes.len()));
                 self.length = self.bytes.len() as u64;
                 let left = length.saturating_sub(self.length);
-                let end = self.feed_counted(&chunk[start..], left, limit, frames)?;
-                Some(start + end)
+                self.feed_counted(chunk, start, left, limit, frames)
             }
         }
     }
@@ -217,32 +255,36 @@ impl Framer {
 
     /// Keeps the beginning of a frame whose end is not in the chunk.
     #[inline]
-    fn begin(&mut self, rest: &[u8], limit: usize) {
+    fn begin(&mut self, chunk: &[u8], tail: usize, limit: usize) {
+        let rest = &chunk[tail..];
         if rest.is_empty() {
             return;
         }
         match octet_count::read(rest) {
             Beginning::Frame => {
                 self.partial = Partial::Terminated;
-                self.keep(rest, limit);
+                self.keep(chunk, tail, limit);
             }
             Beginning::Undecided => {
                 self.partial = Partial::Number;
-                self.keep(rest, usize::MAX);
+                self.keep(chunk, tail, usize::MAX);
             }
             Beginning::Count { digits, length } => {
-                let here = &rest[digits..];
-                self.partial = Partial::Counted { left: length - here.len() as u64 };
-                self.keep(here, limit);
+                self.partial = Partial::Counted { left: length - (rest.len() - digits) as u64 };
+                self.keep(chunk, tail + digits, limit);
             }
         }
     }
 
-    fn keep(&mut self, bytes: &[u8], limit: usize) {
+    /// Adds the bytes of a chunk that lie behind a position to the partial frame.
+    fn keep(&mut self, chunk: &[u8], from: usize, limit: usize) {
+        let bytes = &chunk[from..];
         // Behind what was left out nothing is kept, though a reload may have raised the limit.
         let is_whole = self.bytes.len() as u64 == self.length;
         let room = if is_whole { limit.saturating_sub(self.bytes.len()) } else { 0 };
-        self.bytes.extend_from_slice(&bytes[..bytes.len().min(room)]);
+        let count = bytes.len().min(room);
+        self.growth = Growth { at: self.bytes.len(), from, count, ..Growth::default() };
+        self.bytes.extend_from_slice(&bytes[..count]);
         self.length += bytes.len() as u64;
     }
 
@@ -255,30 +297,28 @@ impl Framer {
         }
         frames.head_length = std::mem::take(&mut self.length);
         self.partial = Partial::Nothing;
+        self.growth = Growth::default();
     }
 
-    /// Appends the state, which [`Self::restore`] reads: what the terminator and the partial frame
-    /// are, one byte each; the length of the frame so far and what is left of it, eight bytes
-    /// each in little-endian order; the bytes of the partial frame.
-    pub fn save(&self, out: &mut Vec<u8>) {
+    /// The beginning of the frame that is not complete.
+    pub fn bytes(&self) -> &[u8] {
+        &self.bytes
+    }
+
+    /// The state without these bytes.
+    pub fn state(&self) -> FrameState {
         let (partial, left) = match self.partial {
             Partial::Nothing => (0, 0),
             Partial::Number => (1, 0),
             Partial::Terminated => (2, 0),
             Partial::Counted { left } => (3, left),
         };
-        out.extend_from_slice(&[self.terminator as u8, partial]);
-        out.extend_from_slice(&self.length.to_le_bytes());
-        out.extend_from_slice(&left.to_le_bytes());
-        out.extend_from_slice(&self.bytes);
+        FrameState { terminator: self.terminator as u8, partial, length: self.length, left }
     }
 
-    /// The state that was saved; none if these bytes are not one.
-    pub fn restore(saved: &[u8]) -> Option<Self> {
-        let ([terminator, partial], saved) = saved.split_first_chunk()?;
-        let (length, saved) = saved.split_first_chunk()?;
-        let (left, bytes) = saved.split_first_chunk()?;
-        let [length, left] = [length, left].map(|number| u64::from_le_bytes(*number));
+    /// A framer in that state; none if these are not the bytes of such a one.
+    pub fn from_state(state: FrameState, bytes: Vec<u8>) -> Option<Self> {
+        let FrameState { terminator, partial, length, left } = state;
         let terminator = match terminator {
             0 => Terminator::Unknown,
             1 => Terminator::Newline,
@@ -287,13 +327,34 @@ impl Framer {
         };
         let partial = match (partial, left) {
             (0, 0) if length == 0 => Partial::Nothing,
-            (1, 0) if octet_count::read(bytes) == Beginning::Undecided => Partial::Number,
+            (1, 0) if octet_count::read(&bytes) == Beginning::Undecided => Partial::Number,
             (2, 0) if length > 0 => Partial::Terminated,
             (3, 1..) if length > 0 => Partial::Counted { left },
             _ => return None,
         };
         let is_whole = bytes.len() as u64 <= length && length.checked_add(left).is_some();
-        is_whole.then(|| Self { terminator, partial, bytes: bytes.to_vec(), length })
+        let growth = Growth::default();
+        is_whole.then_some(Self { terminator, partial, bytes, length, growth })
+    }
+
+    /// Appends the state, which [`Self::restore`] reads: what the terminator and the partial frame
+    /// are, one byte each; the length of the frame so far and what is left of it, eight bytes
+    /// each in little-endian order; the bytes of the partial frame.
+    pub fn save(&self, out: &mut Vec<u8>) {
+        let FrameState { terminator, partial, length, left } = self.state();
+        out.extend_from_slice(&[terminator, partial]);
+        out.extend_from_slice(&length.to_le_bytes());
+        out.extend_from_slice(&left.to_le_bytes());
+        out.extend_from_slice(&self.bytes);
+    }
+
+    /// The state that was saved; none if these bytes are not one.
+    pub fn restore(saved: &[u8]) -> Option<Self> {
+        let (&[terminator, partial], saved) = saved.split_first_chunk()?;
+        let (length, saved) = saved.split_first_chunk()?;
+        let (left, bytes) = saved.split_first_chunk()?;
+        let [length, left] = [length, left].map(|number| u64::from_le_bytes(*number));
+        Self::from_state(FrameState { terminator, partial, length, left }, bytes.to_vec())
     }
 }
 

@@ -9,7 +9,7 @@ mod octet_count;
 #[cfg(test)]
 mod tests;
 
-pub use framer::Framer;
+pub use framer::{FrameState, Framer, Growth};
 
 /// One frame, without what ended it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

@@ -76,6 +76,18 @@ impl Journal {
         self.open.get_or_insert_with(|| queue.open_batch(next_sequence))
     }
 
+    /// Bytes of lines that were added and not published, with those that were taken back for more.
+    pub fn open_bytes(&self) -> usize {
+        self.open.as_ref().map_or(0, |batch| batch.lines.len())
+    }
+
+    /// Everything up to a mark is in what was added so far, if anything is.
+    pub fn set_mark(&mut self, mark: u64) {
+        if let Some(batch) = &mut self.open {
+            batch.set_mark(mark);
+        }
+    }
+
     /// Let the writer have what was added since the last time. Call it at the end of a drain:
     /// it makes the events durable within about the sync interval.
     pub fn publish(&mut self) {

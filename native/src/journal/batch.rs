@@ -62,6 +62,13 @@ impl Batch {
         self.mark = mark;
     }
 
+    /// The latest mark is this one, whatever the events brought, if there are any.
+    pub fn set_mark(&mut self, mark: u64) {
+        if self.count > 0 {
+            self.mark = mark;
+        }
+    }
+
     /// The sequence number behind the batch's last event.
     pub(super) fn next_sequence(&self) -> u64 {
         self.first_sequence + self.count

@@ -15,6 +15,8 @@ pub struct Recovery {
     pub next_sequence: u64,
     /// The torn tail that was taken away.
     pub cut: Option<Cut>,
+    /// The mark of the last intact batch, 0 where there is none.
+    pub mark: u64,
     /// Damage with intact batches behind it; left as it is, for [`super::verify_directory`].
     pub damage: Vec<Damage>,
 }
@@ -48,7 +50,7 @@ pub struct Damage {
 /// which otherwise takes as long as reading the last segment does.
 pub fn recover(directory: &Path, durable_sequence: Option<u64>) -> Result<Recovery> {
     if !directory.exists() {
-        return Ok(Recovery { next_sequence: 0, cut: None, damage: Vec::new() });
+        return Ok(Recovery { next_sequence: 0, mark: 0, cut: None, damage: Vec::new() });
     }
     let _lock = DirectoryLock::acquire(directory)?;
     recover_locked(directory, durable_sequence)
@@ -58,7 +60,7 @@ pub fn recover(directory: &Path, durable_sequence: Option<u64>) -> Result<Recove
 pub(super) fn recover_locked(directory: &Path, durable_sequence: Option<u64>) -> Result<Recovery> {
     let durable = durable_sequence.unwrap_or(0);
     let segments = list_segments(directory)?;
-    let mut recovery = Recovery { next_sequence: 0, cut: None, damage: Vec::new() };
+    let mut recovery = Recovery { next_sequence: 0, mark: 0, cut: None, damage: Vec::new() };
     for segment in segments.iter().rev() {
         // An empty segment still says by its name how far the numbers were given out.
         recovery.next_sequence = recovery.next_sequence.max(segment.first_sequence);
@@ -96,6 +98,7 @@ fn recover_segment(
         match step {
             Step::Batch(metadata) => {
                 next_sequence = Some(metadata.next_sequence());
+                recovery.mark = metadata.mark;
                 offset += metadata.stored_length();
             }
             Step::Damaged { end, .. } => {

@@ -9,12 +9,14 @@ use pyo3::prelude::*;
 
 use crate::error::Error;
 
+mod arena;
 mod journal;
 mod pipeline;
 mod region;
 mod shard;
 mod sources;
 
+pub use arena::PyArena;
 pub use journal::{PyBatch, PyJournalReader, PySegmentReport};
 pub use pipeline::{PyDeadLetters, PyHandoff, PySegment};
 pub use region::{PyLedger, PyMetric, PyRegion};
@@ -39,6 +41,7 @@ impl From<Error> for PyErr {
 /// Adds everything that Python sees to the module.
 pub fn register(module: &Bound<'_, PyModule>) -> PyResult<()> {
     module.add("__version__", env!("CARGO_PKG_VERSION"))?;
+    arena::register(module)?;
     journal::register(module)?;
     pipeline::register(module)?;
     region::register(module)?;

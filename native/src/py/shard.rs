@@ -8,6 +8,7 @@ use std::time::Duration;
 use pyo3::exceptions::{PyRuntimeError, PyValueError};
 use pyo3::prelude::*;
 
+use super::arena::PyArena;
 use super::pipeline::{Answer, FullMatch, PyHandoff, returned, segment};
 use super::region::PyRegion;
 use super::sources::PySources;
@@ -145,14 +146,15 @@ type NoticeRow = (String, &'static str, Option<String>, String, u64);
 impl PyShard {
     #[new]
     #[allow(clippy::too_many_arguments)] // all by keyword: the two specs, one field each
-    #[pyo3(signature = (region, sources, worker, data_dir, listeners, *, inbox, outboxes, compression_level,
+    #[pyo3(signature = (region, sources, arena, worker, data_dir, listeners, *, inbox, outboxes, compression_level,
         sync_interval_seconds, segment_bytes, segment_age_seconds, retention_bytes,
-        retention_age_seconds, queue_bytes, depth, keys, connections, partial_bytes, arena_bytes,
+        retention_age_seconds, queue_bytes, depth, keys, connections, partial_bytes,
         segments, redactors, has_foreign_redactors, full_match))]
     fn new(
         py: Python<'_>,
         region: &PyRegion,
         sources: &PySources,
+        arena: &PyArena,
         worker: usize,
         data_dir: PathBuf,
         listeners: Vec<String>,
@@ -169,7 +171,6 @@ impl PyShard {
         keys: u32,
         connections: u64,
         partial_bytes: usize,
-        arena_bytes: usize,
         segments: Vec<String>,
         redactors: &str,
         has_foreign_redactors: bool,
@@ -185,7 +186,7 @@ impl PyShard {
             queue_bytes,
         };
         let event = decode::Limits { depth, keys };
-        let receive = Bounds { connections, partial_bytes, arena_bytes };
+        let receive = Bounds { connections, partial_bytes };
         let limits = Limits { event, receive };
         let listeners =
             listeners.iter().map(|json| listener(json)).collect::<PyResult<Vec<_>>>()?;
@@ -193,7 +194,7 @@ impl PyShard {
             own: adopt(inbox)?,
             all: outboxes.into_iter().map(adopt).collect::<PyResult<_>>()?,
         };
-        let sockets = Sockets { listeners, inboxes };
+        let sockets = Sockets { listeners, inboxes, arena: arena.mapped()? };
         let region = region.view();
         let pipeline = Pipeline {
             segments: segments.iter().map(|json| segment(json)).collect::<PyResult<_>>()?,

@@ -4,6 +4,7 @@ use std::net::SocketAddr;
 use std::os::fd::{AsRawFd, OwnedFd};
 
 use super::admission::{Refusal, shift};
+use super::arena::{Kind as Last, Record, State};
 use super::config::Kind;
 use super::connections::Connection;
 use super::opening::unix_identity;
@@ -13,7 +14,6 @@ use super::{Intake, Origin, Read, Sender};
 use crate::clock;
 use crate::counters::{ACCEPT_PAUSES, add, cells};
 use crate::error::Result;
-use crate::frame::{Framer, Frames};
 
 /// Connections accepted per wake-up of their listener.
 pub(super) const ACCEPT_BATCH: usize = 64;
@@ -141,9 +141,14 @@ impl Receiver {
         let (descriptor, listener) = (connection.socket.as_raw_fd(), connection.listener);
         connection.times.active_ns = self.now_ns;
         connection.counted_bytes = connection.partial_bytes();
-        self.partial_bytes += connection.counted_bytes;
+        let counted_bytes = connection.counted_bytes;
+        let Ok(place) = self.connections.add(connection) else {
+            self.count_accept_error();
+            return None;
+        };
+        self.partial_bytes += counted_bytes;
         self.count_connection(listener, true);
-        let place = self.connections.add(connection);
+        self.enter(place);
         self.tend_timer();
         if self.epoll.add(descriptor, place as u64).is_err() {
             self.count_accept_error();
@@ -159,9 +164,11 @@ impl Receiver {
         shift(self.region.listener(self.worker, index, cells::LISTENER_CONNECTIONS, 0), is_up);
     }
 
-    /// Takes a connection out of all that it is counted in, without closing it.
-    pub(super) fn take_out(&mut self, place: usize) -> Option<Connection> {
+    /// Takes a connection out of all that it is counted in, without closing it: it has ended, or
+    /// departed.
+    pub(super) fn take_out(&mut self, place: usize, state: State) -> Option<Connection> {
         let mut connection = self.connections.take(place)?;
+        self.retire(place, state);
         self.partial_bytes -= connection.counted_bytes;
         if let Some(source) = connection.source.take() {
             self.sources.leave(self.worker, source);
@@ -181,7 +188,7 @@ impl Receiver {
 
     /// Closes a connection that leaves nothing.
     fn forget(&mut self, place: usize) {
-        let Some(mut connection) = self.take_out(place) else { return };
+        let Some(mut connection) = self.take_out(place, State::Ended) else { return };
         if let Some(tls) = &mut connection.tls {
             tls.close(&connection.socket);
         }
@@ -196,33 +203,43 @@ impl Receiver {
 
     /// Closes a connection; what is left of its last line is a line.
     pub(super) fn close(&mut self, place: usize, intake: &mut impl Intake) {
-        self.end(place, intake, Framer::finish);
+        self.end(place, intake, Last::End);
     }
 
     /// Closes a connection whose last line is no longer waited for: it is an incomplete one.
     pub(super) fn give_up(&mut self, place: usize, intake: &mut impl Intake) {
-        self.end(place, intake, Framer::cut);
+        self.end(place, intake, Last::Cut);
     }
 
-    fn end(&mut self, place: usize, intake: &mut impl Intake, last: fn(&mut Framer, &mut Frames)) {
+    fn end(&mut self, place: usize, intake: &mut impl Intake, how: Last) {
         let Some(connection) = self.connections.at(place) else { return };
-        let config = &self.listeners[connection.listener].config;
-        if let Some(opening) = connection.opening.take() {
-            let bytes = opening.into_frames();
-            connection.framer.feed(&bytes, config.limits.line_bytes, &mut self.frames);
+        let held = connection.opening.take().map(|opening| opening.into_frames());
+        if let Some(held) = held.filter(|held| !held.is_empty()) {
+            // Before its end, if there is room.
+            self.take_held(place, &held, intake);
         }
-        last(&mut connection.framer, &mut self.frames);
+        let Some(connection) = self.connections.at(place) else { return };
+        match how {
+            Last::Cut => connection.framer.cut(&mut self.frames),
+            _ => connection.framer.finish(&mut self.frames),
+        }
         let (received_ns, _) = connection.receive_at(clock::now_ns());
+        let config = &self.listeners[connection.listener].config;
+        let (listener, line_limit) = (config.index, config.limits.line_bytes);
         if self.frames.count() > 0 {
+            let sender = connection.sender.clone();
+            let mark = self.commit_end(Record::new(how, place, 0, received_ns));
             intake.take(&Read {
-                listener: config.index,
-                line_limit: config.limits.line_bytes,
+                listener,
+                line_limit,
                 chunk: &[],
                 frames: &self.frames,
-                origin: Origin::Connection(&connection.sender),
+                origin: Origin::Connection(&sender),
                 received_ns,
-                mark: self.arena.received(),
+                mark,
             });
+            intake.complete(mark);
+            self.ring.consume(mark);
         }
         self.forget(place);
     }

@@ -1,8 +1,10 @@
 //! The open connections of a worker, each at a place that its epoll token names.
 
+use std::collections::VecDeque;
 use std::os::fd::OwnedFd;
 
 use super::Sender;
+use super::arena::PLACES;
 use super::load::SmoothedLoad;
 use super::opening::Opening;
 use super::tls_session::TlsSession;
@@ -67,6 +69,8 @@ pub struct Connection {
     pub load: SmoothedLoad,
     /// Whether the workers read it in turn, because it is too much for one of them.
     pub takes_turns: bool,
+    /// Whether the kernel has told that it broke; what came before may still be there.
+    pub is_broken: bool,
 }
 
 impl Connection {
@@ -84,6 +88,7 @@ impl Connection {
             received_ns: 0,
             load: SmoothedLoad::new(),
             takes_turns: false,
+            is_broken: false,
             counted_bytes: 0,
         }
     }
@@ -102,7 +107,9 @@ impl Connection {
 
     /// Whether it is nothing but its descriptor and what `parcel` takes along.
     pub fn is_movable(&self) -> bool {
-        self.tls.is_none() && self.opening.as_ref().is_none_or(|opening| opening.is_untouched())
+        !self.is_broken
+            && self.tls.is_none()
+            && self.opening.as_ref().is_none_or(|opening| opening.is_untouched())
     }
 
     /// The time for events that are received now, and whether it is ahead of the clock.
@@ -113,20 +120,33 @@ impl Connection {
     }
 }
 
-/// A set of connections.
+/// A set of connections, at the places of the arena's table.
 #[derive(Default)]
 pub struct Connections {
     places: Vec<Option<Connection>>,
+    open: usize,
     vacant: Vec<usize>,
-    /// Places left during the round of events in work. A token of the same round may still
+    /// Places whose connections are gone, each with the position that has to be durable before.
+    closing: VecDeque<(u64, usize)>,
+    /// Places freed during the round of events in work. A token of the same round may still
     /// name them, so they are not given away before it ends.
     left: Vec<usize>,
 }
 
 impl Connections {
+    /// Those of a worker that takes over a table with so many places; who is at them is told later.
+    pub fn new(places: usize) -> Self {
+        Self { places: (0..places).map(|_| None).collect(), ..Self::default() }
+    }
+
     /// How many there are.
     pub fn count(&self) -> usize {
-        self.places.len() - self.vacant.len() - self.left.len()
+        self.open
+    }
+
+    /// Whether there is a place for another.
+    pub fn has_place(&self) -> bool {
+        !self.vacant.is_empty() || self.places.len() < PLACES
     }
 
     /// Every place that is or was taken, open or not.
@@ -134,14 +154,23 @@ impl Connections {
         0..self.places.len()
     }
 
-    /// Adds a connection and returns its place.
-    pub fn add(&mut self, connection: Connection) -> usize {
+    /// Adds a connection and returns its place; gives it back where there is none.
+    pub fn add(&mut self, connection: Connection) -> Result<usize, Connection> {
+        if !self.has_place() {
+            return Err(connection);
+        }
         let place = self.vacant.pop().unwrap_or_else(|| {
             self.places.push(None);
             self.places.len() - 1
         });
+        self.put(place, connection);
+        Ok(place)
+    }
+
+    /// Puts a connection at the place that it has in the table.
+    pub fn put(&mut self, place: usize, connection: Connection) {
         self.places[place] = Some(connection);
-        place
+        self.open += 1;
     }
 
     /// The connection at a place, if it is open.
@@ -165,15 +194,31 @@ impl Connections {
 
     /// Takes a connection out.
     pub fn take(&mut self, place: usize) -> Option<Connection> {
-        let connection = self.places.get_mut(place)?.take();
-        if connection.is_some() {
-            self.left.push(place);
-        }
-        connection
+        let connection = self.places.get_mut(place)?.take()?;
+        self.open -= 1;
+        Some(connection)
     }
 
-    /// Ends a round of events: the places left in it are free again.
+    /// A place is vacant when everything below a position is durable. Positions come in order.
+    pub fn close(&mut self, place: usize, position: u64) {
+        self.closing.push_back((position, place));
+    }
+
+    /// The next place that is vacant now that everything below a position is durable.
+    pub fn next_closed(&mut self, durable: u64) -> Option<usize> {
+        let (_, place) = *self.closing.front().filter(|(position, _)| *position <= durable)?;
+        self.closing.pop_front();
+        self.left.push(place);
+        Some(place)
+    }
+
+    /// Ends a round of events: the places freed in it may be taken again.
     pub fn end_round(&mut self) {
         self.vacant.append(&mut self.left);
+    }
+
+    /// A place of the table at which nobody is.
+    pub fn add_vacant(&mut self, place: usize) {
+        self.vacant.push(place);
     }
 }

@@ -4,6 +4,8 @@
 use std::net::SocketAddr;
 use std::os::fd::RawFd;
 
+use super::arena::NOTHING;
+use super::batch;
 use super::config::Kind;
 use super::socket::{peer_address, zeroed};
 
@@ -18,7 +20,10 @@ pub const UNIX_BYTES: usize = 4 * INTERNET_BYTES;
 /// No bundle holds more datagrams (`UDP_MAX_SEGMENTS` in `linux/udp.h`).
 const BUNDLE: usize = 128;
 /// The most that one batch comes to, each datagram ended by a newline.
-pub const DATAGRAMS_BYTES: usize = BATCH * (INTERNET_BYTES + BUNDLE);
+pub const DATAGRAMS_BYTES: usize = BATCH * (INTERNET_BYTES + BUNDLE) + TABLE_BYTES;
+/// The table behind them: who sent each, and what was cut.
+const TABLE_BYTES: usize =
+    BATCH * (BUNDLE * batch::SENT_BYTES + batch::CUT_BYTES) + batch::HEAD_BYTES;
 /// What may lie in the queue of a Unix socket when it is read to its end: 512 datagrams, as
 /// many as `net.unix.max_dgram_qlen` allows where it was raised.
 pub const UNIX_QUEUE_BYTES: usize = 512 * UNIX_BYTES;
@@ -38,44 +43,37 @@ struct Control {
 /// Where a datagram ends in what was joined, and who sent it.
 pub type Sent = (u32, Option<SocketAddr>);
 
-/// The buffers of one `recvmmsg`. Only the pages that datagrams really fill become resident.
-pub struct DatagramBuffers {
-    bytes: Vec<u8>,
-    addresses: Vec<libc::sockaddr_storage>,
-    controls: Vec<Control>,
-    vectors: Vec<libc::iovec>,
-    headers: Vec<libc::mmsghdr>,
-    /// The room of one piece in the last batch, and how many there are.
-    room: usize,
-    count: usize,
+/// What one `recvmmsg` took, in memory that outlives the process. Only the pages that datagrams
+/// really fill become resident.
+#[repr(C)]
+pub struct DatagramReceipt {
+    headers: [libc::mmsghdr; BATCH],
+    parts: [libc::iovec; BATCH],
+    addresses: [libc::sockaddr_storage; BATCH],
+    controls: [Control; BATCH],
+    /// The room of one piece.
+    room: u64,
+    bytes: [u8; BATCH * INTERNET_BYTES],
 }
 
-// SAFETY: the raw pointers within point into the vectors of the same value, whose heap
-// memory does not move when the value does.
-unsafe impl Send for DatagramBuffers {}
-
-impl DatagramBuffers {
-    /// Makes the buffers.
-    pub fn new() -> Self {
-        let mut buffers = Self {
-            bytes: vec![0; BATCH * INTERNET_BYTES],
-            addresses: vec![zeroed(); BATCH],
-            controls: vec![zeroed(); BATCH],
-            vectors: vec![zeroed(); BATCH],
-            headers: vec![zeroed(); BATCH],
-            room: INTERNET_BYTES,
-            count: 0,
-        };
-        for (at, header) in buffers.headers.iter_mut().enumerate() {
-            header.msg_hdr.msg_name = (&raw mut buffers.addresses[at]).cast();
-            header.msg_hdr.msg_iov = &raw mut buffers.vectors[at];
-            header.msg_hdr.msg_iovlen = 1;
-            header.msg_hdr.msg_control = (&raw mut buffers.controls[at]).cast();
+impl DatagramReceipt {
+    /// Nothing was received.
+    pub fn forget(&mut self) {
+        for header in &mut self.headers {
+            header.msg_len = NOTHING;
         }
-        buffers
     }
 
-    /// Takes what is there; returns whether that is anything.
+    /// How many pieces were received.
+    pub fn count(&self) -> usize {
+        self.headers.iter().take_while(|header| header.msg_len != NOTHING).count()
+    }
+
+    fn room(&self) -> usize {
+        usize::try_from(self.room).unwrap_or(0).clamp(INTERNET_BYTES, UNIX_BYTES)
+    }
+
+    /// Takes what is there; returns whether that is anything. [`Self::forget`] comes before.
     pub fn receive(&mut self, socket: RawFd, kind: Kind) -> bool {
         // Who sends from the same machine can attach descriptors: without room for them the
         // kernel closes them.
@@ -83,32 +81,41 @@ impl DatagramBuffers {
             Kind::UnixDatagram => (UNIX_BYTES, 0),
             _ => (INTERNET_BYTES, size_of::<Control>()),
         };
-        self.room = room;
-        let pieces = self.bytes.chunks_exact_mut(self.room);
+        self.room = room as u64;
+        let pieces = self.bytes.chunks_exact_mut(room);
         #[allow(clippy::cast_possible_truncation)]
         let most = pieces.len() as u32;
-        for ((piece, vector), header) in pieces.zip(&mut self.vectors).zip(&mut self.headers) {
-            *vector = libc::iovec { iov_base: piece.as_mut_ptr().cast(), iov_len: piece.len() };
+        for (at, piece) in pieces.enumerate() {
+            self.parts[at] =
+                libc::iovec { iov_base: piece.as_mut_ptr().cast(), iov_len: piece.len() };
+            let header = &mut self.headers[at].msg_hdr;
+            *header = zeroed();
+            header.msg_iov = &raw mut self.parts[at];
+            header.msg_iovlen = 1;
+            header.msg_name = (&raw mut self.addresses[at]).cast();
             #[allow(clippy::cast_possible_truncation)]
             let length = size_of::<libc::sockaddr_storage>() as libc::socklen_t;
-            header.msg_hdr.msg_namelen = length;
-            header.msg_hdr.msg_controllen = control;
+            header.msg_namelen = length;
+            header.msg_control = (&raw mut self.controls[at]).cast();
+            header.msg_controllen = control;
         }
         // With MSG_TRUNC the length is that of the datagram, also where the piece is shorter.
         let flags = libc::MSG_DONTWAIT | libc::MSG_TRUNC;
-        // SAFETY: the first `most` headers point to an address, a vector with its piece, and a
-        // control buffer of this value, set in `new` and above.
+        // SAFETY: the first `most` headers point to an address, a part with its piece, and a
+        // control buffer of this value, set above.
         let count = unsafe {
             libc::recvmmsg(socket, self.headers.as_mut_ptr(), most, flags, std::ptr::null_mut())
         };
         // Errors (nothing there, or an ICMP answer to somebody else) mean: nothing this time.
-        self.count = usize::try_from(count).unwrap_or(0);
-        self.count > 0
+        count > 0
     }
 
-    /// Bytes that the whole datagrams of the batch need when each is ended by a newline.
-    pub fn joined_length(&self) -> usize {
-        self.whole().map(|at| self.piece(at).len() + self.datagrams_in(at)).sum()
+    /// How many bytes and datagrams were received.
+    pub fn received(&self) -> (usize, usize) {
+        let pieces = 0..self.count();
+        let bytes = pieces.clone().map(|at| self.piece(at).len()).sum();
+        let datagrams = |at| if self.is_cut(at) { 1 } else { self.datagrams_in(at) };
+        (bytes, pieces.map(datagrams).sum())
     }
 
     /// Puts the whole datagrams of the batch that are taken one behind the other into a buffer of
@@ -148,13 +155,13 @@ impl DatagramBuffers {
     /// The datagrams of the batch that were too long to be taken whole: the beginning and the
     /// whole length of each.
     pub fn cut(&self) -> impl Iterator<Item = (&[u8], u64)> {
-        (0..self.count)
+        (0..self.count())
             .filter(|at| self.is_cut(*at))
             .map(|at| (self.piece(at), u64::from(self.headers[at].msg_len)))
     }
 
     fn whole(&self) -> impl Iterator<Item = usize> {
-        (0..self.count).filter(|at| !self.is_cut(*at))
+        (0..self.count()).filter(|at| !self.is_cut(*at))
     }
 
     fn is_cut(&self, at: usize) -> bool {
@@ -162,8 +169,9 @@ impl DatagramBuffers {
     }
 
     fn piece(&self, at: usize) -> &[u8] {
-        let start = at * self.room;
-        &self.bytes[start..start + (self.headers[at].msg_len as usize).min(self.room)]
+        let (room, length) = (self.room(), self.headers[at].msg_len as usize);
+        let start = at * room;
+        &self.bytes[start..start + length.min(room)]
     }
 
     /// How many datagrams a piece holds; an empty one is one.
@@ -179,6 +187,17 @@ impl DatagramBuffers {
             && header.cmsg_type == UDP_GRO;
         let length = usize::try_from(value).unwrap_or(0);
         if is_bundle && length > 0 { length } else { self.piece(at).len().max(1) }
+    }
+}
+
+#[cfg(test)]
+impl DatagramReceipt {
+    /// One that nothing was received with, in memory of its own.
+    pub fn boxed() -> Box<Self> {
+        // SAFETY: all its fields are numbers and pointers, for which zero is valid.
+        let mut receipt = unsafe { Box::<Self>::new_zeroed().assume_init() };
+        receipt.forget();
+        receipt
     }
 }
 
@@ -203,10 +222,12 @@ mod tests {
         assert_eq!(status, 0, "{}", std::io::Error::last_os_error());
     }
 
-    fn join(buffers: &DatagramBuffers) -> (Vec<u8>, Vec<Sent>) {
-        let mut joined = vec![0; buffers.joined_length()];
+    fn join(buffers: &DatagramReceipt) -> (Vec<u8>, Vec<Sent>) {
+        let (bytes, datagrams) = buffers.received();
+        let mut joined = vec![0; bytes + datagrams];
         let mut senders = vec![(0, None)];
-        buffers.join(&mut joined, &mut senders, |_, _| true);
+        let end = buffers.join(&mut joined, &mut senders, |_, _| true);
+        joined.truncate(end);
         (joined, senders)
     }
 
@@ -225,9 +246,9 @@ mod tests {
         alone.send_to(b"", place).unwrap();
         alone.send_to(b"last", place).unwrap();
 
-        let mut buffers = DatagramBuffers::new();
+        let mut buffers = DatagramReceipt::boxed();
         assert!(buffers.receive(receiver.as_raw_fd(), Kind::Udp));
-        assert!(buffers.count < 9, "nothing was bundled");
+        assert!(buffers.count() < 9, "nothing was bundled");
         let (joined, senders) = join(&buffers);
         assert_eq!(joined, b"first\naaaa\nbbbb\ncccc\ndddd\neeee\nff\n\nlast\n");
         let ends: Vec<u32> = senders.iter().map(|(end, _)| *end).collect();
@@ -237,6 +258,7 @@ mod tests {
         assert_eq!(from[0], first);
         assert_eq!(from[1..7], [second; 6]);
         assert_eq!(from[7..], [first; 2]);
+        buffers.forget();
         assert!(!buffers.receive(receiver.as_raw_fd(), Kind::Udp));
     }
 
@@ -248,7 +270,7 @@ mod tests {
         far.set_nonblocking(true).unwrap();
         inbox::send(&sender.into(), b"text", &[attached.as_raw_fd()]).unwrap();
         drop(attached);
-        assert!(DatagramBuffers::new().receive(receiver.as_raw_fd(), Kind::UnixDatagram));
+        assert!(DatagramReceipt::boxed().receive(receiver.as_raw_fd(), Kind::UnixDatagram));
         assert_eq!(far.read(&mut [0]).unwrap(), 0);
     }
 
@@ -262,7 +284,7 @@ mod tests {
         sender.send(&long).unwrap();
         sender.send(&long[..UNIX_BYTES]).unwrap();
 
-        let mut buffers = DatagramBuffers::new();
+        let mut buffers = DatagramReceipt::boxed();
         assert!(buffers.receive(receiver.as_raw_fd(), Kind::UnixDatagram));
         let (joined, senders) = join(&buffers);
         assert_eq!(joined, [b"before\n", &long[..UNIX_BYTES], b"\n"].concat());

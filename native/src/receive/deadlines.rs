@@ -60,7 +60,9 @@ impl Receiver {
                 Due::Resumption => self.end_pause(place),
                 Due::Opening => self.end_late_opening(place),
                 // What it leaves has to find room.
-                Due::Expiry(expiry) if intake.has_room() => self.expire(place, expiry, intake),
+                Due::Expiry(expiry) if intake.has_room() && self.ring.has_room(0) => {
+                    self.expire(place, expiry, intake)
+                }
                 Due::Nothing | Due::Expiry(_) => {}
             }
         }
@@ -94,7 +96,10 @@ impl Receiver {
     /// While incomplete frames take too much memory, the largest is given up.
     pub(super) fn bound_partials(&mut self, intake: &mut impl Intake) {
         // What it leaves has to find room: without any, nothing more is read either.
-        while self.partial_bytes > self.bounds.partial_bytes && intake.has_room() {
+        while self.partial_bytes > self.bounds.partial_bytes
+            && intake.has_room()
+            && self.ring.has_room(0)
+        {
             let Some(place) = self.connections.largest_partial() else { return };
             self.expire(place, Expiry::Memory, intake);
         }

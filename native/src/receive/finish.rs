@@ -26,6 +26,7 @@ impl Receiver {
         mut wait_for_room: impl FnMut(&mut I) -> bool,
     ) {
         self.leave_round();
+        self.finish_replay(intake, &mut wait_for_room);
         if self.listening {
             self.accept_waiting(deadline);
         }
@@ -58,6 +59,7 @@ impl Receiver {
         mut wait_for_room: impl FnMut(&mut I) -> bool,
     ) {
         self.leave_round();
+        self.finish_replay(intake, &mut wait_for_room);
         self.stop_accepting();
         self.listening = false;
         self.unwatch_sockets(false);
@@ -98,6 +100,20 @@ impl Receiver {
                 (passed > 0).then_some(passed)
             })
             .unwrap_or(0)
+    }
+
+    /// What a predecessor left comes before anything else.
+    fn finish_replay<I: Intake>(
+        &mut self,
+        intake: &mut I,
+        wait_for_room: &mut impl FnMut(&mut I) -> bool,
+    ) {
+        while matches!(self.replay(intake), Outcome::Stalled) {
+            if !wait_for_room(intake) {
+                return;
+            }
+            self.release(intake);
+        }
     }
 
     /// What the last poll has left to be served is served otherwise.

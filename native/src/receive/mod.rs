@@ -3,8 +3,9 @@
 
 mod accepting;
 mod admission;
-mod arena;
+pub mod arena;
 mod balance;
+mod batch;
 mod certificates;
 pub mod config;
 mod connections;
@@ -25,6 +26,7 @@ mod proxy_protocol;
 mod reading;
 mod receiver;
 mod relieving;
+mod replaying;
 mod rules;
 mod socket;
 mod submitting;
@@ -101,7 +103,7 @@ pub struct Read<'a> {
     pub origin: Origin<'a>,
     /// When, in nanoseconds since the epoch.
     pub received_ns: u64,
-    /// The position of the arena behind the chunk.
+    /// The position of the arena behind the record of the chunk.
     pub mark: u64,
 }
 
@@ -113,8 +115,15 @@ pub trait Intake {
     /// of them become dead letters, and the bytes that are kept of these.
     fn take(&mut self, read: &Read<'_>) -> Load;
     /// So many events of a listener (by its index in the region) were read and are not taken, for
-    /// the reason with that index within `ingest_events_dropped_total`.
-    fn discard(&mut self, listener: usize, reason: usize, events: u64);
+    /// the reason with that index within `ingest_events_dropped_total`; the record ends at `mark`.
+    fn discard(&mut self, listener: usize, reason: usize, events: u64, mark: u64);
+    /// So many events of a listener were submitted to a predecessor and are not handed on again, for
+    /// nobody was told that they are durable; the record ends at `mark`.
+    fn forgo(&mut self, listener: usize, events: u64, mark: u64);
+    /// All of the record that ends at a position was taken or discarded.
+    fn complete(&mut self, mark: u64);
+    /// What a predecessor left is handed on.
+    fn end_replay(&mut self);
     /// Position of the arena below which everything taken is durable; `consumed` when all is.
     fn durable_mark(&self, consumed: u64) -> u64;
 }

@@ -12,6 +12,7 @@ use std::sync::atomic::{AtomicU64, Ordering, fence};
 use std::time::Instant;
 
 use super::Sender;
+use super::arena::State;
 use super::balance::Work;
 use super::connections::Connection;
 use super::inbox::{self, Inbox, Inboxes, Message};
@@ -183,7 +184,7 @@ impl Receiver {
             return 0;
         }
         for place in &places[..packed] {
-            let Some(connection) = self.take_out(*place) else { continue };
+            let Some(connection) = self.take_out(*place, State::Departed) else { continue };
             // Closing ours is not enough: another process holds the connection now.
             let _ = self.epoll.remove(connection.socket.as_raw_fd());
         }
@@ -224,7 +225,7 @@ impl Receiver {
         let mut adopted = 0;
         for socket in descriptors {
             let Some(parcel) = parcel::read(&mut records) else { break };
-            let Some(listener) = self.position(parcel.listener) else { continue };
+            let Some(listener) = self.listener_of(parcel.listener) else { continue };
             adopted += u64::from(self.take_over(socket, listener, parcel));
         }
         let cell = |cell| self.region.worker(self.worker, cell, 0);
@@ -234,7 +235,7 @@ impl Receiver {
         cell(cells::INBOX_CONNECTIONS).fetch_sub(connections, Ordering::SeqCst);
     }
 
-    fn position(&self, index: usize) -> Option<usize> {
+    pub(super) fn listener_of(&self, index: usize) -> Option<usize> {
         let is_it = |listener: &Listener| listener.config.index == index && listener.takes_over();
         self.listeners.iter().position(is_it)
     }
@@ -267,11 +268,16 @@ impl Receiver {
         true
     }
 
+    /// Takes over what others have sent by now.
+    pub(super) fn adopt_all_waiting(&mut self) {
+        while self.adopt_waiting() {}
+    }
+
     /// Takes over all that is on its way, at the end of a worker that nobody succeeds.
     pub(super) fn empty_inbox(&mut self, deadline: Instant) {
         fence(Ordering::SeqCst);
         loop {
-            while self.adopt_waiting() {}
+            self.adopt_all_waiting();
             let cell = self.region.worker(self.worker, cells::INBOX_CONNECTIONS, 0);
             let is_empty = on_their_way(cell) == 0;
             if is_empty

@@ -1,19 +1,22 @@
 //! The sockets of one worker. One `drain` call per wake-up reads every ready connection
 //! once per round, a bounded number of bytes each, so that no sender starves another.
 
+use std::collections::HashMap;
 use std::os::fd::{AsRawFd, FromRawFd, OwnedFd, RawFd};
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::Instant;
 
+use super::arena::{Content, Reads, Ring};
 use super::certificates::certificates;
 use super::config::{Kind, ListenerConfig};
 use super::connections::Connections;
-use super::datagrams::{DATAGRAMS_BYTES, DatagramBuffers, Sent};
+use super::datagrams::{DATAGRAMS_BYTES, Sent};
 use super::epoll::Epoll;
 use super::moving::Moving;
 use super::notices::{Notice, Notices};
 use super::reading::READ_BYTES;
+use super::replaying::{self, Replay};
 use super::rules::Rules;
 use super::timer::Timer;
 use super::tls_files::TlsFiles;
@@ -27,12 +30,11 @@ use crate::frame::Frames;
 const DRAIN_BYTES: usize = 4 * 1024 * 1024;
 /// What serving a socket counts for at least, so that many tiny reads end a drain as well.
 const SERVICE_BYTES: usize = 16 * 1024;
-/// The smallest ring in which every kind of read finds room.
-pub const MINIMUM_ARENA_BYTES: usize = 3 * DATAGRAMS_BYTES;
 
 const LISTENER_TOKEN: u64 = 1 << 63;
 const INBOX_TOKEN: u64 = 1 << 62;
 const TIMER_TOKEN: u64 = 1 << 61;
+const REPLAY_TOKEN: u64 = 1 << 60;
 
 /// What all senders together are held to.
 #[derive(Debug, Clone, Copy)]
@@ -41,8 +43,6 @@ pub struct Bounds {
     pub connections: u64,
     /// Bytes of all incomplete frames of this worker.
     pub partial_bytes: usize,
-    /// Size of the receive ring of this worker.
-    pub arena_bytes: usize,
 }
 
 /// One listener of the worker.
@@ -78,6 +78,8 @@ pub struct Sockets {
     pub listeners: Vec<Listener>,
     /// For connections that move.
     pub inboxes: Inboxes,
+    /// The memory of the slot.
+    pub arena: Arc<Arena>,
 }
 
 /// What reading from one socket came to.
@@ -117,9 +119,14 @@ pub struct Receiver {
     pub(super) now_ns: u64,
     pub(super) accepting: bool,
     pub(super) listening: bool,
-    pub(super) arena: Arena,
+    pub(super) arena: Arc<Arena>,
+    pub(super) ring: Ring,
+    pub(super) reads: Reads,
+    /// What a predecessor left, until that is handed on.
+    pub(super) replay: Option<Replay>,
+    /// Of its connections those that nobody has asked for yet.
+    pub(super) found: HashMap<usize, Content>,
     pub(super) frames: Frames,
-    pub(super) datagrams: Option<DatagramBuffers>,
     /// Where each datagram of a batch ends, and who sent it.
     pub(super) senders: Vec<Sent>,
     pub(super) moving: Moving,
@@ -130,7 +137,8 @@ pub struct Receiver {
 }
 
 impl Receiver {
-    /// Takes over the sockets. Nothing is read before [`Self::listen`].
+    /// Takes over the sockets and the arena, which goes on behind `mark` if it is new. Nothing is
+    /// read before [`Self::listen`].
     ///
     /// # Errors
     /// When the rules or certificates of a listener cannot be used, or the epoll set, the timer
@@ -141,19 +149,24 @@ impl Receiver {
         worker: usize,
         sockets: Sockets,
         bounds: Bounds,
+        mark: u64,
     ) -> Result<Self> {
-        let Sockets { listeners, inboxes } = sockets;
+        let Sockets { listeners, inboxes, arena } = sockets;
         for socket in listeners.iter().filter_map(|listener| listener.socket.as_ref()) {
             socket::set_nonblocking(socket.as_raw_fd())?;
         }
         let rules = listeners.iter().map(|listener| Rules::new(&listener.config));
         let rules = rules.collect::<Result<_>>()?;
-        let datagrams = listeners.iter().any(|listener| !listener.config.kind.has_connections());
         let is_encrypted = listeners.iter().any(|listener| listener.config.tls.is_some());
         let certificates = listeners.iter().map(certificates).collect::<Result<_>>()?;
         let (epoll, timer) = (Epoll::new()?, Timer::new()?);
         epoll.add(timer.fileno(), TIMER_TOKEN)?;
-        let receiver = Self {
+        let replay = Replay::new()?;
+        epoll.add(replay.fileno(), REPLAY_TOKEN)?;
+        let (mut ring, reads) =
+            (Ring::new(Arc::clone(&arena), mark), Reads::new(Arc::clone(&arena)));
+        let unfinished = replaying::finish_read(&mut ring, &reads);
+        let mut receiver = Self {
             epoll,
             round: 0..0,
             listeners,
@@ -161,7 +174,7 @@ impl Receiver {
             certificates,
             next_look: Instant::now(),
             ciphertext: vec![0; if is_encrypted { READ_BYTES } else { 0 }],
-            connections: Connections::default(),
+            connections: replaying::connections(&arena, ring.durable()),
             most_connections: descriptors::spare(),
             is_short_of_descriptors: false,
             bounds,
@@ -171,9 +184,12 @@ impl Receiver {
             now_ns: clock::monotonic_ns(),
             accepting: false,
             listening: false,
-            arena: Arena::new(bounds.arena_bytes.max(MINIMUM_ARENA_BYTES))?,
+            arena,
+            ring,
+            reads,
+            replay: Some(replay),
+            found: HashMap::new(),
             frames: Frames::default(),
-            datagrams: datagrams.then(DatagramBuffers::new),
             senders: Vec::new(),
             moving: Moving::new(inboxes),
             notices: Notices::default(),
@@ -181,18 +197,18 @@ impl Receiver {
             sources,
             worker,
         };
+        if let Some(listener) = unfinished {
+            receiver.commit_datagrams(listener);
+        }
         receiver.succeed_predecessor();
         Ok(receiver)
     }
 
-    /// The connections of a worker that was killed are closed, whatever it had counted; and after a
+    /// The connections of a worker that was killed may go on, but none is here yet; and after a
     /// reload other listeners are served than before.
     fn succeed_predecessor(&self) {
         self.sources.clear(self.worker);
-        self.region.worker(self.worker, cells::CONNECTIONS, 0).store(0, Ordering::SeqCst);
         for listener in 0..self.region.listeners().len() {
-            let open = self.region.listener(self.worker, listener, cells::LISTENER_CONNECTIONS, 0);
-            open.store(0, Ordering::SeqCst);
             let takes_over = |own: &Listener| own.config.index == listener && own.takes_over();
             let is_served = self.listeners.iter().any(takes_over);
             let served = self.region.listener(self.worker, listener, cells::LISTENER_SERVED, 0);
@@ -202,7 +218,7 @@ impl Receiver {
 
     /// Whether a connection more leaves enough descriptors for the rest of the process.
     pub(super) fn has_descriptors(&self) -> bool {
-        self.connections.count() < self.most_connections
+        self.connections.count() < self.most_connections && self.connections.has_place()
     }
 
     /// The descriptor to poll: readable while any socket has something.
@@ -262,6 +278,9 @@ impl Receiver {
     pub fn drain(&mut self, intake: &mut impl Intake) -> Progress {
         self.release(intake);
         self.now_ns = clock::monotonic_ns();
+        if matches!(self.replay(intake), Outcome::Stalled) {
+            return Progress::Stalled;
+        }
         let mut left = DRAIN_BYTES;
         loop {
             while let Some(event) = self.round.clone().next() {
@@ -292,16 +311,16 @@ impl Receiver {
     /// Whether a drain would find room for every kind of read.
     pub fn has_room(&mut self, intake: &impl Intake) -> bool {
         self.release(intake);
-        intake.has_room() && self.arena.has_room(DATAGRAMS_BYTES)
+        intake.has_room() && (!self.is_current() || self.ring.has_room(DATAGRAMS_BYTES))
     }
 
     /// Whether `length` bytes can be read now. What made no event, such as the middle of a
     /// long line, is given back first: no commit of a journal will ever do it.
     pub(super) fn make_room(&mut self, length: usize, intake: &impl Intake) -> bool {
-        if !self.arena.has_room(length) {
+        if !self.ring.has_room(length) {
             self.release(intake);
         }
-        intake.has_room() && self.arena.has_room(length)
+        intake.has_room() && self.ring.has_room(length)
     }
 
     /// Housekeeping of the loop timer: certificates that changed, kernel drop counters, the balance
@@ -314,7 +333,7 @@ impl Receiver {
         self.publish_datagram_sockets();
         self.balance();
         self.release(intake);
-        let pending = self.arena.pending();
+        let pending = self.ring.pending();
         self.region.worker(self.worker, cells::ARENA, 0).store(pending, Ordering::Relaxed);
         let partial = self.partial_bytes as u64;
         self.region.worker(self.worker, cells::PARTIAL, 0).store(partial, Ordering::Relaxed);
@@ -322,13 +341,17 @@ impl Receiver {
     }
 
     pub(super) fn release(&mut self, intake: &impl Intake) {
-        let durable = intake.durable_mark(self.arena.consumed());
-        self.arena.release(durable);
+        let durable = intake.durable_mark(self.ring.consumed());
+        self.ring.release(durable);
+        self.free_places();
     }
 
     fn serve(&mut self, token: u64, intake: &mut impl Intake) -> Outcome {
         if token == TIMER_TOKEN {
             self.keep_deadlines(intake);
+            return Outcome::Empty;
+        }
+        if token == REPLAY_TOKEN {
             return Outcome::Empty;
         }
         if token == INBOX_TOKEN {

@@ -50,6 +50,7 @@ impl Receiver {
                 let (load, place) = candidates[0];
                 if let Some(connection) = self.connections.at(place) {
                     connection.takes_turns = true;
+                    self.arena.table().entry(place).note_turns(true);
                     self.show_load(own.load - load);
                 }
             }

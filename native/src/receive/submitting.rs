@@ -1,6 +1,10 @@
 //! Bodies of requests: frames that a source has received by itself, and that it acknowledges once
 //! they are durable. They go the way of what is read from a connection, one body after the other.
+//!
+//! In the ring they leave their positions only, not their bytes. A successor does not hand them on
+//! again: the request has ended with the worker, and who never got an answer sends it once more.
 
+use super::arena::{ALIGNMENT, Kind, Record};
 use super::reading::READ_BYTES;
 use super::receiver::Receiver;
 use super::{Intake, Origin, Read, Sender};
@@ -19,13 +23,20 @@ pub struct Submission<'a> {
     pub body: &'a [u8],
 }
 
+/// What all pieces of a body have in common.
+struct Common<'a> {
+    listener: usize,
+    line_limit: usize,
+    sender: &'a Sender,
+    received_ns: u64,
+}
+
 impl Receiver {
     /// Takes a body as a whole, or nothing of it where there is no room now: then none. The
     /// position is the one that has to be durable before the request may be acknowledged.
     ///
     /// # Errors
-    /// [`Error::Invalid`] for a listener that is not served, and for a body for which there will
-    /// never be room: more than half of the arena.
+    /// [`Error::Invalid`] for a listener that is not served.
     pub fn submit(
         &mut self,
         submission: &Submission<'_>,
@@ -37,58 +48,45 @@ impl Receiver {
             return Err(Error::Invalid(format!("listener {listener} is not served")));
         };
         let line_limit = configured.config.limits.line_bytes;
-        // What lies at the end of the ring may have to be passed over once, and the last frame may
-        // need a place of its own.
-        let needed = body.len() + READ_BYTES;
-        if needed > self.arena.capacity() / 2 {
-            return Err(Error::Invalid(format!("a body of {} bytes", body.len())));
-        }
-        if !self.make_room(needed, intake) {
+        let pieces = body.chunks(READ_BYTES);
+        // The last frame, and the end of the ring, may need a record more each.
+        if !self.is_current() || !self.make_room((pieces.len() + 2) * ALIGNMENT, intake) {
             return Ok(None);
         }
         let received_ns = clock::now_ns();
+        let common = Common { listener, line_limit, sender, received_ns };
         let mut framer = Framer::default();
-        for piece in body.chunks(READ_BYTES) {
+        for piece in pieces {
             framer.feed(piece, line_limit, &mut self.frames);
-            self.take_piece(listener, line_limit, sender, piece, received_ns, intake);
+            self.take_piece(&common, piece, intake);
         }
         framer.finish(&mut self.frames);
         if self.frames.count() > 0 {
-            // It is behind everything before it, so that it has a position of its own.
-            self.take_piece(listener, line_limit, sender, b"\n", received_ns, intake);
+            self.take_piece(&common, &[], intake);
         }
         self.count_read(listener, body.len());
-        Ok(Some(self.arena.received()))
+        Ok(Some(self.ring.received()))
     }
 
     /// The position below which everything is durable; it only grows.
     pub fn durable_position(&mut self, intake: &impl Intake) -> u64 {
         self.release(intake);
-        self.arena.durable()
+        self.durable()
     }
 
     /// Hands on the frames that a piece of a body completes.
-    fn take_piece(
-        &mut self,
-        listener: usize,
-        line_limit: usize,
-        sender: &Sender,
-        piece: &[u8],
-        received_ns: u64,
-        intake: &mut impl Intake,
-    ) {
-        let Some(buffer) = self.arena.reserve(piece.len()) else { return };
-        buffer.copy_from_slice(piece);
-        let start = self.arena.commit(piece.len());
-        intake.take(&Read {
-            listener,
-            line_limit,
-            chunk: self.arena.chunk(start, piece.len()),
-            frames: &self.frames,
-            origin: Origin::Connection(sender),
-            received_ns,
-            mark: start + piece.len() as u64,
-        });
-        self.arena.consume();
+    fn take_piece(&mut self, common: &Common<'_>, piece: &[u8], intake: &mut impl Intake) {
+        let Common { listener, line_limit, sender, received_ns } = *common;
+        if self.ring.reserve(0).is_none() {
+            return;
+        }
+        let mut record = Record::new(Kind::Submitted, listener, 0, received_ns);
+        record.note_events(self.frames.count());
+        let mark = self.ring.commit(record);
+        let (frames, origin) = (&self.frames, Origin::Connection(sender));
+        let chunk = piece;
+        intake.take(&Read { listener, line_limit, chunk, frames, origin, received_ns, mark });
+        intake.complete(mark);
+        self.ring.consume(mark);
     }
 }

@@ -10,18 +10,32 @@ use super::BATCH_BYTES;
 use super::dead_letters::DeadLetters;
 use super::format::Reader;
 use super::handoff::{Handoff, Returned, Run, Verdict};
+use super::predecessor::Predecessor;
 use super::recover::JOURNALS;
 use super::tally::{Tally, count_stages, set_decoding, show_stages};
-use crate::counters::{Load, Region, add, cells};
+use crate::counters::{self, Load, Region, add, cells};
 use crate::error::Result;
 use crate::frame::Frame;
 use crate::journal::Journal;
 use crate::pipeline::{Origin, Runner};
-use crate::receive::{Intake, Read, Sender};
+use crate::receive::{Arena, Intake, Read, Sender};
 use crate::reject::Reject;
 
 /// A batch for Python of this size is handed over before more is read.
 const HANDOFF_BYTES: usize = 256 * 1024;
+
+/// Reads whose events leave the pipeline together: one, or with Python all until a batch came back
+/// and no event is on its way. The journals are given nothing in between, so that each batch says by
+/// its mark exactly which reads are in it.
+#[derive(Default)]
+pub(super) struct Cycle {
+    /// The position behind the last read.
+    pub(super) taken: u64,
+    /// The same as of the end of the last cycle.
+    pub(super) completed: u64,
+    /// Whether reads are the predecessor's.
+    pub(super) is_replay: bool,
+}
 
 /// Takes frames: runs the pipeline and hands the results to the journals.
 pub(super) struct Lines {
@@ -35,8 +49,13 @@ pub(super) struct Lines {
     pub(super) handoff: Handoff,
     /// For each listener, the events that wait for Python or are in its hands.
     pub(super) held: Vec<u64>,
-    /// The position of the arena before the first of them.
-    pub(super) floor: u64,
+    /// Those of them that a predecessor has counted.
+    pub(super) held_again: Vec<u64>,
+    pub(super) cycle: Cycle,
+    pub(super) predecessor: Predecessor,
+    pub(super) arena: Arc<Arena>,
+    /// Events that are stored already.
+    pub(super) discarded: Vec<u8>,
     pub(super) events: Journal,
     pub(super) dead: DeadLetters,
     pub(super) region: Arc<Region>,
@@ -125,12 +144,15 @@ impl Lines {
                     }
                     Verdict::DeadLetter => {
                         tally.rejected(Reject::StageFailed);
-                        self.dead.bury(event.line, run, Reject::StageFailed, Some(event.stage));
+                        self.bury(event.line, run, Reject::StageFailed, Some(event.stage));
                     }
                     Verdict::Dropped(reason) => tally.dropped[reason] += 1,
                 }
             }
             self.held[run.listener] -= u64::from(run.count);
+            if self.predecessor.has_counted(run.mark) {
+                self.held_again[run.listener] -= u64::from(run.count);
+            }
             self.settle(&tally, segment, run, 0);
         }
         count_stages(&mut self.runners[segment], &self.region, self.worker);
@@ -138,20 +160,79 @@ impl Lines {
             // The memory is used again.
             self.handoff = handoff;
             self.handoff.clear();
+            self.complete_cycle();
         }
         Ok(())
     }
 
     /// What is in Python's hands will not come back; how many events.
     pub(super) fn give_up(&mut self) -> u64 {
-        for (listener, held) in self.held.iter_mut().enumerate() {
-            let place = cells::LOST_DRAIN_DEADLINE;
-            let lost = self.region.listener(self.worker, listener, cells::LOST, place);
-            add(lost, *held);
-            add(self.region.listener(self.worker, listener, cells::ACCEPTED, 0), *held);
+        let mut all = 0;
+        for listener in 0..self.held.len() {
+            let reason = cells::LOST_DRAIN_DEADLINE;
+            let open = self.predecessor.open[listener];
+            self.predecessor.lose(&self.region, self.worker, listener, open, reason);
+            let again = std::mem::take(&mut self.held_again[listener]);
+            let held = std::mem::take(&mut self.held[listener]) - again;
+            add(self.region.listener(self.worker, listener, cells::LOST, reason), held);
+            add(self.region.listener(self.worker, listener, cells::ACCEPTED, 0), held);
             set_decoding(&self.region, self.worker, listener, 0);
+            all += open + held;
         }
-        self.held.iter_mut().map(std::mem::take).sum()
+        self.complete_cycle();
+        all
+    }
+
+    /// Whether events of the reads that were taken are on their way through Python.
+    pub(super) fn is_within_cycle(&self) -> bool {
+        self.runners.len() > 1 && self.held.iter().any(|held| *held > 0)
+    }
+
+    /// All reads that were taken have left the pipeline. What is counted says so before the journals
+    /// are given anything.
+    fn complete_cycle(&mut self) {
+        let taken = self.cycle.taken;
+        self.events.set_mark(taken);
+        self.dead.journal.set_mark(taken);
+        self.arena.complete_cycle(taken);
+        self.cycle.completed = taken;
+        if !self.cycle.is_replay && self.predecessor.open.iter().any(|open| *open > 0) {
+            self.predecessor.conclude(&self.region, self.worker);
+            (0..self.held.len()).for_each(|listener| self.show_decoding(listener, 0));
+        }
+        // Full batches go to the writer while the next are read.
+        if self.events.open_bytes().max(self.dead.journal.open_bytes()) >= BATCH_BYTES {
+            self.publish();
+        }
+    }
+
+    /// Shows how many events of a listener have been received and are not handed on: so many others
+    /// still wait.
+    fn show_decoding(&self, listener: usize, waiting: u64) {
+        let held = self.held[listener] - self.held_again[listener];
+        let decoding = held + waiting + self.predecessor.open[listener];
+        set_decoding(&self.region, self.worker, listener, decoding);
+    }
+
+    /// Writes a dead letter, unless a predecessor has stored it.
+    fn bury(&mut self, line: &[u8], run: &Run, reject: Reject, stage: Option<usize>) {
+        if !self.predecessor.has_stored(counters::Journal::Dead, run.mark) {
+            self.dead.bury(line, run, reject, stage);
+        }
+    }
+
+    /// Events of a listener that is not served any more.
+    fn lose(&mut self, listener: usize, events: u64, mark: u64) {
+        let reason = cells::LOST_WORKER_DIED;
+        if self.predecessor.has_counted(mark) {
+            self.predecessor.lose(&self.region, self.worker, listener, events, reason);
+        } else {
+            let cell = |cell, index| self.region.listener(self.worker, listener, cell, index);
+            add(cell(cells::RECEIVED, 0), events);
+            add(cell(cells::LOST, reason), events);
+            add(cell(cells::ACCEPTED, 0), events);
+        }
+        self.show_decoding(listener, 0);
     }
 
     fn begin_run(&mut self, segment: usize, run: &Run) {
@@ -168,7 +249,12 @@ impl Lines {
     /// Sends an event through a native segment that follows Python.
     fn pass(&mut self, segment: usize, line: &[u8], run: &Run, tally: &mut Tally) {
         let is_last = segment + 1 == self.runners.len();
-        let out = if is_last { &mut self.events.batch().lines } else { &mut self.handoff.lines };
+        let is_stored = self.predecessor.has_stored(counters::Journal::Events, run.mark);
+        let out = match (is_last, is_stored) {
+            (false, _) => &mut self.handoff.lines,
+            (true, false) => &mut self.events.batch().lines,
+            (true, true) => &mut self.discarded,
+        };
         match self.runners[segment].run(line, false, out) {
             Ok(passage) => {
                 if tally.passed(passage) {
@@ -177,7 +263,7 @@ impl Lines {
             }
             Err(reject) => {
                 tally.rejected(reject);
-                self.dead.bury(line, run, reject, None);
+                self.bury(line, run, reject, None);
             }
         }
     }
@@ -186,27 +272,34 @@ impl Lines {
     /// listener have been received and still wait for it.
     fn settle(&mut self, tally: &Tally, segment: usize, run: &Run, waiting: u64) {
         let is_last = segment + 1 == self.runners.len();
+        let Run { listener, received_ns, mark, .. } = *run;
         // There are far fewer listeners.
         #[allow(clippy::cast_possible_truncation)]
-        let source = run.listener as u16;
-        if tally.kept > 0 && is_last {
-            self.events.batch().add(source, tally.kept, run.received_ns, run.mark);
-        } else if tally.kept > 0 {
-            self.held[run.listener] += u64::from(tally.kept);
+        let source = listener as u16;
+        let [events_stored, dead_stored] =
+            JOURNALS.map(|journal| self.predecessor.has_stored(journal, mark));
+        let is_counted = self.predecessor.has_counted(mark);
+        let mut accepted = 0;
+        if tally.kept > 0 && is_last && !events_stored {
+            self.events.batch().add(source, tally.kept, received_ns, mark);
+            accepted += u64::from(tally.kept);
+        } else if tally.kept > 0 && !is_last {
+            self.held[listener] += u64::from(tally.kept);
+            self.held_again[listener] += if is_counted { u64::from(tally.kept) } else { 0 };
             self.handoff.runs.push(Run { count: tally.kept, ..run.clone() });
         }
-        if tally.dead() > 0 {
-            self.dead.journal.batch().add(source, tally.dead(), run.received_ns, run.mark);
+        if tally.dead() > 0 && !dead_stored {
+            self.dead.journal.batch().add(source, tally.dead(), received_ns, mark);
+            accepted += u64::from(tally.dead());
         }
-        tally.publish(&self.region, self.worker, run.listener, is_last);
-        let decoding = self.held[run.listener] + waiting;
-        set_decoding(&self.region, self.worker, run.listener, decoding);
-        // Full batches go to the writer while the next are read.
-        if self.events.batch().lines.len() >= BATCH_BYTES
-            || self.dead.journal.batch().lines.len() >= BATCH_BYTES
-        {
-            self.publish();
+        if is_counted {
+            let (region, worker) = (&self.region, self.worker);
+            self.predecessor.account(region, worker, listener, accepted, tally.refused());
+            self.discarded.clear();
+        } else {
+            tally.publish(&self.region, self.worker, listener, is_last);
         }
+        self.show_decoding(listener, waiting);
     }
 }
 
@@ -221,7 +314,7 @@ impl Intake for Lines {
 
     fn durable_mark(&self, consumed: u64) -> u64 {
         let is_held = self.held.iter().any(|held| *held > 0);
-        let held = if is_held { self.floor } else { consumed };
+        let held = if is_held { self.cycle.completed } else { consumed };
         [&self.events, &self.dead.journal]
             .into_iter()
             .filter(|journal| journal.durable_events() != journal.appended_events())
@@ -235,16 +328,26 @@ impl Intake for Lines {
         if count == 0 {
             return rejected;
         }
-        let listener = read.listener;
-        // What is read was configured. It is put back below.
-        let Some(mut reader) = self.readers[listener].take() else { return rejected };
-        // Counted as received before anything else can happen to them.
-        add(self.region.listener(self.worker, listener, cells::RECEIVED, 0), count as u64);
-        let mut waiting = count as u64;
-        set_decoding(&self.region, self.worker, listener, self.held[listener] + waiting);
-        if self.handoff.runs.is_empty() {
-            self.floor = read.mark - read.chunk.len() as u64;
+        let Read { listener, mark, .. } = *read;
+        if self.predecessor.has_stored_all(mark) {
+            return rejected;
         }
+        // It is put back below.
+        let Some(mut reader) = self.readers[listener].take() else {
+            self.lose(listener, count as u64, mark);
+            return rejected;
+        };
+        let is_counted = self.predecessor.has_counted(mark);
+        let mut waiting = 0;
+        if !is_counted {
+            waiting = count as u64;
+            self.arena.keep_image(&self.region, self.worker, listener);
+            // Counted as received before anything else can happen to them.
+            add(self.region.listener(self.worker, listener, cells::RECEIVED, 0), waiting);
+            self.show_decoding(listener, waiting);
+        }
+        let [events_stored, dead_stored] =
+            JOURNALS.map(|journal| self.predecessor.has_stored(journal, mark));
 
         let received_ns = read.received_ns;
         reader.begin(received_ns);
@@ -259,13 +362,16 @@ impl Intake for Lines {
             .peekable();
         while let Some(&(peer, ..)) = frames.peek() {
             let sender = Sender { peer, identity: read.origin.identity().cloned() };
-            let run = Run { listener, sender, received_ns, count: 0, mark: read.mark };
+            let run = Run { listener, sender, received_ns, count: 0, mark };
             self.begin_run(0, &run);
             let mut tally = Tally::default();
             let is_last = self.runners.len() == 1;
             let runner = &mut self.runners[0];
-            let out =
-                if is_last { &mut self.events.batch().lines } else { &mut self.handoff.lines };
+            let out = match (is_last, events_stored) {
+                (false, _) => &mut self.handoff.lines,
+                (true, false) => &mut self.events.batch().lines,
+                (true, true) => &mut self.discarded,
+            };
             while let Some((_, frame, is_utf8)) = frames.next_if(|(next, ..)| *next == peer) {
                 let (reject, raw, length) = match frame {
                     Frame::Overlong { head, length } => (Reject::LineTooLong, head, length),
@@ -288,9 +394,11 @@ impl Intake for Lines {
                 tally.rejected(reject);
                 rejected.events += 1;
                 rejected.bytes += raw.len() as u64;
-                self.dead.bury_part(raw, length, &run, reject, None);
+                if !dead_stored {
+                    self.dead.bury_part(raw, length, &run, reject, None);
+                }
             }
-            waiting -= tally.events();
+            waiting = waiting.saturating_sub(tally.events());
             self.settle(&tally, 0, &run, waiting);
         }
         self.readers[listener] = Some(reader);
@@ -298,9 +406,34 @@ impl Intake for Lines {
         rejected
     }
 
-    fn discard(&mut self, listener: usize, reason: usize, count: u64) {
+    fn discard(&mut self, listener: usize, reason: usize, count: u64, mark: u64) {
+        if self.predecessor.has_counted(mark) {
+            return;
+        }
+        self.arena.keep_image(&self.region, self.worker, listener);
         let cell = |cell, index| self.region.listener(self.worker, listener, cell, index);
         add(cell(cells::RECEIVED, 0), count);
         add(cell(cells::DROPPED, reason), count);
+    }
+
+    fn forgo(&mut self, listener: usize, events: u64, mark: u64) {
+        // Of a cycle that was not complete, nothing is counted any more.
+        if self.predecessor.has_counted(mark) && !self.predecessor.has_stored_all(mark) {
+            self.predecessor.forgone[listener] += events;
+        }
+    }
+
+    fn complete(&mut self, mark: u64) {
+        self.cycle.taken = mark;
+        if !self.is_within_cycle() {
+            self.complete_cycle();
+        }
+    }
+
+    fn end_replay(&mut self) {
+        self.cycle.is_replay = false;
+        if !self.is_within_cycle() {
+            self.complete_cycle();
+        }
     }
 }

@@ -6,6 +6,7 @@ mod dead_letters;
 mod format;
 mod handoff;
 mod lines;
+mod predecessor;
 mod recover;
 mod submitting;
 mod tally;
@@ -20,7 +21,8 @@ use account::Account;
 use dead_letters::DeadLetters;
 use format::Reader;
 pub use handoff::{Handoff, Returned, Run};
-use lines::Lines;
+use lines::{Cycle, Lines};
+use predecessor::Predecessor;
 use recover::directory;
 pub use recover::{Found, recover};
 
@@ -182,24 +184,42 @@ impl Shard {
         };
         let (events, found_events) = open(counters::Journal::Events)?;
         let (dead, found_dead) = open(counters::Journal::Dead)?;
-        let found = recover::settle(&region, worker, data_dir, [found_events, found_dead])?;
         let mut readers: Vec<Option<Box<Reader>>> = names.iter().map(|_| None).collect();
         for Listener { config, .. } in &sockets.listeners {
             readers[config.index] = Some(Box::new(Reader::new(config, limits.event)?));
         }
+        let stored = [found_events.mark, found_dead.mark];
+        let arena = Arc::clone(&sockets.arena);
+        let mark = stored.into_iter().max().unwrap_or(0);
+        let receiver =
+            Receiver::new(Arc::clone(&region), sources, worker, sockets, limits.receive, mark)?;
+        let replayed = receiver.has_replay().then_some(&*arena);
+        let (found, open) =
+            recover::settle(&region, worker, data_dir, [found_events, found_dead], replayed)?;
+        let (counted, durable) = (arena.counted(), receiver.durable());
+        let count = region.listeners().len();
         let lines = Lines {
             readers,
             runners,
             labels,
             handoff: Handoff::default(),
-            held: vec![0; region.listeners().len()],
-            floor: 0,
+            held: vec![0; count],
+            held_again: vec![0; count],
+            cycle: Cycle { taken: durable, completed: durable, is_replay: true },
+            predecessor: Predecessor {
+                stored,
+                counted,
+                open,
+                refused: vec![0; count],
+                forgone: vec![0; count],
+            },
+            arena,
+            discarded: Vec::new(),
             events,
             dead: DeadLetters { journal: dead, scrubber, region: Arc::clone(&region) },
-            region: Arc::clone(&region),
+            region,
             worker,
         };
-        let receiver = Receiver::new(region, sources, worker, sockets, limits.receive)?;
         Ok((Self { receiver, lines, paused: false }, found))
     }
 
@@ -225,10 +245,10 @@ impl Shard {
     /// nothing to drain until [`Self::resume`] says so. Afterwards, [`Self::take_handoff`].
     pub fn drain(&mut self) -> bool {
         let progress = self.receiver.drain(&mut self.lines);
-        self.lines.publish();
         if self.lines.has_handoff() {
             return true;
         }
+        self.lines.publish();
         if progress == Progress::Stalled && !self.paused {
             self.paused = true;
             self.lines.sync_now();
@@ -250,7 +270,9 @@ impl Shard {
     /// When it does not fit the batch: a mistake of the program.
     pub fn accept(&mut self, handoff: Handoff, returned: &Returned<'_>) -> Result<()> {
         self.lines.accept(handoff, returned)?;
-        self.lines.publish();
+        if !self.lines.is_within_cycle() {
+            self.lines.publish();
+        }
         Ok(())
     }
 
@@ -356,8 +378,10 @@ impl Shard {
         let mut dead = dead.journal;
         events.begin_close(deadline);
         dead.begin_close(deadline);
-        for journal in [events, dead] {
-            let closed = journal.close(deadline);
+        let closed = [events, dead].map(|journal| journal.close(deadline));
+        // Before anything is counted as lost, for that nobody may replay any more.
+        self.receiver.leave_nothing();
+        for closed in closed {
             for (listener, count) in closed.lost.iter().enumerate() {
                 lost += count;
                 // What may still be in the files is for whoever settles after us to count.

@@ -1,10 +1,12 @@
 //! What a worker finds of its predecessor: journals with a torn tail, counters in mid-air.
 
 use std::path::{Path, PathBuf};
+use std::sync::atomic::Ordering;
 
-use crate::counters::{self, Region};
+use crate::counters::{self, Region, add, cells};
 use crate::error::{Error, Result};
 use crate::journal::{self, Recovery};
+use crate::receive::Arena;
 
 /// What was found in the journals of a shard when they were opened.
 #[derive(Debug)]
@@ -38,30 +40,43 @@ pub fn recover(region: &Region, worker: usize, data_dir: &Path) -> Result<Found>
         let counted = counters::counted_sequence(region, worker, journal);
         journal::recover(&directory(data_dir, journal, worker), counted)
     });
-    settle(region, worker, data_dir, [events?, dead?])
+    let (found, _) = settle(region, worker, data_dir, [events?, dead?], None)?;
+    // Nobody else closes its connections.
+    for listener in 0..region.listeners().len() {
+        let cell = |cell| region.listener(worker, listener, cell, 0);
+        let open = cell(cells::LISTENER_CONNECTIONS).swap(0, Ordering::SeqCst);
+        add(cell(cells::CONNECTIONS_CLOSED), open);
+    }
+    region.worker(worker, cells::CONNECTIONS, 0).store(0, Ordering::SeqCst);
+    Ok(found)
 }
 
 /// Brings the counters of a worker that is gone to rest, once its journals are recovered:
-/// what is stored counts as journaled, what was received and is not stored counts as lost.
+/// what is stored counts as journaled, what was received and is not stored counts as lost. Where
+/// there is something to replay in an arena, that is in flight instead: how much, per listener.
 pub(super) fn settle(
     region: &Region,
     worker: usize,
     data_dir: &Path,
     [events, dead]: [Recovery; 2],
-) -> Result<Found> {
+    replayed: Option<&Arena>,
+) -> Result<(Found, Vec<u64>)> {
     let count =
         |journal, recovery: &Recovery| uncounted(region, worker, data_dir, journal, recovery);
     let (next_event, event_counts) = count(counters::Journal::Events, &events)?;
     let (next_dead, dead_counts) = count(counters::Journal::Dead, &dead)?;
-    let lost = counters::settle(
-        region,
-        worker,
-        [
-            (counters::Journal::Events, next_event, &event_counts),
-            (counters::Journal::Dead, next_dead, &dead_counts),
-        ],
-    );
-    Ok(Found { events, dead, lost })
+    let stored = [
+        (counters::Journal::Events, next_event, &event_counts[..]),
+        (counters::Journal::Dead, next_dead, &dead_counts[..]),
+    ];
+    let (mut lost, mut open) = (0, vec![0; region.listeners().len()]);
+    if let Some(arena) = replayed {
+        arena.put_images_back(region, worker);
+        open = counters::resume(region, worker, stored);
+    } else {
+        lost = counters::settle(region, worker, stored);
+    }
+    Ok((Found { events, dead, lost }, open))
 }
 
 /// The next sequence number of a journal, and per listener what it holds and nobody counted.

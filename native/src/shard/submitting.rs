@@ -7,18 +7,21 @@ use crate::receive::Submission;
 impl Shard {
     /// Takes the body of a request as a whole. Returns the position that [`Self::durable_position`]
     /// has to reach before it may be acknowledged, or none where the journals or the arena have no
-    /// room, or Python has a batch in its hands: nothing of it was taken then.
+    /// room, Python has a batch in its hands, or what a predecessor left comes first: nothing of it
+    /// was taken then.
     ///
     /// Afterwards, as after a drain, [`Self::take_handoff`].
     ///
     /// # Errors
-    /// For a listener that is not served, and a body that is too large for the arena.
+    /// For a listener that is not served.
     pub fn submit(&mut self, submission: &Submission<'_>) -> Result<Option<u64>> {
         if self.lines.is_handed_over() {
             return Ok(None);
         }
         let position = self.receiver.submit(submission, &mut self.lines)?;
-        self.lines.publish();
+        if !self.lines.is_within_cycle() {
+            self.lines.publish();
+        }
         Ok(position)
     }
 
@@ -33,8 +36,11 @@ impl Shard {
         self.lines.clear_wakes();
     }
 
-    /// Has everything that was taken synced at once, for who cannot wait for the sync interval.
+    /// Has everything that was taken synced at once, for who cannot wait for the sync interval; not
+    /// while Python has a part of it.
     pub fn sync_now(&mut self) {
-        self.lines.sync_now();
+        if !self.lines.is_within_cycle() {
+            self.lines.sync_now();
+        }
     }
 }

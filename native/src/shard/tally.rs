@@ -49,7 +49,12 @@ impl Tally {
 
     /// All events that were counted.
     pub(super) fn events(&self) -> u64 {
-        u64::from(self.kept + self.dead()) + self.filtered + self.dropped.iter().sum::<u64>()
+        u64::from(self.kept + self.dead()) + self.refused()
+    }
+
+    /// Events that were filtered or dropped.
+    pub(super) fn refused(&self) -> u64 {
+        self.filtered + self.dropped.iter().sum::<u64>()
     }
 
     /// Dead letters.

@@ -3,7 +3,7 @@
 #![allow(dead_code, reason = "no test crate uses all of it")]
 
 use std::net::{SocketAddr, TcpListener, TcpStream, UdpSocket};
-use std::os::fd::{FromRawFd, OwnedFd};
+use std::os::fd::{AsRawFd, FromRawFd, OwnedFd};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
@@ -12,7 +12,7 @@ use std::time::{Duration, Instant};
 use _native::counters::{Cell, Ledger, Region, Sources};
 use _native::decode;
 use _native::journal::{Compression, Cursor, Start};
-use _native::receive::{Bounds, Inboxes, Listener, Sockets};
+use _native::receive::{Arena, Bounds, Inboxes, Listener, Sockets};
 use _native::shard::{Keeping, Limits, Pipeline, Shard, SharedMemory};
 use serde_json::{Value, json};
 
@@ -20,7 +20,7 @@ use serde_json::{Value, json};
 pub const PATIENCE: Duration = Duration::from_secs(20);
 
 /// Far more than a test needs.
-pub const BOUNDS: Bounds = Bounds { connections: 10_000, partial_bytes: 1 << 30, arena_bytes: 0 };
+pub const BOUNDS: Bounds = Bounds { connections: 10_000, partial_bytes: 1 << 30 };
 
 /// A shard with its listeners.
 pub struct Bench {
@@ -87,7 +87,7 @@ impl Bench {
             memory,
             worker,
             &directory,
-            Sockets { listeners, inboxes },
+            Sockets { listeners, inboxes, arena: arena() },
             &keeping(),
             limits(bounds),
             pipeline,
@@ -174,6 +174,12 @@ pub fn keeping() -> Keeping {
 
 pub fn limits(receive: Bounds) -> Limits {
     Limits { event: decode::Limits { depth: 64, keys: 1024 }, receive }
+}
+
+/// The memory of a slot.
+pub fn arena() -> Arc<Arena> {
+    let made = Arena::create(0).unwrap();
+    Arc::new(Arena::attach(made.as_raw_fd()).unwrap())
 }
 
 /// The two ends of an inbox, as the supervisor makes and keeps them.

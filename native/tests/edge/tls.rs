@@ -386,8 +386,11 @@ fn a_removed_listener_never_takes_plain_text() {
         if worker > 0 {
             listener.socket = None;
         }
-        let sockets =
-            Sockets { listeners: vec![listener], inboxes: bench::inherited(&inboxes, worker) };
+        let sockets = Sockets {
+            listeners: vec![listener],
+            inboxes: bench::inherited(&inboxes, worker),
+            arena: bench::arena(),
+        };
         let (keeping, limits) = (bench::keeping(), bench::limits(BOUNDS));
         let pipeline = Pipeline::default();
         let opened = Shard::open(&memory, worker, &directory, sockets, &keeping, limits, &pipeline);
