@@ -169,7 +169,7 @@ fn an_address_has_so_many_connections_over_all_workers() {
     std::fs::remove_dir_all(directory).unwrap();
     let mut successor = worker("source-2", &memory, 0, &limits, BOUNDS);
     let _next = successor.connect();
-    successor.run_until(|bench| open(bench) == 1);
+    successor.run_until(|bench| bench.cell(cells::CONNECTIONS_OPENED) == 3);
     let _too_many = second.connect();
     second.run_until(|bench| refused(bench, "source_connections") == 2);
     successor.stored();
@@ -242,8 +242,10 @@ fn who_floods_the_dead_letters_has_to_wait() {
     other.write_all(b"{\"other\":true}\n").unwrap();
     bench.run_until(|bench| bench.ledger(0).journaled == 1);
     flood.write_all(b"{\"late\":true}\n").unwrap();
-    bench.run_until(|bench| bench.ledger(0).journaled == 2);
-    assert_eq!(bench.ledger(0).dead_lettered, 60_000);
+    bench.run_until(|bench| {
+        let ledger = bench.ledger(0);
+        (ledger.journaled, ledger.dead_lettered) == (2, 60_000)
+    });
     bench.stored();
 }
 
