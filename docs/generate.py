@@ -11,7 +11,7 @@ import json
 import sys
 from collections.abc import Iterable, Iterator
 from pathlib import Path
-from typing import get_origin
+from typing import Any, get_origin
 
 import typer
 from pydantic import BaseModel
@@ -97,19 +97,16 @@ def metrics() -> str:
 def commands() -> str:
     """Return the page of every command."""
     lines = ["# Commands", "", NOTICE]
-    group = get_command(application)
-    context = typer.Context(group, info_name="ingest")
-    for name in group.list_commands(context):  # type: ignore[attr-defined]
-        command = group.get_command(context, name)  # type: ignore[attr-defined]
+    for name, command in _commands(get_command(application), "ingest"):
         arguments = " ".join(
             f"[{parameter.metavar}]{'...' if parameter.nargs < 0 else ''}"
             for parameter in command.params
             if parameter.param_type_name == "argument"
         )
         lines += [
-            f"## ingest {name}",
+            f"## {name}",
             "",
-            f"```\ningest {name} [OPTIONS] {arguments}".rstrip() + "\n```",
+            f"```\n{name} [OPTIONS] {arguments}".rstrip() + "\n```",
             "",
             str(command.help),
             "",
@@ -123,6 +120,16 @@ def commands() -> str:
         "",
     ]
     return "\n".join(lines)
+
+
+def _commands(command: typer.core.TyperCommand, name: str) -> Iterator[tuple[str, Any]]:
+    """Yield the commands of a group, and of the groups within it, by their whole names."""
+    if not isinstance(command, typer.core.TyperGroup):
+        yield name, command
+        return
+    context = typer.Context(command, info_name=name)
+    for below in command.list_commands(context):
+        yield from _commands(command.get_command(context, below), f"{name} {below}")
 
 
 def _options(parameters: Iterable[typer.core.TyperOption]) -> Iterator[tuple[str, str]]:

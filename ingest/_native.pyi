@@ -10,6 +10,7 @@ __all__ = [
     "DeadLetters",
     "Found",
     "Handoff",
+    "Holder",
     "JournalReader",
     "Ledger",
     "Metric",
@@ -241,6 +242,31 @@ class Arena:
         """
     def fileno(self) -> int:
         """Return the descriptor to hand to a child process."""
+
+@final
+class Holder:
+    """A process that shares the descriptors of this one and keeps its connections when it dies.
+
+    How it works stands in native/src/receive/holder/mod.rs.
+    """
+
+    @staticmethod
+    def start() -> Holder:
+        """Start the holder of this process, which has no other thread yet.
+
+        It keeps a copy of what the memory is now. Raises OSError where the machine forbids it.
+        """
+    @property
+    def pid(self) -> int:
+        """The id of the process."""
+    def send(
+        self, *, lifeline: int, outbox: int, arena: int, listeners: Sequence[tuple[int, int]]
+    ) -> None:
+        """Tell the holder what to do when this process is gone; until then it would do nothing.
+
+        The descriptors stay those of this process; those of listeners stand behind their index in
+        the region. Raises ValueError when it is told twice.
+        """
 
 @final
 class Found:

@@ -55,6 +55,17 @@ class IntakePause(IntEnum):
     QUEUE_FULL = 1
     NO_SPACE = 2
     DISK_ERROR = 3
+    DISK_RESERVE = 4
+
+
+class DiskPressure(IntEnum):
+    """The values of the cell `ingest_disk_pressure`: how much room the data directory has left."""
+
+    NONE = 0
+    LOW = 1
+    """Less than the low water: people are warned."""
+    RESERVE = 2
+    """Less than the reserve: nothing is read."""
 
 
 class _Message(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):

@@ -15,6 +15,7 @@ import msgspec
 from ingest import contract
 from ingest._native import METRICS, Ledger, Region
 from ingest.contract import (
+    DiskPressure,
     IntakePause,
     ListenerKind,
     PreviousServer,
@@ -30,6 +31,7 @@ _INTAKE_WORDS = {
     IntakePause.QUEUE_FULL: "paused: the disk is slower than the senders",
     IntakePause.NO_SPACE: "paused: no space left on the disk",
     IntakePause.DISK_ERROR: "paused: the disk reports errors",
+    IntakePause.DISK_RESERVE: "paused: no more than the reserve is free on the disk",
 }
 
 _REJECTED = "ingest_events_rejected_total"
@@ -67,6 +69,18 @@ class WorkerStatus(msgspec.Struct, kw_only=True):
     connections: int
     received: int
     journaled: int
+
+
+class DiskStatus(msgspec.Struct, kw_only=True):
+    """What is free on the file system of the data directory; of several, where it is tightest."""
+
+    free_bytes: int
+    low_water_bytes: int
+    """With less, people are warned."""
+    reserve_bytes: int
+    """With less, nothing is read."""
+    pressure: str
+    """`none`, `low` or `reserve`."""
 
 
 class ListenerStatus(msgspec.Struct, kw_only=True):
@@ -118,6 +132,7 @@ class Status(msgspec.Struct, kw_only=True):
     previous_server: PreviousServer | None
     ready: bool
     reasons: list[str]
+    disk: DiskStatus
     workers: list[WorkerStatus]
     listeners: list[ListenerStatus]
     stages: list[StageStatus]
@@ -145,6 +160,7 @@ def read_status(region: Region) -> Status:
         previous_server=description.previous_server,
         ready=readiness.ready,
         reasons=readiness.reasons,
+        disk=_read_disk(region),
         workers=workers,
         listeners=[
             _read_listener(region, description, listener, [row[listener] for row in ledgers])
@@ -203,6 +219,15 @@ def _read_worker(region: Region, slot: int, ledgers: Iterable[Ledger], now_ns: i
         connections=cell("ingest_connections"),
         received=total.received,
         journaled=total.journaled,
+    )
+
+
+def _read_disk(region: Region) -> DiskStatus:
+    return DiskStatus(
+        free_bytes=region.get(None, "ingest_disk_free_bytes"),
+        low_water_bytes=region.get(None, "ingest_disk_low_water_bytes"),
+        reserve_bytes=region.get(None, "ingest_disk_reserve_bytes"),
+        pressure=DiskPressure(region.get(None, "ingest_disk_pressure")).name.lower(),
     )
 
 

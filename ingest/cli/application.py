@@ -9,6 +9,7 @@ import typer
 
 from ingest import __version__
 from ingest.cli.check import check
+from ingest.cli.dead import dead
 from ingest.cli.plugins import plugins
 from ingest.cli.reload import reload
 from ingest.cli.send import send
@@ -29,6 +30,7 @@ application = typer.Typer(
 )
 for command in (serve, check, reload, plugins, status, tail, verify, send):
     application.command()(command)
+application.add_typer(dead, name="dead")
 
 
 def _show_version(wanted: bool) -> None:

@@ -13,7 +13,7 @@ from ingest.cli.options import DEFAULT_DATA_DIR, DataDir
 from ingest.cli.running import attach
 from ingest.cli.tables import render_table
 from ingest.contract import PreviousServer
-from ingest.counters import LedgerStatus, Status, read_status
+from ingest.counters import DiskStatus, LedgerStatus, Status, read_status
 
 _RATE_SECONDS = 1.0
 
@@ -77,12 +77,28 @@ def _render_summary(status: Status) -> str:
     lines = [
         f"fapilog-ingest {status.version}, {state}",
         f"up {uptime}, data in {status.data_dir}, admin {admin}",
+        _describe_disk(status.disk),
     ]
     if reload := status.last_reload:
         lines.append(f"last reload {reload.finished_at}, {reload.result}: {reload.message}")
     if status.previous_server:
         lines.append(f"previous server: killed, {_describe_loss(status.previous_server)}")
     return "\n".join(lines)
+
+
+def _describe_disk(disk: DiskStatus) -> str:
+    free = f"disk has {_in_gib(disk.free_bytes)} free"
+    match disk.pressure:
+        case "low":
+            return f"{free}, LESS THAN {_in_gib(disk.low_water_bytes)}"
+        case "reserve":
+            return f"{free}, LESS THAN THE RESERVE OF {_in_gib(disk.reserve_bytes)}: SENDERS WAIT"
+        case _:
+            return free
+
+
+def _in_gib(size_bytes: int) -> str:
+    return f"{size_bytes / (1 << 30):,.2f} GiB"
 
 
 def _describe_loss(previous: PreviousServer) -> str:

@@ -11,11 +11,13 @@ from typing import Annotated, Literal
 from pydantic import AfterValidator, Field, model_validator
 from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict
 
+from ingest.config.disk_space import DiskSpace, DiskSpaceText
 from ingest.config.limits import Limits
 from ingest.config.listener_checks import check_listeners
 from ingest.config.listeners import Listener
 from ingest.config.pipeline import Pipeline
 from ingest.config.quantities import (
+    GIB,
     MIB,
     Address,
     Duration,
@@ -27,6 +29,8 @@ from ingest.config.tables import ConflictError, Table
 from ingest.config.tests import PipelineTest
 
 _LARGEST_WORKERS = 1024
+_LOW_WATER = DiskSpace(percent=10.0, bytes=10 * GIB)
+_RESERVE = DiskSpace(percent=1.0, bytes=GIB)
 
 
 class Admin(Table):
@@ -83,6 +87,29 @@ class Journal(Table):
         description="What may wait for the disk, per worker; beyond it, reading from senders"
         " stops until there is room.",
     )
+
+    disk_low_water: DiskSpaceText | None = Field(
+        None,
+        description='With less than this free on the disk, people are warned: a share like `"10%"`'
+        " of it, or a size, of which at most half of the disk counts."
+        " Not given: 10% and at most 10GiB.",
+    )
+    disk_reserve: DiskSpaceText | None = Field(
+        None,
+        description="With less than this free on the disk, reading from senders stops until there"
+        " is more; written like `disk_low_water`. 0 uses the disk up to its end."
+        " Not given: 1% and at most 1GiB.",
+    )
+
+    @property
+    def low_water(self) -> DiskSpace:
+        """What has to be free on the disk for nobody to be warned."""
+        return DiskSpace.parse(self.disk_low_water) if self.disk_low_water else _LOW_WATER
+
+    @property
+    def reserve(self) -> DiskSpace:
+        """What of the disk is left to others."""
+        return DiskSpace.parse(self.disk_reserve) if self.disk_reserve else _RESERVE
 
     @model_validator(mode="after")
     def _keep_a_whole_segment(self) -> Journal:

@@ -14,7 +14,8 @@ from pydantic import BeforeValidator, PlainSerializer, WithJsonSchema
 
 KIB = 1 << 10
 MIB = 1 << 20
-_BYTES_PER_UNIT = {"B": 1, "KiB": KIB, "MiB": MIB, "GiB": 1 << 30, "TiB": 1 << 40}
+GIB = 1 << 30
+_BYTES_PER_UNIT = {"B": 1, "KiB": KIB, "MiB": MIB, "GiB": GIB, "TiB": 1 << 40}
 _SECONDS_PER_UNIT = {"ms": 0.001, "s": 1.0, "m": 60.0, "h": 3600.0, "d": 86400.0}
 _QUANTITY = re.compile(r"(\d+(?:\.\d+)?)\s*([A-Za-z]*)")
 _LARGEST_PORT = 65535

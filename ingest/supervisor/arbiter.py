@@ -19,6 +19,7 @@ from ingest.contract import WorkerState
 from ingest.errors import BootError, ConfigurationError, ExitStatus, IngestError
 from ingest.supervisor import process
 from ingest.supervisor.admin_post import AdminPost
+from ingest.supervisor.disk import DiskWatch
 from ingest.supervisor.reloading import Reloading, log_listening
 from ingest.supervisor.worker_post import WorkerPost
 
@@ -52,6 +53,7 @@ class Arbiter:
         self._workers = [WorkerPost(deployment, resources, at) for at in range(settings.workers)]
         self._admin = AdminPost(settings, resources)
         self._reloading = Reloading(load, deployment, resources, self._workers)
+        self._disk = DiskWatch(resources.region, resources.data_directory.path)
         self._posts: tuple[Post, ...] = (*self._workers, self._admin)
         self._signals = signals
         self._booted = self._announced = False
@@ -82,7 +84,10 @@ class Arbiter:
         now = time.monotonic()
         # No later than this, so that a pause of the whole machine is seen as coming late.
         look_again = now + self._supervision.heartbeat_timeout / 4
-        wake_at = min(deadline, look_again, *(post.wake_at(now) for post in self._posts))
+        self._disk.tend(now, self._reloading.deployment.settings.journal)
+        wake_at = min(
+            deadline, look_again, self._disk.wake_at(), *(post.wake_at(now) for post in self._posts)
+        )
         signals = self._signals.wait(wake_at - now)
         self._excuse_all_if_late(time.monotonic(), max(now, wake_at))
         for number in signals:
@@ -123,7 +128,7 @@ class Arbiter:
             return
         now = time.monotonic()
         if isinstance(post, WorkerPost) and pid != post.pid:
-            post.successor_ended(code, now)
+            post.companion_ended(pid, code, now)
             return
         end = post.ended(code, now)
         if isinstance(post, WorkerPost) and not self._booted and not self._stop_requests:

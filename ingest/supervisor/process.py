@@ -46,6 +46,15 @@ def spawn(module: str, spec: bytes, descriptors: Iterable[int]) -> Child:
     return Child(process)
 
 
+def is_child(pid: int) -> bool:
+    """Say whether a process is a child of ours that has not been reaped."""
+    try:
+        os.waitid(os.P_PID, pid, os.WEXITED | os.WNOHANG | os.WNOWAIT)
+    except ChildProcessError:
+        return False
+    return True
+
+
 def reap() -> Iterator[tuple[int, int]]:
     """Yield the process id and exit code of every child that ended; a code -N is the signal N.
 

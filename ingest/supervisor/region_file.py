@@ -17,7 +17,8 @@ from pathlib import Path
 from ingest import logs
 from ingest._native import Region
 
-DIRECTORY = Path("/dev/shm")  # noqa: S108 - each file in it is made exclusively, for its owner only
+# Everybody may write there, so each file is made exclusively, and for its owner only.
+DIRECTORY = Path("/dev/shm")  # noqa: S108 # nosec B108
 PREFIX = "ingest-region-"
 """What every name begins with."""
 _NAME = re.compile(re.escape(PREFIX) + "[0-9a-f]{16}")

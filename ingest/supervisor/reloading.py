@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from datetime import UTC, datetime
 from itertools import count
 from operator import attrgetter
@@ -104,6 +105,8 @@ class Reloading:
                 self._replacement_wanted = False
                 _log.info("The workers are replaced one by one.", workers=len(self._workers))
                 self._begin(Rollout(self._workers, self.deployment, self.deployment), now)
+            elif exposed := [worker for worker in self._workers if worker.wants_replacement(now)]:
+                self._begin(Rollout(exposed, self.deployment, self.deployment), now)
         if not self._announced:
             self._announce_again()
 
@@ -115,7 +118,7 @@ class Reloading:
             _refuse_fixed(before.settings, settings)
             candidate = deploy(settings, self._resources.sockets, before, next(self._numbers))
             if self._told(candidate) == self._told(before):
-                self._answer("unchanged", "there is nothing to replace")
+                self._put_in_force_here(settings)
                 return
             self._resources.publish(candidate, self._last)
         except Exception as error:  # noqa: BLE001 - whatever it is, the server works on
@@ -159,6 +162,15 @@ class Reloading:
         self.deployment = deployment
         self._resources.sockets.keep(deployment.groups())
         self._announced = False
+
+    def _put_in_force_here(self, settings: Settings) -> None:
+        """Put settings in force of which workers are told nothing new."""
+        before, after = self.deployment.settings.journal, settings.journal
+        self.deployment = replace(self.deployment, settings=settings)
+        if (before.low_water, before.reserve) == (after.low_water, after.reserve):
+            self._answer("unchanged", "there is nothing to replace")
+        else:
+            self._answer("applied", "other room is left on the disk; no worker was replaced")
 
     def _answer(self, result: ReloadResult, message: str) -> None:
         """Tell everybody how reading the configuration again has ended."""

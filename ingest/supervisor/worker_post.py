@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import signal
+import time
 from typing import TYPE_CHECKING
 
-from ingest import contract
+from ingest import children, contract
 from ingest._native import recover_worker
 from ingest.contract import WorkerState
 from ingest.supervisor import process, specs
+from ingest.supervisor.holders import Holders
 from ingest.supervisor.kernel_drops import KernelDrops
 from ingest.supervisor.post import Post
 from ingest.supervisor.replacement import Phase, Replacement
@@ -27,7 +29,6 @@ _READINESS_POLL_SECONDS = 0.02  # only while a worker starts: a cell that change
 _CELLS_OF_THE_PROCESS = (
     "ingest_worker_state",
     "ingest_worker_pid",
-    "ingest_connections",
     "ingest_worker_load",
     "ingest_worker_busy_ratio",
     "ingest_intake_paused",
@@ -58,12 +59,19 @@ class WorkerPost(Post):
         self._succession: Succession | None = None
         self._is_stopping = False
         self._kernel_drops = KernelDrops(resources.region, index)
+        self._holders = Holders(resources.region, index, pause_seconds=supervision.backoff_maximum)
 
     @property
     def pids(self) -> tuple[int, ...]:
-        """The ids of the worker and of a successor that is prepared."""
+        """The ids of the worker, of a successor that is prepared, and of their holders."""
         successor = self._succession.pid if self._succession else None
-        return (*super().pids, successor) if successor else super().pids
+        successors = (successor,) if successor else ()
+        return (*super().pids, *successors, *self._holders.pids)
+
+    def wants_replacement(self, now: float) -> bool:
+        """Say whether the worker works without its holder and should have a successor."""
+        is_ready = self.slot.state is WorkerState.READY
+        return is_ready and self._holders.worker_is_to_be_replaced(now)
 
     def replace(self, deployment: Deployment, fallback: Deployment, now: float) -> Replacement:
         """Begin to replace the worker by one of a deployment; return how that goes on.
@@ -78,6 +86,7 @@ class WorkerPost(Post):
             has_worker=self.pid is not None,
         )
         self._succession = Succession(state, deployment, fallback, self.slot.generation + 1)
+        self._holders.replacement_begins(now)
         self.slot.hold()
         self._set("ingest_worker_standby", 0)
         self._log.debug("A successor is started.", generation=self._succession.generation)
@@ -102,6 +111,8 @@ class WorkerPost(Post):
         """Do what is due, also for a successor."""
         if self._succession and not self._succession.is_given_up:
             self._tend_succession(self._succession, now)
+        for pid in self._holders.tend(now):
+            self._log.error("The holder of a worker that is gone is killed.", pid=pid)
         super().tend(now)
 
     def wake_at(self, now: float) -> float:
@@ -132,8 +143,18 @@ class WorkerPost(Post):
             self._advance(self._succession, now)
         return end
 
-    def successor_ended(self, code: int, now: float) -> None:
-        """Note that a successor has ended before it was told to go on."""
+    def companion_ended(self, pid: int, code: int, now: float) -> None:
+        """Note that a process of the slot has ended that is not the worker."""
+        if self._succession and self._succession.pid == pid:
+            self._successor_ended(code, now)
+        elif self._holders.ended(pid):
+            self._log.error(
+                "The holder of the worker's connections has ended; the worker is replaced.",
+                pid=pid,
+                how=children.describe_exit(code),
+            )
+
+    def _successor_ended(self, code: int, now: float) -> None:
         if self._succession:
             pid, is_wanted = self._succession.pid, self._succession.is_given_up
             how = self._succession.ended(code)
@@ -156,6 +177,8 @@ class WorkerPost(Post):
     def kill(self, reason: str) -> None:
         """End the worker without asking; where the server stops, a successor as well."""
         super().kill(reason)
+        if self._is_stopping:
+            self._holders.kill()
         if self._succession and self._is_stopping:
             self._succession.give_up()
             self._succession.kill(reason)
@@ -163,10 +186,20 @@ class WorkerPost(Post):
     def settle(self) -> None:
         """Do for a worker that has no successor what the successor does: tell durable from lost."""
         if self.unsettled:
+            self._close_connections()
             data_dir = str(self._resources.data_directory.path)
             for note in recover_worker(self._region, self.index, data_dir).notes:
                 self._log.warning("The journal was repaired.", reason=note)
             self.unsettled = False
+
+    def _close_connections(self) -> None:
+        """Count what a worker had open as closed: with the server it is."""
+        self._set("ingest_connections", 0)
+        for listener in range(len(self._region.listeners)):
+            closed = self._region.get(self.index, "ingest_listener_connections", listener=listener)
+            self._region.set(self.index, "ingest_listener_connections", 0, listener=listener)
+            metric = "ingest_connections_closed_total"
+            self._region.add(self.index, metric, closed, listener=listener)
 
     def _tend_succession(self, succession: Succession, now: float) -> None:
         state = succession.state
@@ -247,6 +280,7 @@ class WorkerPost(Post):
 
     def _note_ready(self, now: float) -> None:
         super()._note_ready(now)
+        self._holders.worker_ready()
         self.unsettled = False
         self._set("ingest_worker_breaker_open", 0)
         if self._succession:
@@ -255,16 +289,10 @@ class WorkerPost(Post):
 
     def _note_end(self, code: int | None) -> None:
         super()._note_end(code)
+        self._holders.worker_ended(time.monotonic())
         self.unsettled |= code != 0
         for cell in _CELLS_OF_THE_PROCESS:
             self._set(cell, 0)
-        for listener in range(len(self._region.listeners)):
-            # Its connections are closed with it, which it can no longer count.
-            closed = self._region.get(self.index, "ingest_listener_connections", listener=listener)
-            self._region.set(self.index, "ingest_listener_connections", 0, listener=listener)
-            metric = "ingest_connections_closed_total"
-            self._region.add(self.index, metric, closed, listener=listener)
-        self._resources.sources.clear(self.index)
         self._set("ingest_worker_breaker_open", int(self.slot.breaker_open))
 
     def _set(self, cell: str, value: int) -> None:

@@ -14,7 +14,7 @@ import time
 import uvloop
 
 from ingest import contract
-from ingest._native import Arena, Handoff, Region, Shard, Sources
+from ingest._native import Arena, Handoff, Holder, Region, Shard, Sources
 from ingest.contract import WorkerSpec, WorkerState
 from ingest.errors import BootError, ExitStatus
 from ingest.logs import get_logger
@@ -65,8 +65,11 @@ def open_shard(spec: WorkerSpec, region: Region) -> Shard:
 class Worker:
     """One worker from the start of its plugins to its end."""
 
-    def __init__(self, spec: WorkerSpec, loop: asyncio.AbstractEventLoop) -> None:
+    def __init__(
+        self, spec: WorkerSpec, holder: Holder | None, loop: asyncio.AbstractEventLoop
+    ) -> None:
         self._spec = spec
+        self._holder = holder
         self._loop = loop
         self._region = Region.attach(spec.region)
         self._stall: str | None = None
@@ -91,6 +94,7 @@ class Worker:
     def start(self) -> None:
         """Take part in the service; from here on the state cell says so."""
         self._shard = open_shard(self._spec, self._region)
+        self._send_holder()
         self._python.take_over()
         process = self._python.process if self._python else None
         self._intake = Intake(self._loop, self._shard, process)
@@ -149,6 +153,22 @@ class Worker:
         if lost:
             _log.error("Events could not be made durable in time.", events=lost)
         return ExitStatus.LOST if lost else ExitStatus.CLEAN
+
+    def _send_holder(self) -> None:
+        """Tell the holder what to do: from here on there are connections that are ours."""
+        if self._holder is None:
+            return
+        self._holder.send(
+            lifeline=self._spec.lifeline,
+            outbox=self._spec.outboxes[self._spec.index],
+            arena=self._spec.arena,
+            listeners=[
+                (one.index, one.descriptor)
+                for one in self._spec.listeners
+                if one.descriptor is not None
+            ],
+        )
+        self._region.set(self._spec.index, "ingest_worker_holder_pid", self._holder.pid)
 
     def _let_nothing_interrupt(self) -> None:
         """Ignore what would stop the loop, or need the shard, while plugins still work in it."""
@@ -224,11 +244,11 @@ class Worker:
         os._exit(ExitStatus.UNEXPECTED)
 
 
-def run(spec: WorkerSpec) -> ExitStatus:
+def run(spec: WorkerSpec, holder: Holder | None) -> ExitStatus:
     """Serve until SIGTERM or the end of the lifeline; return the exit status."""
     loop = uvloop.new_event_loop()
     try:
-        worker = Worker(spec, loop)
+        worker = Worker(spec, holder, loop)
         if not worker.wait_for_go():
             return worker.give_up()
         worker.start()

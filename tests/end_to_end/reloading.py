@@ -73,9 +73,11 @@ class ReloadingServer(Server):
         return self.region.get(None, "ingest_reloads_total", label=result)
 
     def children(self) -> set[int]:
-        """Return all processes of the server but the supervisor."""
+        """Return all processes of the server but the supervisor and the holders."""
         tasks = Path(f"/proc/{self.pid}/task/{self.pid}/children")
-        return {int(child) for child in tasks.read_text().split()}
+        found = [int(child) for child in tasks.read_text().split()]
+        names = [Path(f"/proc/{child}/comm").read_text() for child in found]
+        return {child for child, name in zip(found, names, strict=True) if "holder" not in name}
 
     def address_of(self, name: str) -> tuple[str, int]:
         """Return where a listener is bound."""

@@ -2,9 +2,6 @@
 
 from __future__ import annotations
 
-import os
-import socket
-import subprocess
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack, suppress
@@ -15,78 +12,43 @@ import pytest
 from ingest._native import verify_directory
 from ingest.errors import ExitStatus
 from tests import stored
-from tests.end_to_end.load import numbered_lines, numbers_by_connection
+from tests.end_to_end.load import numbers_by_connection
+from tests.end_to_end.small_disk import (
+    MIB,
+    Ballast,
+    intakes,
+    payload,
+    push,
+    push_all,
+    small_disk,
+)
 from tests.harness import Server, run_command, wait_until
 
-MIB = 1024 * 1024
-DISK_BYTES = 128 * MIB
 FREE_BYTES = 8 * MIB
 CONNECTIONS = 4
 EVENTS_PER_CONNECTION = 60_000
-PADDING = b"x" * 200
-BLOCKED_SECONDS = 0.5
-"""A sender of whom the kernel has taken nothing for so long is held back."""
 
 SMALL_QUEUES = {
     "INGEST_JOURNAL__QUEUE_BYTES": "1MiB",
     "INGEST_LIMITS__ARENA_BYTES": "4MiB",
     "INGEST_SUPERVISION__DRAIN_TIMEOUT": "1s",
+    "INGEST_JOURNAL__DISK_RESERVE": "0",
 }
 
 
 @pytest.fixture
 def disk(tmp_path: Path) -> Iterator[Path]:
     """Yield a small file system with nothing on it."""
-    if os.geteuid() != 0:
-        pytest.skip("only root can mount a small file system")
-    place = tmp_path / "disk"
-    place.mkdir()
-    mount, unmount = stored.tool("mount"), stored.tool("umount")
-    command = [mount, "-t", "tmpfs", "-o", f"size={DISK_BYTES}", "tmpfs", str(place)]
-    if subprocess.run(command, check=False, capture_output=True).returncode != 0:
-        pytest.skip("this machine lets nobody mount a file system")
-    try:
+    with small_disk(tmp_path / "disk") as place:
         yield place
-    finally:
-        subprocess.run([unmount, "--lazy", str(place)], check=True)
 
 
 @pytest.fixture
 def ballast(disk: Path) -> Path:
     """Return a file that takes nearly all of the disk."""
-    file = disk / "ballast"
-    with file.open("wb") as opened:
-        os.posix_fallocate(opened.fileno(), 0, DISK_BYTES - FREE_BYTES)
-    return file
-
-
-def payload(connection: int) -> memoryview:
-    """Return all that one connection has to send."""
-    lines = numbered_lines(connection, 0, EVENTS_PER_CONNECTION)
-    return memoryview(b"".join(line[:-1] + b',"x":"%b"}\n' % PADDING for line in lines))
-
-
-def push(connection: socket.socket, rest: memoryview) -> memoryview:
-    """Send until everything is sent or the sender is held back; return what is left."""
-    connection.settimeout(BLOCKED_SECONDS)
-    try:
-        while rest:
-            rest = rest[connection.send(rest[:65536]) :]
-    except TimeoutError:
-        pass
-    return rest
-
-
-def push_all(connection: socket.socket, rest: memoryview) -> None:
-    """Send everything, however long it takes, and close."""
-    connection.settimeout(None)
-    connection.sendall(rest)
-    connection.close()
-
-
-def intakes(server: Server) -> set[str]:
-    """Return what `status` says of the intake of the workers that have connections."""
-    return {worker.intake for worker in server.status().workers if worker.connections}
+    taking = Ballast(disk)
+    taking.leave(FREE_BYTES)
+    return taking.file
 
 
 def test_a_full_disk_holds_senders_back_and_loses_nothing(disk: Path, ballast: Path) -> None:
@@ -96,7 +58,7 @@ def test_a_full_disk_holds_senders_back_and_loses_nothing(disk: Path, ballast: P
         server = stack.enter_context(Server(disk, workers=1, environment=SMALL_QUEUES))
         connections = [stack.enter_context(server.connect()) for _ in range(CONNECTIONS)]
         pool = stack.enter_context(ThreadPoolExecutor(CONNECTIONS))
-        rest = list(map(payload, range(CONNECTIONS)))
+        rest = [payload(at, EVENTS_PER_CONNECTION) for at in range(CONNECTIONS)]
         while (left := list(pool.map(push, connections, rest))) != rest:
             rest = left
         assert all(rest), "every sender is held back"
@@ -155,7 +117,7 @@ def test_a_server_that_stops_on_a_full_disk_says_what_was_lost(disk: Path, balla
     """It cannot wait for ever: after the drain timeout the rest is counted, and the status is 5."""
     with Server(disk, workers=1, environment=SMALL_QUEUES) as server:
         with server.connect() as connection:
-            assert push(connection, payload(0))
+            assert push(connection, payload(0, EVENTS_PER_CONNECTION))
             wait_until(lambda: intakes(server) == {"paused: no space left on the disk"})
             assert server.stop() == ExitStatus.LOST
         ledger = server.status().ledger

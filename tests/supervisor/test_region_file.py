@@ -1,4 +1,4 @@
-"""The file of the region: what is made there, and what is refused when it is found there."""
+"""The file of the region and the note of it: what is made, and what is refused when it is found."""
 
 from __future__ import annotations
 
@@ -10,7 +10,9 @@ from pathlib import Path
 import pytest
 
 from ingest._native import Region
-from ingest.supervisor import region_file
+from ingest.contract import REGION_FILE, RegionNote
+from ingest.supervisor import previous_server, region_file
+from ingest.supervisor.data_directory import DataDirectory
 from tests import stored
 
 NAME = f"{region_file.PREFIX}0123456789abcdef"
@@ -66,6 +68,66 @@ def test_without_room_for_it_there_is_no_file(tiny: Path) -> None:
     region, name = region_file.create(make, tiny)
     assert (region.workers, name) == (2, None)
     assert not list(tiny.iterdir())
+
+
+def test_a_note_on_a_full_disk_is_written_later(tiny: Path) -> None:
+    """Until then there is none, rather than that of another server."""
+    first, second = (
+        RegionNote(file=None, boot_id="", directory_inode=0, started_at=when) for when in ("1", "2")
+    )
+    killed = DataDirectory(tiny, patience_seconds=0.0)
+    assert killed.note_region(first)
+    os.close(killed.lock)
+    directory = DataDirectory(tiny, patience_seconds=0.0)
+    assert directory.noted_region() == first
+    assert not directory.note_region(second)
+    assert directory.noted_region() is None
+    assert directory.note_region(second), "the note of the other has made room"
+    assert directory.noted_region() == second
+    directory.forget_region()
+    assert directory.noted_region() is None
+    directory.release()
+
+
+@pytest.mark.parametrize("text", ["", "{}", '{"file":'])
+def test_a_note_that_is_none(text: str, tmp_path: Path) -> None:
+    """Somebody has put it there: the server starts and does not know what was lost."""
+    (tmp_path / REGION_FILE).write_text(text)
+    directory = DataDirectory(tmp_path, patience_seconds=0.0)
+    remains = previous_server.settle(directory)
+    assert remains
+    assert (remains.server.lost, remains.file) == (None, None)
+    assert remains.server.reason
+    assert remains.server.reason.startswith("its note cannot be read")
+    directory.release()
+
+
+def test_a_machine_that_was_started_again(tmp_path: Path) -> None:
+    """Whatever lies under the name in the note is not what the server left."""
+    region, name = region_file.create(make, tmp_path)
+    directory = DataDirectory(tmp_path, patience_seconds=0.0)
+    inode = tmp_path.stat().st_ino
+    note = RegionNote(file=name, boot_id="another", directory_inode=inode, started_at="then")
+    assert directory.note_region(note)
+    remains = previous_server.settle(directory, tmp_path)
+    assert remains
+    assert remains.server.reason == "the machine was started again"
+    assert (remains.server.started_at, region.workers) == ("then", 2)
+    directory.release()
+
+
+def test_counters_that_contradict_each_other(tmp_path: Path) -> None:
+    """No number is better than a wrong one."""
+    region, name = region_file.create(make, tmp_path)
+    region.set(0, "ingest_events_filtered_total", 7, listener=0)
+    directory = DataDirectory(tmp_path, patience_seconds=0.0)
+    boot_id, inode = previous_server.boot_id(), tmp_path.stat().st_ino
+    note = RegionNote(file=name, boot_id=boot_id, directory_inode=inode, started_at="then")
+    assert directory.note_region(note)
+    remains = previous_server.settle(directory, tmp_path)
+    assert remains
+    assert remains.server.reason == "its counters contradict each other"
+    directory.release()
 
 
 def test_a_region_that_cannot_be_made_leaves_no_file(tmp_path: Path) -> None:

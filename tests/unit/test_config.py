@@ -153,6 +153,14 @@ FILE_MISTAKES = [
         'journal.queue_bytes: "1 MB" is not a size; write it like "64KiB"',
     ),
     (
+        '[journal]\ndisk_reserve = "a bit"',
+        'journal.disk_reserve: "a bit" is no part of a disk; write it like "10%", "512MiB"',
+    ),
+    (
+        '[journal]\ndisk_low_water = "90%"',
+        'journal.disk_low_water: "90%" is more than half of a disk; give at most 50%',
+    ),
+    (
         '[journal]\nretention_bytes = "1MiB"',
         (
             "journal.retention_bytes: 1MiB is less than journal.segment_bytes, and only whole"

@@ -147,8 +147,13 @@ pub mod cells {
         STAGE_CHANGED = "ingest_stage_changed_total";
         STAGE_SAMPLE_RATE = "ingest_stage_sample_rate";
         STAGE_KEYS = "ingest_stage_keys";
+        DISK_PRESSURE = "ingest_disk_pressure";
     }
 
+    /// The value of [`DISK_PRESSURE`] at which nothing is read.
+    pub const DISK_PRESSURE_RESERVE: u64 = 2;
+    /// The value of [`INTAKE_PAUSED`] for that.
+    pub const INTAKE_PAUSED_RESERVE: u64 = 4;
     /// The value of [`STATE`] of a worker that takes part in the service.
     pub const STATE_READY: u64 = 2;
     /// Index of `worker_died` and `drain_deadline` within [`LOST`].

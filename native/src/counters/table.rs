@@ -114,6 +114,12 @@ pub const METRICS: &[Metric] = &[
     private_pair(Worker, "ingest_journal_checkpoint", "(Next durable sequence + 1) * 2 + row."),
     private_pair(Worker, "ingest_journal_stall", "0 none, 1 no space, 2 disk error."),
     gauge(Worker, "ingest_worker_pid", "Process id of the worker, 0 while there is none."),
+    gauge(
+        Worker,
+        "ingest_worker_holder_pid",
+        "Process id of the holder that keeps the connections of the worker when it is killed, 0 \
+         while there is none.",
+    ),
     gauge(Worker, "ingest_worker_generation", "How many processes this slot has had."),
     counter(
         Worker,
@@ -168,7 +174,7 @@ pub const METRICS: &[Metric] = &[
         Worker,
         "ingest_intake_paused",
         "Why reading is stopped: 0 it is not, 1 the journal queue is full, 2 no space left, \
-         3 disk error.",
+         3 disk error, 4 no more than the reserve is free.",
     ),
     counter(Worker, "ingest_intake_pauses_total", "Times reading stopped for the journal."),
     counter(Worker, "ingest_accept_errors_total", "accept() calls that failed."),
@@ -377,6 +383,26 @@ pub const METRICS: &[Metric] = &[
     },
     gauge(Stage, "ingest_stage_keys", "Keys that a filter remembers."),
     gauge(Stage, "ingest_stage_breaker_open", "1 while a Python plugin is left out, else 0."),
+    bytes(gauge(
+        Server,
+        "ingest_disk_free_bytes",
+        "What is free on the file system of the data directory; of several, where it is tightest.",
+    )),
+    bytes(gauge(
+        Server,
+        "ingest_disk_low_water_bytes",
+        "With less than this free there, people are warned.",
+    )),
+    bytes(gauge(
+        Server,
+        "ingest_disk_reserve_bytes",
+        "With less than this free there, nothing is read from senders.",
+    )),
+    gauge(
+        Server,
+        "ingest_disk_pressure",
+        "0 enough is free, 1 less than the low water, 2 less than the reserve.",
+    ),
     gauge(
         Server,
         "ingest_previous_server_lost_events",

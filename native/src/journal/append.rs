@@ -45,12 +45,12 @@ pub struct Closed {
 
 impl Journal {
     /// Recover the directory, then start the writer thread. Fails when another journal is
-    /// open there.
+    /// open there and stays so.
     pub fn open(options: &Options, observer: Box<dyn Observer>) -> Result<(Self, Recovery)> {
         options.validate()?;
         let directory = &options.directory;
         create_directory(directory)?;
-        let lock = DirectoryLock::acquire(directory)?;
+        let lock = DirectoryLock::inherit(directory)?;
         let recovery = recover_locked(directory, options.durable_sequence)?;
         let first_sequence = recovery.next_sequence;
         let queue = Arc::new(Queue::new(options, first_sequence)?);

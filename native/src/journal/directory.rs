@@ -4,11 +4,17 @@ use std::fs::{self, File};
 use std::io;
 use std::os::fd::AsRawFd;
 use std::path::{Path, PathBuf};
+use std::thread;
+use std::time::{Duration, Instant};
 
 use crate::error::{Error, Result};
 
 const SUFFIX: &str = ".ndjson.zst";
 const DIGITS: usize = 20;
+/// A writer that was killed leaves its lock to the process that shares its descriptors, which ends
+/// within half of this.
+const LOCK_PATIENCE: Duration = Duration::from_secs(10);
+const LOCK_POLL: Duration = Duration::from_millis(1);
 
 /// A segment as the directory lists it.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -77,12 +83,28 @@ pub(super) struct DirectoryLock {
 impl DirectoryLock {
     /// Take the lock at once or fail: two writers would cut each other's batches back.
     pub fn acquire(directory: &Path) -> Result<Self> {
+        Self::acquire_within(directory, Duration::ZERO)
+    }
+
+    /// Take the lock that a writer may leave that has just died.
+    pub fn inherit(directory: &Path) -> Result<Self> {
+        Self::acquire_within(directory, LOCK_PATIENCE)
+    }
+
+    fn acquire_within(directory: &Path, patience: Duration) -> Result<Self> {
         let what = || format!("lock {}", directory.display());
         let file = File::open(directory).map_err(|error| Error::io(what(), error))?;
-        // SAFETY: flock takes no pointers, and `file` keeps the descriptor open.
-        if unsafe { libc::flock(file.as_raw_fd(), libc::LOCK_EX | libc::LOCK_NB) } != 0 {
-            return Err(Error::last_os(what()));
+        let deadline = Instant::now() + patience;
+        loop {
+            // SAFETY: flock takes no pointers, and `file` keeps the descriptor open.
+            if unsafe { libc::flock(file.as_raw_fd(), libc::LOCK_EX | libc::LOCK_NB) } == 0 {
+                return Ok(Self { _file: file });
+            }
+            let error = io::Error::last_os_error();
+            if error.kind() != io::ErrorKind::WouldBlock || Instant::now() >= deadline {
+                return Err(Error::io(what(), error));
+            }
+            thread::sleep(LOCK_POLL);
         }
-        Ok(Self { _file: file })
     }
 }

@@ -10,6 +10,7 @@ use pyo3::prelude::*;
 use crate::error::Error;
 
 mod arena;
+mod holder;
 mod journal;
 mod pipeline;
 mod region;
@@ -17,6 +18,7 @@ mod shard;
 mod sources;
 
 pub use arena::PyArena;
+pub use holder::PyHolder;
 pub use journal::{PyBatch, PyJournalReader, PySegmentReport};
 pub use pipeline::{PyDeadLetters, PyHandoff, PySegment};
 pub use region::{PyLedger, PyMetric, PyRegion};
@@ -42,6 +44,7 @@ impl From<Error> for PyErr {
 pub fn register(module: &Bound<'_, PyModule>) -> PyResult<()> {
     module.add("__version__", env!("CARGO_PKG_VERSION"))?;
     arena::register(module)?;
+    holder::register(module)?;
     journal::register(module)?;
     pipeline::register(module)?;
     region::register(module)?;

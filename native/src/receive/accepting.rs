@@ -4,7 +4,7 @@ use std::net::SocketAddr;
 use std::os::fd::{AsRawFd, OwnedFd};
 
 use super::admission::{Refusal, shift};
-use super::arena::{Kind as Last, Record, State};
+use super::arena::{Counted, Kind as Last, Record, State};
 use super::config::Kind;
 use super::connections::Connection;
 use super::opening::unix_identity;
@@ -23,6 +23,15 @@ pub(super) const ACCEPT_BATCH: usize = 64;
 enum Pause {
     Connections = 0,
     Descriptors = 1,
+}
+
+/// Where a connection comes from that is taken in.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Source {
+    /// It was accepted, and counts as opened now.
+    Listener,
+    /// Another worker has counted it.
+    Worker,
 }
 
 impl Receiver {
@@ -117,19 +126,23 @@ impl Receiver {
 
     /// Takes in a connection that was just accepted, here or by another worker.
     pub(super) fn open(&mut self, socket: OwnedFd, listener: usize, peer: Option<SocketAddr>) {
-        let index = self.listeners[listener].config.index;
-        add(self.region.listener(self.worker, index, cells::CONNECTIONS_OPENED, 0), 1);
-        self.begin(socket, listener, peer);
+        self.begin(socket, listener, peer, Source::Listener);
     }
 
     /// Takes in a connection from which nothing has been read.
-    pub(super) fn begin(&mut self, socket: OwnedFd, listener: usize, peer: Option<SocketAddr>) {
+    pub(super) fn begin(
+        &mut self,
+        socket: OwnedFd,
+        listener: usize,
+        peer: Option<SocketAddr>,
+        from: Source,
+    ) {
         let is_unix = self.listeners[listener].config.kind == Kind::UnixStream;
         let identity = if is_unix { unix_identity(&socket) } else { None };
         let mut connection = Connection::new(socket, listener, Sender { peer, identity });
         self.begin_opening(&mut connection);
         let is_known = connection.opening.as_ref().is_none_or(|opening| !opening.awaits_header());
-        if let Some(place) = self.take_in(connection)
+        if let Some(place) = self.take_in(connection, from)
             && is_known
         {
             self.admit(place);
@@ -137,18 +150,24 @@ impl Receiver {
     }
 
     /// Counts and watches a connection, and says where it is; `None`: it had to be closed.
-    pub(super) fn take_in(&mut self, mut connection: Connection) -> Option<usize> {
+    pub(super) fn take_in(&mut self, mut connection: Connection, from: Source) -> Option<usize> {
         let (descriptor, listener) = (connection.socket.as_raw_fd(), connection.listener);
         connection.times.active_ns = self.now_ns;
         connection.counted_bytes = connection.partial_bytes();
         let counted_bytes = connection.counted_bytes;
         let Ok(place) = self.connections.add(connection) else {
             self.count_accept_error();
+            if from == Source::Worker {
+                self.count_lost(listener);
+            }
             return None;
         };
         self.partial_bytes += counted_bytes;
         self.count_connection(listener, true);
-        self.enter(place);
+        match from {
+            Source::Listener => self.enter_counted(place),
+            Source::Worker => self.enter(place),
+        }
         self.tend_timer();
         if self.epoll.add(descriptor, place as u64).is_err() {
             self.count_accept_error();
@@ -156,6 +175,22 @@ impl Receiver {
             return None;
         }
         Some(place)
+    }
+
+    /// Makes the entry of a connection that counts as opened with it.
+    fn enter_counted(&self, place: usize) {
+        let Some(connection) = self.connections.get(place) else { return };
+        let index = self.listeners[connection.listener].config.index;
+        let opened = self.region.listener(self.worker, index, cells::CONNECTIONS_OPENED, 0);
+        self.arena.count(Counted::Opened, opened, place, index);
+        self.enter(place);
+        add(opened, 1);
+    }
+
+    /// Counts a connection as closed that was opened elsewhere and has no place here.
+    pub(super) fn count_lost(&self, listener: usize) {
+        let index = self.listeners[listener].config.index;
+        add(self.region.listener(self.worker, index, cells::CONNECTIONS_CLOSED, 0), 1);
     }
 
     fn count_connection(&self, listener: usize, is_up: bool) {
@@ -192,11 +227,10 @@ impl Receiver {
         if let Some(tls) = &mut connection.tls {
             tls.close(&connection.socket);
         }
-        let index = self.listeners[connection.listener].config.index;
-        add(self.region.listener(self.worker, index, cells::CONNECTIONS_CLOSED, 0), 1);
         // Closing is not enough where the worker that passed it on has not yet closed its copy.
         let _ = self.epoll.remove(connection.socket.as_raw_fd());
         drop(connection);
+        self.arena.table().entry(place).set_descriptor(-1);
         // A failure here is met again, and reported, by the next tick.
         let _ = self.resume_accepting();
     }

@@ -268,7 +268,9 @@ mod tests {
         let (sender, receiver) = UnixDatagram::pair().unwrap();
         let (attached, mut far) = UnixStream::pair().unwrap();
         far.set_nonblocking(true).unwrap();
-        inbox::send(&sender.into(), b"text", &[attached.as_raw_fd()]).unwrap();
+        let mut receipt = zeroed();
+        let descriptors = [attached.as_raw_fd()];
+        inbox::send(sender.as_raw_fd(), 1, b"text", &descriptors, &raw mut receipt).unwrap();
         drop(attached);
         assert!(DatagramReceipt::boxed().receive(receiver.as_raw_fd(), Kind::UnixDatagram));
         assert_eq!(far.read(&mut [0]).unwrap(), 0);

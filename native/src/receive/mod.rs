@@ -14,6 +14,7 @@ mod deadlines;
 mod descriptors;
 mod epoll;
 mod finish;
+pub mod holder;
 mod inbox;
 mod load;
 mod moving;

@@ -4,6 +4,10 @@
 //! The cell `INBOX_CONNECTIONS` counts what is on its way. A sender adds to it before it looks
 //! whether the receiver is ready; a receiver that ends says so before it looks at the cell. So
 //! one of the two sees the other, and nothing is left behind.
+//!
+//! A worker may be killed at any point of a move. Before it sends, it notes in the memory of its slot
+//! what goes, and the kernel writes there whether it went; what it receives stays noted there until
+//! it is adopted (see `arena::receipts`).
 
 use std::net::SocketAddr;
 use std::os::fd::{AsRawFd, OwnedFd, RawFd};
@@ -12,12 +16,13 @@ use std::sync::atomic::{AtomicU64, Ordering, fence};
 use std::time::Instant;
 
 use super::Sender;
-use super::arena::State;
+use super::accepting::Source;
+use super::arena::{Arena, State};
 use super::balance::Work;
 use super::connections::Connection;
 use super::inbox::{self, Inbox, Inboxes, Message};
 use super::load::SmoothedLoad;
-use super::parcel::{self, Established, Parcel};
+use super::parcel::{self, Cargo, Established, Parcel};
 use super::receiver::{Listener, Receiver};
 use crate::clock;
 use crate::counters::{Load, add, cells};
@@ -44,6 +49,7 @@ pub(super) enum Cause {
 /// What a worker needs to pass connections on and to take them over.
 pub(super) struct Moving {
     pub(super) inbox: Inbox,
+    arena: Arc<Arena>,
     outboxes: Vec<OwnedFd>,
     /// The state of those that leave together.
     body: Vec<u8>,
@@ -62,9 +68,10 @@ pub(super) struct Moving {
 }
 
 impl Moving {
-    pub(super) fn new(inboxes: Inboxes) -> Self {
+    pub(super) fn new(inboxes: Inboxes, arena: &Arc<Arena>) -> Self {
         Self {
-            inbox: Inbox::new(inboxes.own),
+            inbox: Inbox::new(inboxes.own, Arc::clone(arena)),
+            arena: Arc::clone(arena),
             outboxes: inboxes.all,
             body: Vec::new(),
             descriptors: Vec::new(),
@@ -157,7 +164,12 @@ impl Receiver {
         parcel::write_unread(index, peer, false, &mut self.moving.body);
         self.moving.descriptors.clear();
         self.moving.descriptors.push(socket.as_raw_fd());
-        (!self.send(taker.worker, Cause::Accept)).then_some(socket)
+        if !self.send(taker.worker, Cause::Accept) {
+            return Some(socket);
+        }
+        drop(socket);
+        self.arena.end_move();
+        None
     }
 
     /// Passes on the first of these connections, as many as one message takes. Returns how many;
@@ -187,21 +199,30 @@ impl Receiver {
             let Some(connection) = self.take_out(*place, State::Departed) else { continue };
             // Closing ours is not enough: another process holds the connection now.
             let _ = self.epoll.remove(connection.socket.as_raw_fd());
+            drop(connection);
+            self.arena.table().entry(*place).set_descriptor(-1);
         }
+        self.arena.end_move();
         // A failure here is met again, and reported, by the next tick.
         let _ = self.resume_accepting();
         packed
     }
 
-    /// Sends what is packed. Nobody but a successor is sent anything while it is not ready.
+    /// Sends what is packed. Nobody but a successor is sent anything while it is not ready. What was
+    /// sent is in work until [`Arena::end_move`] says that it is not ours any more.
     fn send(&mut self, worker: usize, cause: Cause) -> bool {
-        let Moving { outboxes, body, descriptors, .. } = &self.moving;
+        let Moving { arena, outboxes, body, descriptors, .. } = &self.moving;
         let count = descriptors.len() as u64;
         let waiting = self.region.worker(worker, cells::INBOX_CONNECTIONS, 0);
         waiting.fetch_add(count, Ordering::SeqCst);
         fence(Ordering::SeqCst);
         let may_send = worker == self.worker || self.is_ready(worker);
-        if !may_send || inbox::send(&outboxes[worker], body, descriptors).is_err() {
+        let send = || {
+            let receipt = arena.begin_move(descriptors);
+            inbox::send(outboxes[worker].as_raw_fd(), descriptors.len(), body, descriptors, receipt)
+        };
+        if !may_send || send().is_err() {
+            arena.end_move();
             waiting.fetch_sub(count, Ordering::SeqCst);
             return false;
         }
@@ -220,19 +241,21 @@ impl Receiver {
     }
 
     fn adopt(&mut self, message: Message) {
-        let Message { connections, descriptors, body } = message;
+        let Message { connections, descriptors, body, memory } = message;
         let mut records = &body[..];
-        let mut adopted = 0;
-        for socket in descriptors {
+        let (mut adopted, sent) = (0, (descriptors.len() as u64).max(connections));
+        for (number, socket) in descriptors.into_iter().enumerate() {
             let Some(parcel) = parcel::read(&mut records) else { break };
-            let Some(listener) = self.listener_of(parcel.listener) else { continue };
-            adopted += u64::from(self.take_over(socket, listener, parcel));
+            adopted += u64::from(self.take_over(socket, parcel));
+            self.moving.inbox.adopted(number + 1);
         }
         let cell = |cell| self.region.worker(self.worker, cell, 0);
         add(cell(cells::CONNECTIONS_ADOPTED), adopted);
-        add(cell(cells::ADOPTION_ERRORS), connections.saturating_sub(adopted));
+        add(cell(cells::ADOPTION_ERRORS), sent - adopted);
         // Counted as open before they are no longer on their way: nobody sees fewer.
         cell(cells::INBOX_CONNECTIONS).fetch_sub(connections, Ordering::SeqCst);
+        self.moving.inbox.done();
+        drop(memory);
     }
 
     pub(super) fn listener_of(&self, index: usize) -> Option<usize> {
@@ -240,17 +263,38 @@ impl Receiver {
         self.listeners.iter().position(is_it)
     }
 
-    fn take_over(&mut self, socket: OwnedFd, listener: usize, parcel: Parcel) -> bool {
-        let Some(state) = parcel.established else {
-            if parcel.is_open {
-                self.begin(socket, listener, parcel.peer);
-            } else {
-                self.open(socket, listener, parcel.peer);
+    fn take_over(&mut self, socket: OwnedFd, parcel: Parcel) -> bool {
+        let Parcel { listener, peer, cargo } = parcel;
+        if let Cargo::Kept(place) = cargo {
+            return self.restore(place, socket);
+        }
+        let Some(position) = self.listener_of(listener) else {
+            if !matches!(cargo, Cargo::Accepted) && listener < self.region.listeners().len() {
+                add(self.region.listener(self.worker, listener, cells::CONNECTIONS_CLOSED, 0), 1);
             }
-            return true;
+            return false;
         };
+        match cargo {
+            Cargo::Accepted => self.begin(socket, position, peer, Source::Listener),
+            Cargo::Open => self.begin(socket, position, peer, Source::Worker),
+            Cargo::Established(state) => {
+                return self.take_established(socket, position, peer, *state);
+            }
+            Cargo::Kept(_) => {}
+        }
+        true
+    }
+
+    /// Takes over a connection that goes on where it was.
+    fn take_established(
+        &mut self,
+        socket: OwnedFd,
+        listener: usize,
+        peer: Option<SocketAddr>,
+        state: Established,
+    ) -> bool {
         let Established { identity, framer, received_ns, takes_turns, load, times } = state;
-        let sender = Sender { peer: parcel.peer, identity: identity.map(Arc::from) };
+        let sender = Sender { peer, identity: identity.map(Arc::from) };
         let mut connection = Connection::new(socket, listener, sender);
         connection.framer = framer;
         connection.takes_turns = takes_turns;
@@ -258,7 +302,7 @@ impl Receiver {
         // Events of a connection that lie in two shards can be told apart by their times, which
         // are written in milliseconds.
         connection.received_ns = (received_ns / MILLISECOND_NS + 1) * MILLISECOND_NS;
-        let Some(place) = self.take_in(connection) else { return false };
+        let Some(place) = self.take_in(connection, Source::Worker) else { return false };
         if let Some(connection) = self.connections.at(place) {
             connection.times = times;
         }

@@ -2,7 +2,8 @@
 //!
 //! ```text
 //! listener u64 (index in the region) · peer text · state u64 (0: just accepted, 1: open, nothing was
-//! read; the record ends here; 2: established) · identity text · framing state bytes · last received u64 (ns) · takes turns
+//! read, the record ends here; 2: established; 3: kept, its place u64 follows, and the memory of the
+//! slot tells the rest) · identity text · framing state bytes · last received u64 (ns) · takes turns
 //! u64 · load: counted u64, since u64 (ns), per second u64 · times: last read u64 (ns), beginning
 //! of the incomplete frame u64 (ns, 0: there is none)
 //! ```
@@ -17,6 +18,7 @@ use crate::frame::Framer;
 const ACCEPTED: u64 = 0;
 const OPEN: u64 = 1;
 const ESTABLISHED: u64 = 2;
+const KEPT: u64 = 3;
 
 /// What was received of a connection.
 pub(super) struct Parcel {
@@ -24,10 +26,20 @@ pub(super) struct Parcel {
     pub(super) listener: usize,
     /// The other end.
     pub(super) peer: Option<SocketAddr>,
-    /// Whether it was counted as opened.
-    pub(super) is_open: bool,
-    /// What it is beyond that; none when nothing was read from it yet.
-    pub(super) established: Option<Established>,
+    /// What else there is to know.
+    pub(super) cargo: Cargo,
+}
+
+/// How far a connection is that travels.
+pub(super) enum Cargo {
+    /// It was just accepted.
+    Accepted,
+    /// It was counted as opened; nothing was read of it.
+    Open,
+    /// It goes on where it was.
+    Established(Box<Established>),
+    /// It had this place in the table of the slot whose worker died.
+    Kept(usize),
 }
 
 /// The state of a connection between two reads.
@@ -86,14 +98,27 @@ pub(super) fn write_established(listener: usize, connection: &Connection, out: &
     write_number(times.frame_ns.unwrap_or(0), out);
 }
 
+/// Appends a connection of which everything stands at a place of the table of the slot.
+pub(super) fn write_kept(place: usize, out: &mut Vec<u8>) {
+    write_number(0, out);
+    write_text("", out);
+    write_number(KEPT, out);
+    write_number(place as u64, out);
+}
+
 /// Takes the next record off; none when it is no such record.
 pub(super) fn read(bytes: &mut &[u8]) -> Option<Parcel> {
     let listener = usize::try_from(read_number(bytes)?).ok()?;
     let peer = read_text(bytes)?;
     let peer = if peer.is_empty() { None } else { Some(peer.parse().ok()?) };
-    let state = read_number(bytes)?;
-    let established = if state == ESTABLISHED { Some(read_established(bytes)?) } else { None };
-    Some(Parcel { listener, peer, is_open: state != ACCEPTED, established })
+    let cargo = match read_number(bytes)? {
+        ACCEPTED => Cargo::Accepted,
+        OPEN => Cargo::Open,
+        ESTABLISHED => Cargo::Established(Box::new(read_established(bytes)?)),
+        KEPT => Cargo::Kept(usize::try_from(read_number(bytes)?).ok()?),
+        _ => return None,
+    };
+    Some(Parcel { listener, peer, cargo })
 }
 
 fn read_established(bytes: &mut &[u8]) -> Option<Established> {
@@ -158,17 +183,19 @@ mod tests {
         (sent.times.active_ns, sent.times.frame_ns) = (9, Some(8));
         let mut bytes = Vec::new();
         write_unread(3, None, false, &mut bytes);
+        write_kept(7, &mut bytes);
         write_established(4, &sent, &mut bytes);
 
         let mut rest = &bytes[..];
         let accepted = read(&mut rest).unwrap();
         assert_eq!((accepted.listener, accepted.peer), (3, None));
-        assert!(accepted.established.is_none());
+        assert!(matches!(accepted.cargo, Cargo::Accepted));
+        assert!(matches!(read(&mut rest).unwrap().cargo, Cargo::Kept(7)));
         let record = rest;
         let found = read(&mut rest).unwrap();
         assert!(rest.is_empty());
         assert_eq!((found.listener, found.peer), (4, peer));
-        let state = found.established.unwrap();
+        let Cargo::Established(state) = found.cargo else { panic!("it was established") };
         assert_eq!(state.identity.as_deref(), Some("\"uid\":0"));
         assert_eq!((state.received_ns, state.takes_turns, state.load), (7, true, sent.load));
         assert_eq!((state.times.active_ns, state.times.frame_ns), (9, Some(8)));
@@ -196,7 +223,10 @@ mod tests {
                 connection.framer = framer;
                 let mut bytes = Vec::new();
                 write_established(0, &connection, &mut bytes);
-                framer = read(&mut &bytes[..]).unwrap().established.unwrap().framer;
+                let Cargo::Established(state) = read(&mut &bytes[..]).unwrap().cargo else {
+                    panic!("it was established")
+                };
+                framer = state.framer;
             }
         }
         framer.finish(&mut read_frames);

@@ -163,6 +163,8 @@ impl Receiver {
         epoll.add(timer.fileno(), TIMER_TOKEN)?;
         let replay = Replay::new()?;
         epoll.add(replay.fileno(), REPLAY_TOKEN)?;
+        arena.inherit(&region, worker);
+        let moving = Moving::new(inboxes, &arena);
         let (mut ring, reads) =
             (Ring::new(Arc::clone(&arena), mark), Reads::new(Arc::clone(&arena)));
         let unfinished = replaying::finish_read(&mut ring, &reads);
@@ -191,7 +193,7 @@ impl Receiver {
             found: HashMap::new(),
             frames: Frames::default(),
             senders: Vec::new(),
-            moving: Moving::new(inboxes),
+            moving,
             notices: Notices::default(),
             region,
             sources,

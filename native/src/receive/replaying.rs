@@ -7,7 +7,9 @@ use std::collections::HashMap;
 use std::os::fd::{AsRawFd, FromRawFd, OwnedFd, RawFd};
 use std::sync::atomic::Ordering;
 
-use super::arena::{Arena, Content, Description, Intent, Kind, Reads, Record, Ring, State};
+use super::arena::{
+    Arena, Content, Counted, Description, Intent, Kind, Reads, Record, Ring, State,
+};
 use super::connections::{Connection, Connections};
 use super::receiver::{Outcome, Receiver};
 use super::{Intake, Origin, Read};
@@ -255,7 +257,7 @@ impl Receiver {
         add(self.region.worker(self.worker, cells::CONNECTIONS_CUT, 0), 1);
     }
 
-    /// The gauges say what is open, and what is not any more counts as closed.
+    /// The gauges say what is open.
     fn count_connections(&mut self) {
         let mut open = vec![0; self.region.listeners().len()];
         for place in self.connections.places() {
@@ -263,9 +265,8 @@ impl Receiver {
             open[self.listeners[connection.listener].config.index] += 1;
         }
         for (listener, open) in open.iter().enumerate() {
-            let cell = |cell| self.region.listener(self.worker, listener, cell, 0);
-            let before = cell(cells::LISTENER_CONNECTIONS).swap(*open, Ordering::SeqCst);
-            add(cell(cells::CONNECTIONS_CLOSED), before.saturating_sub(*open));
+            let cell = self.region.listener(self.worker, listener, cells::LISTENER_CONNECTIONS, 0);
+            cell.store(*open, Ordering::SeqCst);
         }
         let all = self.region.worker(self.worker, cells::CONNECTIONS, 0);
         all.store(open.iter().sum(), Ordering::SeqCst);
@@ -306,7 +307,16 @@ impl Receiver {
     /// A connection is gone from its place, which is vacant once all that was read of it is durable.
     pub(super) fn retire(&mut self, place: usize, state: State) {
         let received = self.ring.received();
-        self.arena.table().close(place, state, received);
+        let table = self.arena.table();
+        if state == State::Ended {
+            let index = table.entry(place).listener();
+            let closed = self.region.listener(self.worker, index, cells::CONNECTIONS_CLOSED, 0);
+            self.arena.count(Counted::Closed, closed, place, index);
+            table.close(place, state, received);
+            add(closed, 1);
+        } else {
+            table.close(place, state, received);
+        }
         self.connections.close(place, received);
     }
 

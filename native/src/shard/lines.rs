@@ -60,6 +60,8 @@ pub(super) struct Lines {
     pub(super) dead: DeadLetters,
     pub(super) region: Arc<Region>,
     pub(super) worker: usize,
+    /// Whether what is left of the disk is left to others; not when the shard ends.
+    pub(super) spares_reserve: bool,
 }
 
 impl Lines {
@@ -85,7 +87,16 @@ impl Lines {
             .into_iter()
             .map(|cell| cell.load(Ordering::Acquire))
             .max();
-        1 + stall.unwrap_or(0)
+        match stall {
+            None | Some(0) if self.is_disk_reserved() => cells::INTAKE_PAUSED_RESERVE,
+            stall => 1 + stall.unwrap_or(0),
+        }
+    }
+
+    /// Whether no more of the disk is free than what is left to others.
+    fn is_disk_reserved(&self) -> bool {
+        let pressure = self.region.server(cells::DISK_PRESSURE, 0).load(Ordering::Relaxed);
+        self.spares_reserve && pressure >= cells::DISK_PRESSURE_RESERVE
     }
 
     /// Waits until the journals may have made progress, at most until the deadline.
@@ -307,6 +318,7 @@ impl Intake for Lines {
     fn has_room(&self) -> bool {
         self.events.has_room()
             && self.dead.journal.has_room()
+            && !self.is_disk_reserved()
             && self.handoff.lines.len() < HANDOFF_BYTES
             // What is read now has yet to go through the segments before.
             && self.handoff.segment == 0

@@ -219,6 +219,7 @@ impl Shard {
             dead: DeadLetters { journal: dead, scrubber, region: Arc::clone(&region) },
             region,
             worker,
+            spares_reserve: true,
         };
         Ok((Self { receiver, lines, paused: false }, found))
     }
@@ -352,6 +353,8 @@ impl Shard {
         mut process: impl FnMut(Handoff, &mut Reply<'_>) -> bool,
     ) -> u64 {
         let deadline = Instant::now() + patience;
+        // What has arrived is bounded, and stored before it is lost with its connection.
+        self.lines.spares_reserve = false;
         let mut process_all = |lines: &mut Lines| {
             while lines.has_handoff() {
                 let handoff = std::mem::take(&mut lines.handoff);

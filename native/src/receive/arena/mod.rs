@@ -12,7 +12,9 @@
 //! ```
 //! All but the first three are sparse: only pages that were written to take memory.
 
+mod counting;
 mod image;
+mod moves;
 mod reads;
 mod receipts;
 mod record;
@@ -23,9 +25,10 @@ use std::os::fd::{AsRawFd, FromRawFd, OwnedFd, RawFd};
 use std::ptr::NonNull;
 use std::sync::atomic::AtomicU64;
 
+pub use counting::Counted;
 use image::Image;
 pub(super) use reads::{Intent, Reads};
-pub use receipts::{NOTHING, Receipts};
+pub use receipts::{CONTROL_WORDS, DESCRIPTORS, MESSAGE_BYTES, NOTHING, Receipts};
 pub(super) use record::{ALIGNMENT, Kind, Record};
 pub(super) use ring::Ring;
 pub(super) use table::{Content, Description};

@@ -27,6 +27,22 @@ pub struct Receipts {
     pub sending: Sending,
     /// Of the message that was taken from the own inbox last.
     pub receiving: Receiving,
+    /// Of connections that are counted.
+    pub counting: Counting,
+}
+
+/// A connection that is counted as opened or as closed. Filled in before the state of its entry
+/// changes, which says that it is to be counted; the counter changes then.
+#[repr(C)]
+pub struct Counting {
+    /// Its place in the table.
+    pub place: AtomicU64,
+    /// Index of its listener in the region.
+    pub listener: AtomicU64,
+    /// What the counter of opened connections says with it; 0: it is one that closes.
+    pub opened: AtomicU64,
+    /// What the counter of closed connections says with it; 0: it is one that opens.
+    pub closed: AtomicU64,
 }
 
 /// The read in work, or the last one. It is done when a record lies at its position.
@@ -51,14 +67,10 @@ pub(super) const DATAGRAMS: u64 = 1 << 63;
 pub struct Sending {
     /// 0: none is in work. Set last before the call, and to 0 when its connections are marked.
     pub in_work: AtomicU64,
-    /// The slot of the worker it goes to.
-    pub worker: AtomicU64,
-    /// Why its connections go.
-    pub cause: AtomicU64,
-    /// How many of `places` are in it.
+    /// How many of `descriptors` are in it.
     pub count: AtomicU64,
-    /// The places of its connections in the table.
-    pub places: [AtomicU32; DESCRIPTORS],
+    /// Its connections. One that was just accepted is in no entry of the table.
+    pub descriptors: [AtomicU32; DESCRIPTORS],
     /// For `sendmmsg`: its `msg_len` says whether it was sent.
     pub header: libc::mmsghdr,
 }
@@ -68,6 +80,8 @@ pub struct Sending {
 pub struct Receiving {
     /// 0: what was received is adopted. Set last before the call.
     pub in_work: AtomicU64,
+    /// How many of its connections are adopted so far, or will never be.
+    pub adopted: AtomicU64,
     /// For `recvmmsg`: its `msg_len` says whether something was received.
     pub header: libc::mmsghdr,
     /// The part that the header points to.

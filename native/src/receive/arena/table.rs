@@ -220,9 +220,10 @@ impl<'a> Table<'a> {
         self.places().filter(move |place| self.entry(*place).state().is_open())
     }
 
-    /// The place of an open connection with this descriptor.
-    pub fn find(self, descriptor: RawFd) -> Option<usize> {
-        self.open_places().find(|place| self.entry(*place).descriptor() == descriptor)
+    /// The descriptors of what is open, or was and may not be closed yet.
+    pub fn descriptors(self) -> impl Iterator<Item = RawFd> + use<'a> {
+        let taken = self.places().filter(move |place| self.entry(*place).state() != State::Free);
+        taken.map(move |place| self.entry(place).descriptor()).filter(|descriptor| *descriptor >= 0)
     }
 
     /// Makes an entry for a connection whose framing state is that of a position.
