@@ -223,15 +223,21 @@ impl Queue {
 
 /// The side of the writer thread.
 impl Queue {
-    /// Wait for the next thing to do. `sync_due`: when what is written has to be synced;
-    /// `tidy_due`: when retention has to be looked at, whatever comes until then.
-    pub fn next(&self, sync_due: Option<Instant>, tidy_due: Option<Instant>) -> Work {
+    /// Wait for the next thing to do. `sync_due`: when what is written has to be synced, with what
+    /// else is there then, unless `is_full` says that this has to wait; `tidy_due`: when retention
+    /// has to be looked at, whatever comes until then.
+    pub fn next(
+        &self,
+        sync_due: Option<Instant>,
+        is_full: bool,
+        tidy_due: Option<Instant>,
+    ) -> Work {
         let mut state = self.lock();
         loop {
             state.waiting = Waiting::No;
             let now = Instant::now();
             let sync_now = sync_due.is_some_and(|due| due <= now);
-            if (!sync_now || state.deadline.is_some())
+            if (!(sync_now && is_full) || state.deadline.is_some())
                 && let Some(batch) = state.sealed.pop_front()
             {
                 return Work::Write(batch);
@@ -375,7 +381,7 @@ mod tests {
             batch.lines.resize(bytes, b'x');
             batch.add(0, 1, 0, 0);
             queue.publish(batch);
-            if let Work::Write(batch) = queue.next(None, None) {
+            if let Work::Write(batch) = queue.next(None, false, None) {
                 settled.push(batch);
             }
         }
