@@ -13,16 +13,16 @@ from datetime import UTC, datetime
 from pathlib import Path
 from random import SystemRandom
 
-import msgspec
-
 from bench import machine
 from chaos import page, trial
 from chaos.fault import Fault, Unavailable
 from chaos.faults import BY_NAME, FAULTS
 from chaos.judge import Verdict
-from chaos.table import Results, rows
+from chaos.table import Results, table
 from chaos.trial import Plan
 
+_RESULTS = Path(__file__).parent / "results"
+_PAGE = Path(__file__).parents[1] / "docs" / "chaos.md"
 _MOST_SEED = 2**32
 
 
@@ -50,6 +50,7 @@ def main() -> int:
             unavailable[fault.name] = str(reason)
             print(f"{fault.name}: not here: {reason}", flush=True)
     results = Results(
+        why=options.why,
         started_at=started.isoformat(timespec="seconds"),
         command=shlex.join(["python", "-m", "chaos", *sys.argv[1:]]),
         seed=options.seed,
@@ -60,11 +61,10 @@ def main() -> int:
         verdicts=verdicts,
         unavailable=unavailable,
     )
-    print(rows(results, faults))
-    if options.results:
-        options.results.write_bytes(msgspec.json.format(msgspec.json.encode(results), indent=2))
-    if options.page:
-        page.write(options.page, results, faults)
+    print(table(results))
+    if options.why:
+        print(f"written to {page.keep(results, _RESULTS)} and {_PAGE}")
+        page.write(_PAGE, _RESULTS)
     return int(any(verdict.wrong for verdict in verdicts))
 
 
@@ -112,8 +112,9 @@ def _parse() -> argparse.Namespace:
         help="where journals are written and removed again; must be a real disk",
     )
     parser.add_argument("--keep", action="store_true", help="leave the files of a wrong trial")
-    parser.add_argument("--results", type=Path, metavar="FILE", help="write everything as JSON")
-    parser.add_argument("--page", type=Path, metavar="FILE", help="put the table into this page")
+    parser.add_argument(
+        "--why", help="say the reason, and the results are kept under it and put into docs/chaos.md"
+    )
     return parser.parse_args()
 
 

@@ -8,11 +8,14 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
+from math import inf
 from pathlib import Path
 from random import Random
 from typing import TYPE_CHECKING, ClassVar
 
 import msgspec
+
+from bench.generator import Transport
 
 if TYPE_CHECKING:
     from chaos.tier import Tier
@@ -27,6 +30,8 @@ class Promise(msgspec.Struct, frozen=True, kw_only=True):
     """Whether events that were not yet durable may be lost, if they are counted."""
     breaks_connections: bool = False
     """Whether connections may end."""
+    changes_events: bool = False
+    """Whether events are stored otherwise than they were sent."""
 
 
 class Fault(ABC):
@@ -35,6 +40,11 @@ class Fault(ABC):
     name: ClassVar[str]
     """As on the command line."""
     promise: ClassVar[Promise]
+    transport: ClassVar[Transport] = "tcp"
+    pipeline: ClassVar[str] = "none"
+    """The name of a file in bench/configurations/; one that drops nothing."""
+    most_rate: ClassVar[float] = inf
+    """Events per second that this transport and pipeline take even while a worker is missing."""
     rounds_per_trial: ClassVar[int] = 25
     """After so many rounds the server is stopped and judged, and another trial begins."""
 

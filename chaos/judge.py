@@ -14,6 +14,7 @@ class Verdict(msgspec.Struct, frozen=True):
     """What one trial came to."""
 
     fault: str
+    promise: str
     rounds: int
     sent: int
     """Events that the kernel took whole."""
@@ -50,7 +51,8 @@ def judge(
     """Hold everything against everything; `complaint` is of `ingest verify`."""
     promise, last = fault.promise, history.lives[-1].ledger
     undurable, counted = history.undurable, history.counted
-    missing = found.lost - history.excused_events
+    dropped = sum(life.ledger.kernel_dropped for life in history.lives)
+    missing = found.lost - history.excused_events - dropped
     if promise.loses_undurable:
         missing_durable = sum(life.missing_durable for life in history.lives)
         lost = max(missing - sum(undurable), missing_durable)
@@ -60,7 +62,8 @@ def judge(
     claims = [
         (lost, f"{lost} events lost"),
         (found.duplicated, f"{found.duplicated} events stored twice"),
-        (found.altered, f"{found.altered} events altered"),
+        (found.altered and not promise.changes_events, f"{found.altered} events altered"),
+        (missing < 0, f"{-missing} more datagrams counted as dropped than are missing"),
         (found.foreign, f"{found.foreign} events that nobody sent"),
         (found.reordered, f"{found.reordered} events out of order"),
         (found.missing_sequences, f"{found.missing_sequences} sequence numbers missing"),
@@ -73,6 +76,7 @@ def judge(
     ]
     return Verdict(
         fault=fault.name,
+        promise=fault.promise.words,
         rounds=rounds,
         sent=sent.events,
         stored=found.events,
@@ -93,6 +97,7 @@ def failed(fault: type[Fault], rounds: int, why: str) -> Verdict:
     """Return the verdict on a trial in which the server did not come back."""
     return Verdict(
         fault=fault.name,
+        promise=fault.promise.words,
         rounds=rounds,
         sent=0,
         stored=0,

@@ -1,14 +1,22 @@
-"""Puts the table into a page, between two marks; what stands around them is for people to write."""
+"""Keeps what runs have found: each as JSON, and all of them on a page, between two marks.
+
+What stands around the marks is for people to write.
+"""
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 
-from chaos.fault import Fault
-from chaos.table import BEGIN, END, Results, rows
+import msgspec
 
-_SECTION = """\
-{begin}
+from chaos.table import Results, table
+
+BEGIN = "<!-- Written by `make chaos`. Do not edit. -->\n"
+END = "<!-- End of what `make chaos` wrote. -->\n"
+
+_SECTION = """
+### {why}
 
 {started_at}, commit `{machine.commit}`, `{command}`, seed {seed}: {rate:,.0f} events/s over
 {connections} connections to {workers} workers.
@@ -17,18 +25,33 @@ Machine: {machine.cpu}, {machine.cores} cores, {machine.memory_gib} GiB, Linux {
 {disk.filesystem} with {disk.sequential_mb_per_second:.0f} MB/s written in sequence and synced, one
 fdatasync p50 {disk.sync_p50_ms} ms.
 
-{rows}
+{table}
+"""
 
-{end}"""
+
+def keep(results: Results, directory: Path) -> Path:
+    """Write the results into `directory`, in place of those of that day with that name."""
+    slug = re.sub(r"[^a-z0-9]+", "-", (results.why or "").lower()).strip("-")
+    file = directory / f"{results.started_at[:10]}-{slug}.json"
+    directory.mkdir(exist_ok=True)
+    file.write_bytes(msgspec.json.format(msgspec.json.encode(results), indent=2) + b"\n")
+    return file
 
 
-def write(file: Path, results: Results, faults: list[type[Fault]]) -> None:
-    """Replace what stands between the marks."""
-    before, _, rest = file.read_text().partition(BEGIN)
+def write(page: Path, directory: Path) -> None:
+    """Put all results of `directory`, the newest first, into the page."""
+    found = [
+        msgspec.json.decode(file.read_bytes(), type=Results) for file in directory.glob("*.json")
+    ]
+    found.sort(key=lambda results: results.started_at, reverse=True)
+    before, _, rest = page.read_text().partition(BEGIN)
     _, _, after = rest.partition(END)
-    section = _SECTION.format(
-        begin=BEGIN,
-        end=END,
+    page.write_text(f"{before}{BEGIN}{''.join(map(_section, found))}\n{END}{after}")
+
+
+def _section(results: Results) -> str:
+    return _SECTION.format(
+        why=results.why,
         started_at=results.started_at,
         command=results.command,
         seed=results.seed,
@@ -37,6 +60,5 @@ def write(file: Path, results: Results, faults: list[type[Fault]]) -> None:
         workers=results.workers,
         machine=results.machine,
         disk=results.machine.disk,
-        rows=rows(results, faults),
+        table=table(results),
     )
-    file.write_text(before + section + after)

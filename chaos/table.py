@@ -1,15 +1,13 @@
-"""The table of what survives what, for docs/chaos.md and the terminal."""
+"""The table of what survives what, and everything that one run has found."""
 
 from __future__ import annotations
+
+from itertools import groupby
 
 import msgspec
 
 from bench.machine import Machine
-from chaos.fault import Fault
 from chaos.judge import Verdict
-
-BEGIN = "<!-- Written by `make chaos`. Do not edit. -->"
-END = "<!-- End of what `make chaos` wrote. -->"
 
 _HEAD = (
     "| fault | promise | rounds | sent | lost | duplicated | connections broken | not yet durable |"
@@ -20,6 +18,7 @@ _RULE = "|---|---|---:|---:|---:|---:|---:|---:|"
 class Results(msgspec.Struct, frozen=True):
     """Everything about one run of `make chaos`."""
 
+    why: str | None
     started_at: str
     command: str
     seed: int
@@ -28,27 +27,27 @@ class Results(msgspec.Struct, frozen=True):
     workers: int
     machine: Machine
     verdicts: list[Verdict]
+    """Those of one fault follow each other."""
     unavailable: dict[str, str]
     """Faults that this machine does not allow, and why."""
 
 
-def rows(results: Results, faults: list[type[Fault]]) -> str:
+def table(results: Results) -> str:
     """Return the table in Markdown, a row for each fault that was tried."""
-    lines = [_HEAD, _RULE]
-    for fault in faults:
-        verdicts = [each for each in results.verdicts if each.fault == fault.name]
-        if verdicts:
-            lines.append(_row(fault, verdicts))
-        elif fault.name in results.unavailable:
-            why = results.unavailable[fault.name]
-            lines.append(f"| {fault.name} | {fault.promise.words} | not here: {why} | | | | | |")
-    return "\n".join(lines)
+    rows = [_HEAD, _RULE]
+    for _, verdicts in groupby(results.verdicts, lambda verdict: verdict.fault):
+        rows.append(_row(list(verdicts)))
+    rows += [
+        f"| `{fault}` | not on this machine: {why} | 0 | | | | | |"
+        for fault, why in results.unavailable.items()
+    ]
+    return "\n".join(rows)
 
 
-def _row(fault: type[Fault], verdicts: list[Verdict]) -> str:
-    cells: list[str] = [
-        f"`{fault.name}`",
-        fault.promise.words,
+def _row(verdicts: list[Verdict]) -> str:
+    cells = [
+        f"`{verdicts[0].fault}`",
+        verdicts[0].promise,
         f"{sum(each.rounds for each in verdicts):,}",
         f"{sum(each.sent for each in verdicts):,}",
         f"{sum(each.lost for each in verdicts):,}",
@@ -56,6 +55,9 @@ def _row(fault: type[Fault], verdicts: list[Verdict]) -> str:
         f"{sum(each.broken_connections for each in verdicts):,}",
         _undurable(verdicts),
     ]
+    wrong = [words for each in verdicts for words in each.wrong]
+    if wrong:
+        cells[1] += f" — **broken**: {'; '.join(wrong)}".replace("\n", " ").replace("|", "/")
     return "| " + " | ".join(cells) + " |"
 
 
@@ -68,4 +70,4 @@ def _undurable(verdicts: list[Verdict]) -> str:
     most = max(each.undurable_at_most for each in verdicts)
     oldest_ms = max(each.oldest_undurable_seconds for each in verdicts) * 1000
     age = f", {oldest_ms:.0f} ms old" if oldest_ms else ""
-    return f"{undurable:,}, at most {most:,} at once{age}; {counted:,} counted"
+    return f"{undurable:,} lost, at most {most:,} at once{age}; {counted:,} counted"

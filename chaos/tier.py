@@ -16,7 +16,8 @@ from random import Random
 from types import TracebackType
 from typing import Self
 
-from bench import processes
+from bench import processes, settings
+from bench.generator import Transport
 from chaos import segments
 from chaos.fault import Unavailable
 from chaos.history import History, Life
@@ -30,7 +31,10 @@ _STOP_SECONDS = 120.0
 _WATCH_SECONDS, _WATCH_EVERY_SECONDS = 0.5, 0.002
 _HOLDER = "ingest_worker_holder_pid"
 
-_OFTEN_KILLED = {
+_ENVIRONMENT = {
+    # The plugins of some pipelines stand in the repository.
+    "PYTHONPATH": str(Path(__file__).parents[1]),
+    # Who is killed often is started again at once.
     "INGEST_SUPERVISION__BREAKER_FAILURES": "1000000",
     "INGEST_SUPERVISION__BACKOFF_INITIAL": "1ms",
     "INGEST_SUPERVISION__BACKOFF_MAXIMUM": "1ms",
@@ -44,6 +48,8 @@ class Tier:
         self,
         data_dir: Path,
         *,
+        transport: Transport = "tcp",
+        pipeline: str = "none",
         workers: int,
         environment: Mapping[str, str],
         wrapper: Sequence[str] = (),
@@ -52,11 +58,15 @@ class Tier:
         self.history = History()
         self.rounds = 0
         """Faults that it has recovered from."""
+        self._transport = transport
+        address = f"127.0.0.1:{_free_port(transport)}"
+        configuration = settings.write(data_dir.parent, pipeline, {transport: address})
         self.server = Server(
             data_dir,
             workers=workers,
-            environment={**_OFTEN_KILLED, **environment},
-            arguments=("--tcp", f"127.0.0.1:{_free_port()}"),
+            pipeline=None,
+            environment={**_ENVIRONMENT, **environment},
+            arguments=("--config", str(configuration)),
             wrapper=wrapper,
         )
 
@@ -77,7 +87,7 @@ class Tier:
     @property
     def address(self) -> str:
         """Where senders connect, in every life."""
-        return "{}:{}".format(*self.server.address("tcp"))
+        return "{}:{}".format(*self.server.address(self._transport))
 
     def start(self) -> None:
         """Start the server, which recovers what is there; wait until every worker is ready."""
@@ -269,8 +279,10 @@ class Tier:
         return life
 
 
-def _free_port() -> int:
+def _free_port(transport: Transport) -> int:
     """Return a port that nobody uses now; every life of the server has the same."""
-    with socket.create_server(("127.0.0.1", 0)) as probe:
+    kind = socket.SOCK_DGRAM if transport == "udp" else socket.SOCK_STREAM
+    with socket.socket(socket.AF_INET, kind) as probe:
+        probe.bind(("127.0.0.1", 0))
         port: int = probe.getsockname()[1]
         return port

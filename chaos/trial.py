@@ -47,6 +47,8 @@ def run(plan: Plan, kind: type[Fault], rounds: int, number: int) -> Verdict:
     fault = kind(directory)
     tier = Tier(
         directory / "data",
+        transport=kind.transport,
+        pipeline=kind.pipeline,
         workers=plan.workers,
         environment=fault.environment(),
         wrapper=fault.wrapper(),
@@ -69,7 +71,7 @@ def run(plan: Plan, kind: type[Fault], rounds: int, number: int) -> Verdict:
 
 def _run(plan: Plan, fault: Fault, tier: Tier, rounds: int, chance: Random) -> Verdict:
     record = fault.directory / "record"
-    with tier, _send(plan, tier, record) as senders:
+    with tier, _send(plan, fault, tier, record) as senders:
         tier.await_intake()
         while tier.rounds < rounds and time.monotonic() < plan.deadline:
             time.sleep(chance.uniform(_LEAST_PAUSE_SECONDS, _MOST_PAUSE_SECONDS))
@@ -91,13 +93,13 @@ def _run(plan: Plan, fault: Fault, tier: Tier, rounds: int, chance: Random) -> V
     )
 
 
-def _send(plan: Plan, tier: Tier, record: Path) -> Sending:
+def _send(plan: Plan, fault: Fault, tier: Tier, record: Path) -> Sending:
     return Sending(
-        "tcp",
+        fault.transport,
         tier.address,
         connections=plan.connections,
         events=None,
-        rate=plan.rate,
+        rate=min(plan.rate, fault.most_rate),
         await_close_seconds=_CLOSE_SECONDS,
         record=record,
     )

@@ -15,12 +15,18 @@ from chaos.faults.kills import (
     KillTree,
     KillWorker,
     KillWorkerAndHolder,
+    KillWorkerOfDatagrams,
+    KillWorkerWithPlugin,
+    KillWorkerWithTls,
 )
 from chaos.faults.limits import ExhaustDescriptors, ExhaustMemory
 from chaos.faults.stops import PauseWorker, StopSupervisor, StopWorker
 
 FAULTS: list[type[Fault]] = [
     KillWorker,
+    KillWorkerOfDatagrams,
+    KillWorkerWithTls,
+    KillWorkerWithPlugin,
     KillAllWorkers,
     KillRecovering,
     KillReplacing,

@@ -35,6 +35,39 @@ class KillWorker(Fault):
         tier.await_successor(index, pid)
 
 
+class KillWorkerOfDatagrams(KillWorker):
+    """The same, and events come as datagrams."""
+
+    name = "kill-worker-udp"
+    promise = Promise(words="of UDP, nothing is lost but what the kernel dropped, which is counted")
+    transport = "udp"
+    most_rate = 20_000
+
+
+class KillWorkerWithTls(KillWorker):
+    """The same, and connections are encrypted, with keys that die with the worker."""
+
+    name = "kill-worker-tls"
+    promise = Promise(
+        words="of TLS, nothing that was read is lost; the worker's connections end",
+        breaks_connections=True,
+    )
+    transport = "tls"
+    most_rate = 100_000
+
+
+class KillWorkerWithPlugin(KillWorker):
+    """The same, and a plugin in Python has events in its hands."""
+
+    name = "kill-worker-plugin"
+    promise = Promise(
+        words="with a plugin in Python, nothing that was read is lost, connections live on",
+        changes_events=True,
+    )
+    pipeline = "enriched"
+    most_rate = 50_000
+
+
 class KillAllWorkers(Fault):
     """Every worker dies in the same moment, so that none can be of help to another."""
 

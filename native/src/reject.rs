@@ -25,6 +25,8 @@ pub enum Reject {
     LineTooLong,
     /// An event at which a plugin failed whose policy is `dead_letter`.
     StageFailed,
+    /// An event with which one worker after the other died, or seemed to.
+    WorkerDied,
     /// A connection that ended within a frame whose length it had announced.
     IncompleteFrame,
     /// A syslog message that cannot be taken apart.
@@ -35,7 +37,7 @@ pub enum Reject {
 
 impl Reject {
     /// Every reason, in the order of its counter cells.
-    pub const ALL: [Self; 13] = [
+    pub const ALL: [Self; 14] = [
         Self::InvalidJson,
         Self::InvalidUtf8,
         Self::LoneSurrogate,
@@ -46,14 +48,15 @@ impl Reject {
         Self::DuplicateKey,
         Self::LineTooLong,
         Self::StageFailed,
+        Self::WorkerDied,
         Self::IncompleteFrame,
         Self::InvalidSyslog,
         Self::UnknownFormat,
     ];
 
     /// The names of [`Self::ALL`], for the metric table.
-    pub const NAMES: [&'static str; 13] = {
-        let mut names = [""; 13];
+    pub const NAMES: [&'static str; 14] = {
+        let mut names = [""; 14];
         let mut at = 0;
         while at < names.len() {
             names[at] = Self::ALL[at].name();
@@ -75,6 +78,7 @@ impl Reject {
             Self::DuplicateKey => "duplicate_key",
             Self::LineTooLong => "line_too_long",
             Self::StageFailed => "stage_failed",
+            Self::WorkerDied => "worker_died",
             Self::IncompleteFrame => "incomplete_frame",
             Self::InvalidSyslog => "invalid_syslog",
             Self::UnknownFormat => "unknown_format",

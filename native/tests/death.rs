@@ -58,11 +58,21 @@ struct Slot {
     inboxes: Vec<Inbox>,
     /// Of listener 1; listener 0 only gets connections by its inbox.
     datagrams: OwnedFd,
-    has_python: bool,
+    way: Way,
+}
+
+/// What happens to events on their way.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Way {
+    Plain,
+    /// A segment in Python, whose process dies of some.
+    Python,
+    /// A filter that decides by chance.
+    Sampling,
 }
 
 impl Slot {
-    fn new(name: &str, datagrams: OwnedFd, has_python: bool) -> Self {
+    fn new(name: &str, datagrams: OwnedFd, way: Way) -> Self {
         let names = ["unix_stream".to_owned(), "unix_datagram".to_owned()];
         let stages = ["first".to_owned(), "second".to_owned()];
         let memory = SharedMemory {
@@ -75,7 +85,7 @@ impl Slot {
             arena: bench::arena(),
             inboxes: bench::inboxes(1),
             datagrams,
-            has_python,
+            way,
         }
     }
 
@@ -86,8 +96,14 @@ impl Slot {
         streams.socket = None;
         let datagrams =
             listener_of(1, "unix_datagram", &limits, self.datagrams.try_clone().unwrap());
-        let later = Segment { is_later: true, ..Segment::default() };
-        let segments = if self.has_python { vec![Segment::default(), later] } else { Vec::new() };
+        let sampling = json!({"index": 0, "kernel": "sampling", "config": {"sample_rate": 0.5}});
+        let segments = match self.way {
+            Way::Plain => Vec::new(),
+            Way::Python => {
+                vec![Segment::default(), Segment { is_later: true, ..Segment::default() }]
+            }
+            Way::Sampling => vec![serde_json::from_value(json!({"stages": [sampling]})).unwrap()],
+        };
         let sockets = Sockets {
             listeners: vec![streams, datagrams],
             inboxes: bench::inherited(&self.inboxes, 0),
@@ -175,7 +191,9 @@ impl Slot {
             let ledger = self.ledger(listener);
             assert!(ledger.closed, "{ledger:?}");
             assert_eq!((ledger.in_flight, ledger.lost), (0, [0, 0]), "{ledger:?}");
-            assert_eq!(ledger.received, ledger.journaled + ledger.dead_lettered, "{ledger:?}");
+            assert_eq!(ledger.filtered > 0, self.way == Way::Sampling && ledger.received > 0);
+            let kept = ledger.journaled + ledger.dead_lettered;
+            assert_eq!(ledger.received, kept + ledger.filtered, "{ledger:?}");
         }
         let stored =
             ["journal", "dead"].map(|kind| read(&self.directory.join(kind).join("shard-0000")));
@@ -204,6 +222,9 @@ fn run_once(shard: &mut Shard) -> bool {
     }
     while let Some(handoff) = shard.take_handoff() {
         let lines = handoff.lines.clone();
+        if memchr::memmem::find(&lines, b"deadly").is_some() {
+            std::process::abort();
+        }
         let count = lines.iter().filter(|byte| **byte == b'\n').count();
         let (verdicts, stages) = (vec![0; count], vec![1; count]);
         let returned = Returned { lines: &lines, verdicts: &verdicts, stages: &stages };
@@ -282,11 +303,11 @@ fn numbers(lines: &[String], key: &str) -> Vec<u64> {
 
 /// Datagrams wait in the kernel between two workers, so all of them must be there in the end: what
 /// a dead worker had taken, and what it had not. Some hold two lines, some are no events.
-fn datagrams_survive(name: &str, has_python: bool) {
+fn datagrams_survive(name: &str, way: Way) {
     let path = std::env::temp_dir().join(format!("ingest-{name}-{}.socket", std::process::id()));
     std::fs::remove_file(&path).ok();
     let receiver = UnixDatagram::bind(&path).unwrap();
-    let slot = Slot::new(name, receiver.into(), has_python);
+    let slot = Slot::new(name, receiver.into(), way);
     let is_over = Arc::new(AtomicBool::new(false));
     let sender = UnixDatagram::unbound().unwrap();
     sender.connect(&path).unwrap();
@@ -318,8 +339,12 @@ fn datagrams_survive(name: &str, has_python: bool) {
     let (events, dead) = slot.stored();
     std::fs::remove_file(&path).unwrap();
     let is_bad = |number: &u64| number % 7 == 3;
-    let expected: Vec<u64> = (0..sent).filter(|number| !is_bad(number)).collect();
-    assert!(numbers(&events, "number") == expected, "{} of {}", events.len(), expected.len());
+    let (found, good) = (numbers(&events, "number"), (0..sent).filter(|number| !is_bad(number)));
+    if way == Way::Sampling {
+        assert!(found.is_sorted_by(|one, next| one < next), "{found:?}");
+    } else {
+        assert!(good.eq(found.iter().copied()), "{} of {sent}", found.len());
+    }
     let raw = |letter: &String| {
         let letter: Value = serde_json::from_str(letter).unwrap();
         letter["raw"].as_str().unwrap().to_owned()
@@ -332,13 +357,57 @@ fn datagrams_survive(name: &str, has_python: bool) {
 /// Every datagram is stored once and in order, wherever its worker was killed.
 #[test]
 fn datagrams_survive_the_death_of_workers() {
-    datagrams_survive("datagrams", false);
+    datagrams_survive("datagrams", Way::Plain);
 }
 
 /// The same where events go through Python in between.
 #[test]
 fn datagrams_survive_the_death_of_workers_with_python() {
-    datagrams_survive("python-datagrams", true);
+    datagrams_survive("python-datagrams", Way::Python);
+}
+
+/// Where a filter decides anew about what is handed on once more, the sum is closed all the same.
+#[test]
+fn the_ledger_is_closed_although_a_filter_decides_twice() {
+    datagrams_survive("sampled-datagrams", Way::Sampling);
+}
+
+/// An event of which its worker dies, and each successor with it, becomes a dead letter in the end;
+/// what was read together with it is stored.
+#[test]
+fn an_event_of_which_workers_die_is_set_aside() {
+    let (sender, receiver) = UnixDatagram::pair().unwrap();
+    let slot = Slot::new("deadly", receiver.into(), Way::Python);
+    let deadly = "{\"number\":5,\"deadly\":true}";
+    for number in 0..10 {
+        let datagram = if number == 5 { deadly.into() } else { format!("{{\"number\":{number}}}") };
+        sender.send(datagram.as_bytes()).unwrap();
+    }
+    let is_done = || slot.ledger(1).dead_lettered > 0 && slot.ledger(1).in_flight == 0;
+    let deadline = Instant::now() + PATIENCE;
+    let mut deaths = 0;
+    while !is_done() {
+        let pid = slot.fork(Death::After(PATIENCE));
+        // SAFETY: `status` may be null.
+        while !is_done() && unsafe { libc::waitpid(pid, std::ptr::null_mut(), libc::WNOHANG) } == 0
+        {
+            assert!(Instant::now() < deadline, "{:?}", slot.ledger(1));
+            std::thread::yield_now();
+        }
+        deaths += 1;
+        if is_done() {
+            // SAFETY: a child that was not waited for.
+            unsafe { libc::kill(pid, libc::SIGKILL) };
+            wait(pid);
+        }
+    }
+    assert!((5..20).contains(&deaths), "{deaths}");
+    let (events, dead) = slot.stored();
+    let letters: Vec<Value> = dead.iter().map(|one| serde_json::from_str(one).unwrap()).collect();
+    let set_aside: Vec<&Value> = letters.iter().map(|letter| &letter["reason"]).collect();
+    assert!(set_aside.iter().all(|reason| **reason == "worker_died"), "{set_aside:?}");
+    assert!(letters.iter().any(|letter| letter["raw"] == deadly));
+    assert_eq!(events.len() + dead.len(), 10);
 }
 
 /// A frame of a connection, as it is sent and as it is stored.
@@ -381,7 +450,7 @@ fn frame(connection: usize, number: u64) -> Sent {
 #[test]
 fn streams_survive_the_death_of_workers() {
     let (_unused, receiver) = UnixDatagram::pair().unwrap();
-    let slot = Slot::new("streams", receiver.into(), false);
+    let slot = Slot::new("streams", receiver.into(), Way::Plain);
     let mut chance = Chance::new();
     let mut connections = Vec::new();
     for round in 0..16 {

@@ -1,4 +1,4 @@
-"""The short form of `make chaos`: every fault strikes twice, and its promise is kept."""
+"""The short form of `make chaos`: every fault strikes once, and its promise is kept."""
 
 from __future__ import annotations
 
@@ -11,12 +11,14 @@ import pytest
 from chaos import trial
 from chaos.fault import Fault, Unavailable
 from chaos.faults import FAULTS
+from chaos.faults.kills import KillAny
 from chaos.trial import Plan
 
-ROUNDS = 2
+KINDS = [fault for fault in FAULTS if fault is not KillAny]
+"""That one does what others do."""
 
 
-@pytest.mark.parametrize("fault", FAULTS, ids=lambda fault: fault.name)
+@pytest.mark.parametrize("fault", KINDS, ids=lambda fault: fault.name)
 def test_a_fault_breaks_no_promise(fault: type[Fault], tmp_path: Path) -> None:
     """What the oracle, `ingest verify` and the ledger say is what was promised, and agrees."""
     seed = random.randrange(2**32)
@@ -30,9 +32,9 @@ def test_a_fault_breaks_no_promise(fault: type[Fault], tmp_path: Path) -> None:
         keep=True,
     )
     try:
-        verdict = trial.run(plan, fault, ROUNDS, 0)
+        verdict = trial.run(plan, fault, rounds=1, number=0)
     except Unavailable as reason:
         pytest.skip(str(reason))
     assert not verdict.wrong, f"with seed {seed}"
-    assert verdict.rounds == ROUNDS
+    assert verdict.rounds == 1
     assert verdict.stored > 0

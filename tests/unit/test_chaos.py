@@ -9,7 +9,7 @@ import pytest
 
 from bench.generator import Sent
 from bench.machine import Disk, Machine
-from chaos import judge, page, table
+from chaos import judge, page
 from chaos.fault import Fault
 from chaos.faults.kills import KillTree, KillWorker
 from chaos.history import History, Life
@@ -153,9 +153,9 @@ def test_the_oldest_undurable_event_is_not_younger_than_the_last_moment_without_
     assert life(50, 50).oldest_undurable_seconds([(3.0, 40)], 3.5) == 0.0
 
 
-def test_a_page_keeps_what_people_wrote_around_the_table(tmp_path: Path) -> None:
-    file = tmp_path / "page.md"
-    file.write_text(f"before\n\n{table.BEGIN}\nold\n{table.END}\n\nafter\n")
+def test_a_page_keeps_what_people_wrote_around_the_results(tmp_path: Path) -> None:
+    file, kept = tmp_path / "page.md", tmp_path / "results"
+    file.write_text(f"before\n{page.BEGIN}old\n{page.END}after\n")
     disk = Disk(filesystem="ext4", source="/dev/x", sequential_mb_per_second=1.0, sync_p50_ms=0.1)
     machine = Machine(
         cpu="a CPU",
@@ -169,6 +169,7 @@ def test_a_page_keeps_what_people_wrote_around_the_table(tmp_path: Path) -> None
         disk=disk,
     )
     results = Results(
+        why="a test",
         started_at="2026-11-26T00:00:00+00:00",
         command="python -m chaos",
         seed=1,
@@ -176,16 +177,19 @@ def test_a_page_keeps_what_people_wrote_around_the_table(tmp_path: Path) -> None
         connections=2,
         workers=2,
         machine=machine,
-        verdicts=[judged(), judged()],
+        verdicts=[judged(), judged(complaint="a | b\nc")],
         unavailable={"kill-tree": "no reason"},
     )
-    page.write(file, results, [KillWorker, KillTree])
+    page.keep(results, kept)
+    page.keep(msgspec.structs.replace(results, why="older", started_at="2026-11-25T"), kept)
+    for _ in range(2):
+        page.write(file, kept)
     text = file.read_text()
     assert text.startswith("before\n")
     assert text.endswith("after\n")
-    assert "old" not in text
-    assert (
-        "| `kill-worker` | nothing that was read is lost, connections live on | 2 | 200 | 0 |"
-        in text
-    )
-    assert "not here: no reason" in text
+    assert "old\n" not in text
+    assert 0 < text.index("### a test") < text.index("### older")
+    promise = KillWorker.promise.words
+    row = f"| `kill-worker` | {promise} — **broken**: verify: a / b c | 2 | 200 | 0 | 0 | 0 | 0 |"
+    assert text.count(row) == 2
+    assert "not on this machine: no reason" in text

@@ -13,7 +13,9 @@ use rustix::net::{MMsgHdr, SendAncillaryBuffer, SendFlags, sendmmsg};
 
 use crate::arguments::{Send, Target, share};
 use crate::block::{Block, EVENTS};
+use crate::input::EndOfInput;
 use crate::pace::{Pace, TICK};
+use crate::record::Recorder;
 use crate::report::{Breaks, Meter, Sent};
 use crate::timeline::Timeline;
 
@@ -32,7 +34,11 @@ struct Sender {
 pub fn send(options: &Send, timeline: &mut Timeline) -> io::Result<Sent> {
     let mut senders = (0..options.connections)
         .map(|index| {
-            let end = share(options.events, options.connections, index);
+            let end = if options.until_end_of_input {
+                u64::MAX
+            } else {
+                share(options.events, options.connections, index)
+            };
             Ok(Sender { socket: connect(&options.target)?, sent: 0, end })
         })
         .collect::<io::Result<Vec<Sender>>>()?;
@@ -42,7 +48,9 @@ pub fn send(options: &Send, timeline: &mut Timeline) -> io::Result<Sent> {
     let (mut events, mut bytes) = (0, 0);
     let meter = Meter::start();
     let pace = Pace::new(options.rate);
-    while events < options.events {
+    let mut recorder = options.record.as_deref().map(Recorder::create).transpose()?;
+    let end_of_input = options.until_end_of_input.then(EndOfInput::watch);
+    while end_of_input.as_ref().map_or(events < options.events, |end| !end.is_reached()) {
         for (index, sender) in senders.iter_mut().enumerate() {
             let mut owed = pace.owed(events);
             while owed == 0 {
@@ -57,11 +65,15 @@ pub fn send(options: &Send, timeline: &mut Timeline) -> io::Result<Sent> {
                 .map(|message| [IoSlice::new(message)])
                 .collect();
             bytes += send_all(&sender.socket, &messages, &mut breaks)? as u64;
+            if let Some(recorder) = &mut recorder {
+                recorder.note(index, (slot..last).map(|slot| block.message(slot)))?;
+            }
             sender.sent += count;
             events += count;
             timeline.sample(events);
         }
     }
+    recorder.map_or(Ok(()), Recorder::finish)?;
     let per_connection = senders.iter().map(|each| each.sent).collect();
     let broken = Vec::new();
     Ok(Sent { run: options.run, bytes, per_connection, broken, breaks, cost: meter.stop() })

@@ -271,6 +271,7 @@ impl Receiver {
                 origin: Origin::Connection(&sender),
                 received_ns,
                 mark,
+                is_harmful: false,
             });
             intake.complete(mark);
             self.ring.consume(mark);

@@ -129,7 +129,7 @@ impl Receiver {
         }
         let (bytes, count) = receipt.received();
         let refused = self.commit_datagrams(index);
-        self.take_batch(position, intake);
+        self.take_batch(position, false, intake);
         add(self.region.listener(self.worker, index, cells::DATAGRAMS, 0), count as u64);
         self.count_read(index, bytes);
         for (refused, reason) in refused.iter().zip(DatagramGuard::REASONS) {
@@ -176,7 +176,7 @@ impl Receiver {
     }
 
     /// Hands on what a record of datagrams holds.
-    pub(super) fn take_batch(&mut self, position: u64, intake: &mut impl Intake) {
+    pub(super) fn take_batch(&mut self, position: u64, is_harmful: bool, intake: &mut impl Intake) {
         let (record, mark) = self.ring.record(position);
         let (listener, received_ns) = (record.subject as usize, record.received_ns);
         let chunk = self.ring.bytes(position, &record);
@@ -194,12 +194,24 @@ impl Receiver {
         self.frames.of_datagrams(chunk, senders.iter().map(|(end, _)| *end));
         self.moving.datagrams.add(chunk.len(), self.frames.count());
         let (frames, origin) = (&self.frames, Origin::Datagrams(&senders));
-        intake.take(&Read { listener, line_limit, chunk, frames, origin, received_ns, mark });
+        let read =
+            Read { listener, line_limit, chunk, frames, origin, received_ns, mark, is_harmful };
+        intake.take(&read);
+        let unknown = Sender::default();
         for (head, whole) in cut {
             self.frames.of_cut_datagram(head, whole);
-            let (frames, origin) = (&self.frames, Origin::Connection(&Sender::default()));
+            let (frames, origin) = (&self.frames, Origin::Connection(&unknown));
             let chunk = &[];
-            intake.take(&Read { listener, line_limit, chunk, frames, origin, received_ns, mark });
+            intake.take(&Read {
+                listener,
+                line_limit,
+                chunk,
+                frames,
+                origin,
+                received_ns,
+                mark,
+                is_harmful,
+            });
         }
         for (events, reason) in dropped.into_iter().zip(DatagramGuard::REASONS) {
             if events > 0 {

@@ -106,6 +106,8 @@ pub struct Read<'a> {
     pub received_ns: u64,
     /// The position of the arena behind the record of the chunk.
     pub mark: u64,
+    /// Workers have died of these frames: they are no events any more, whatever they are.
+    pub is_harmful: bool,
 }
 
 /// What takes the frames.
@@ -123,6 +125,8 @@ pub trait Intake {
     fn forgo(&mut self, listener: usize, events: u64, mark: u64);
     /// All of the record that ends at a position was taken or discarded.
     fn complete(&mut self, mark: u64);
+    /// Whether nothing that was taken is on its way.
+    fn is_idle(&self) -> bool;
     /// What a predecessor left is handed on.
     fn end_replay(&mut self);
     /// Position of the arena below which everything taken is durable; `consumed` when all is.

@@ -21,6 +21,8 @@ use crate::error::{Error, Result};
 pub(super) struct Replay {
     /// What was found of connections, by place, and how far the records have brought them.
     found: HashMap<usize, Content>,
+    /// Whether each record is a cycle of its own.
+    is_careful: bool,
     /// Readable as long as the replay is not over, for whoever polls.
     wake: OwnedFd,
 }
@@ -34,13 +36,19 @@ impl Replay {
         }
         // SAFETY: `raw` was just returned by the kernel and has no other owner.
         let wake = unsafe { OwnedFd::from_raw_fd(raw) };
-        Ok(Self { found: HashMap::new(), wake })
+        Ok(Self { found: HashMap::new(), is_careful: false, wake })
     }
 
     pub(super) fn fileno(&self) -> RawFd {
         self.wake.as_raw_fd()
     }
 }
+
+/// A cycle that was begun so often and never ended is gone through record by record: its events may
+/// have killed the workers, and others shall not suffer for them.
+const CAREFUL_ATTEMPTS: u64 = 3;
+/// A record that is tried so often is not let into the pipeline any more.
+const LAST_ATTEMPT: u64 = 5;
 
 /// The longest frame of a listener that is not served any more.
 const UNSERVED_LINE_BYTES: usize = 1 << 20;
@@ -104,17 +112,23 @@ impl Receiver {
         let Some(mut replay) = self.replay.take() else { return Outcome::Empty };
         let mut bytes = 0;
         while self.has_replay() {
-            if !intake.has_room() {
+            if !intake.has_room() || (replay.is_careful && !intake.is_idle()) {
                 self.replay = Some(replay);
                 return Outcome::Stalled;
             }
             let position = self.ring.consumed();
+            let mut is_harmful = false;
+            if intake.is_idle() {
+                let attempts = self.arena.attempt(position);
+                replay.is_careful |= attempts.is_none_or(|times| times >= CAREFUL_ATTEMPTS);
+                is_harmful = attempts.is_some_and(|times| times >= LAST_ATTEMPT);
+            }
             let (record, mark) = self.ring.record(position);
             bytes += record.length as usize;
             match record.kind() {
-                Some(Kind::Datagrams) => self.take_batch(position, intake),
+                Some(Kind::Datagrams) => self.take_batch(position, is_harmful, intake),
                 Some(Kind::Stream | Kind::End | Kind::Cut) => {
-                    self.replay_stream(&mut replay, position, record, intake);
+                    self.replay_stream(&mut replay, (position, record), is_harmful, intake);
                 }
                 Some(Kind::Submitted) => {
                     intake.forgo(record.subject as usize, record.events(), mark);
@@ -134,8 +148,8 @@ impl Receiver {
     fn replay_stream(
         &mut self,
         replay: &mut Replay,
-        position: u64,
-        mut record: Record,
+        (position, mut record): (u64, Record),
+        is_harmful: bool,
         intake: &mut impl Intake,
     ) {
         let (place, mark) = (record.subject as usize, position + record.size());
@@ -165,6 +179,7 @@ impl Receiver {
             origin: Origin::Connection(&found.sender),
             received_ns: record.received_ns,
             mark,
+            is_harmful,
         });
         intake.complete(mark);
         self.ring.consume(mark);
@@ -249,6 +264,7 @@ impl Receiver {
                 origin: Origin::Connection(&content.sender),
                 received_ns,
                 mark,
+                is_harmful: false,
             });
             intake.complete(mark);
             self.ring.consume(mark);

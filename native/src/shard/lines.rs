@@ -388,6 +388,9 @@ impl Intake for Lines {
                 let (reject, raw, length) = match frame {
                     Frame::Overlong { head, length } => (Reject::LineTooLong, head, length),
                     Frame::Incomplete { head, length } => (Reject::IncompleteFrame, head, length),
+                    Frame::Line(line) if read.is_harmful => {
+                        (Reject::WorkerDied, line, line.len() as u64)
+                    }
                     Frame::Line(line) => {
                         let passage = reader
                             .read(line, is_utf8)
@@ -440,6 +443,10 @@ impl Intake for Lines {
         if !self.is_within_cycle() {
             self.complete_cycle();
         }
+    }
+
+    fn is_idle(&self) -> bool {
+        !self.is_within_cycle()
     }
 
     fn end_replay(&mut self) {

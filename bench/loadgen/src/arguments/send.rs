@@ -121,8 +121,8 @@ pub(super) fn parse(parser: &mut lexopt::Parser) -> Result<Send, Mistake> {
     if rate.is_some_and(|rate: f64| rate <= 0.0) || burst == Some(0) {
         return Err("--rate and --burst must be above zero".into());
     }
-    if (record.is_some() || until_end_of_input) && framing != Framing::Newline {
-        return Err("--record and --until-end-of-input are for lines on streams".into());
+    if record.is_some() && framing == Framing::OctetCount {
+        return Err("--record is of what is stored, and counts of octets are not".into());
     }
     Ok(Send {
         target,

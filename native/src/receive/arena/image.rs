@@ -28,6 +28,26 @@ impl Arena {
         let cycle = cell.load(Ordering::Relaxed);
         let next = if position > cycle { position } else { cycle & !0x3f | (cycle + 1) & 0x3f };
         cell.store(next, Ordering::Release);
+        if position > self.header().attempted.load(Ordering::Relaxed) {
+            self.header().attempts.store(0, Ordering::Release);
+        }
+    }
+
+    /// A replay begins a cycle with the record at a position; how often that was tried, with this,
+    /// and never ended. None: one behind it was tried before.
+    pub fn attempt(&self, position: u64) -> Option<u64> {
+        let (attempted, attempts) = (&self.header().attempted, &self.header().attempts);
+        let before = attempted.load(Ordering::Acquire);
+        if position < before {
+            return None;
+        }
+        if position > before {
+            attempts.store(0, Ordering::Release);
+            attempted.store(position, Ordering::Release);
+        }
+        let attempt = attempts.load(Ordering::Acquire) + 1;
+        attempts.store(attempt, Ordering::Release);
+        Some(attempt)
     }
 
     fn image(&self, listener: usize) -> &Image {

@@ -64,6 +64,9 @@ struct Header {
     releasing: AtomicU64,
     /// The cycle in work: the position where the last one ended, and a number in the last six bits.
     cycle: AtomicU64,
+    /// The record with which a replay was last at the beginning of a cycle, and how often it was.
+    attempted: AtomicU64,
+    attempts: AtomicU64,
     /// Places of the table behind the last that was ever taken.
     places: AtomicU64,
 }

@@ -208,3 +208,6 @@ impl Ring {
         self.arena.at(Layout::RING + offset)
     }
 }
+
+#[cfg(test)]
+mod tests;

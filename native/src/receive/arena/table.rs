@@ -378,3 +378,53 @@ impl Base {
         set(&self.position, position);
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::os::fd::AsRawFd;
+
+    use super::*;
+    use crate::frame::Frames;
+
+    /// What is said of a connection is found by whoever maps the memory anew, until it is freed.
+    #[test]
+    fn an_entry_says_what_a_connection_is() {
+        let made = Arena::create(0).unwrap();
+        let [first, second] = [0; 2].map(|_| Arena::attach(made.as_raw_fd()).unwrap());
+        let peer: SocketAddr = "192.0.2.1:514".parse().unwrap();
+        let sender = Sender { peer: Some(peer), identity: Some(Arc::from("\"uid\":0")) };
+        let mut framer = Framer::default();
+        framer.feed(b"whole\n7 <1", 100, &mut Frames::default());
+        let state = State::Untouched;
+        let of = Description { descriptor: 12, listener: 3, sender: &sender, state };
+        first.table().open(70, &of, &framer, 5, 640);
+        first.table().entry(70).note_turns(true);
+        first.table().entry(70).note_broken();
+
+        let table = second.table();
+        assert_eq!((table.open_places().collect::<Vec<_>>(), table.find(12)), (vec![70], Some(70)));
+        let found = table.content(70);
+        assert_eq!((found.listener, &found.sender, found.received_ns), (3, &sender, 5));
+        assert_eq!((found.framer.state(), found.framer.bytes()), (framer.state(), framer.bytes()));
+        assert!(found.takes_turns && found.is_broken);
+        table.close(70, State::Ended, 704);
+        assert_eq!((first.table().entry(70).closed_at(), table.find(12)), (704, None));
+        table.free(70);
+        assert_eq!(first.table().entry(70).state(), State::Free);
+    }
+
+    /// What is no arena, or of another layout, is refused.
+    #[test]
+    fn only_an_arena_is_attached() {
+        let made = Arena::create(0).unwrap();
+        for (offset, word) in [(8, 99_u64), (16, 4095), (0, 0)] {
+            // SAFETY: the buffer is valid for its length.
+            let written = unsafe {
+                libc::pwrite(made.as_raw_fd(), word.to_ne_bytes().as_ptr().cast(), 8, offset)
+            };
+            assert_eq!(written, 8);
+            assert!(Arena::attach(made.as_raw_fd()).is_err());
+        }
+        assert!(Arena::attach(-1).is_err());
+    }
+}
