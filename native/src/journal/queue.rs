@@ -389,6 +389,29 @@ mod tests {
         queue.lock().spare.iter().map(|batch| batch.lines.capacity()).collect()
     }
 
+    /// Publish a batch that is sealed, for it has its target size.
+    fn publish_sealed(queue: &Queue, sequence: u64) {
+        let mut batch = queue.open_batch(sequence);
+        batch.lines.resize(queue.batch_bytes, b'x');
+        batch.add(0, 1, 0, 0);
+        queue.publish(batch);
+    }
+
+    #[test]
+    fn a_sync_that_is_due_takes_along_what_is_there_unless_it_is_full() {
+        let queue = queue(1 << 10, 1 << 20);
+        let due = Some(Instant::now());
+        publish_sealed(&queue, 0);
+        publish_sealed(&queue, 1);
+        assert!(matches!(queue.next(due, true, None), Work::Sync(None)));
+        assert!(matches!(queue.next(due, false, None), Work::Write(_)));
+        assert!(matches!(queue.next(due, false, None), Work::Write(_)));
+        let mut parked = queue.open_batch(2);
+        parked.add(0, 1, 0, 0);
+        queue.publish(parked);
+        assert!(matches!(queue.next(due, false, None), Work::Sync(Some(_))));
+    }
+
     #[test]
     fn spare_buffers_take_no_more_than_the_queue_may_hold() {
         let (batch_bytes, queue_bytes) = (1 << 20, 8 << 20);
