@@ -31,6 +31,11 @@ class Life(msgspec.Struct, frozen=True, kw_only=True):
     exit_status: int
 
     @property
+    def is_settled(self) -> bool:
+        """Whether it could say itself what became of every event."""
+        return self.in_order and not self.ledger.in_flight
+
+    @property
     def stored_to_its_end(self) -> int:
         """Events and dead letters in the files when it ended."""
         return sum(self.stored.values()) + self.dead_letters
@@ -84,7 +89,7 @@ class History:
     def counted(self) -> list[int]:
         """For each life, how many events the server says were lost in it.
 
-        Of one that was killed, the next one says so.
+        Of one that could not settle its ledger, as when it was killed, the next one says so.
         """
         return [
             self.told.get(number, sum(life.ledger.lost.values()))

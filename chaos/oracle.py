@@ -57,9 +57,9 @@ def audit(data_dir: Path, sent: Sent, record: Path) -> Findings:
 
 
 def verify(data_dir: Path) -> str | None:
-    """Return what `ingest verify` complains of, or None."""
+    """Return what `ingest verify --chain` complains of, or None."""
     done = subprocess.run(
-        [sys.executable, "-m", "ingest", "verify", "--data-dir", str(data_dir)],
+        [sys.executable, "-m", "ingest", "verify", "--chain", "--data-dir", str(data_dir)],
         check=False,
         capture_output=True,
         text=True,

@@ -7,12 +7,16 @@ last segments, so that asking between a kill and the next start costs next to no
 from __future__ import annotations
 
 import struct
+from collections.abc import Iterator
 from pathlib import Path
+
+import msgspec
 
 _MAGIC = 0x184D2A5B
 _SIGNATURE = b"journal\x01"
-_FIXED = struct.Struct("<II8sQQQQQQ")
-"""Magic, length behind it, signature, first sequence, events, two times, mark, bytes of data."""
+_FIXED = struct.Struct("<II8sQQQQQQQ")
+"""Magic, length behind it, signature, first sequence, events, two times, mark, bytes of the data as
+stored and of its lines."""
 _PREFIX_BYTES = 8
 
 
@@ -33,16 +37,40 @@ def _last(segment: Path) -> int | None:
 
     An empty segment keeps numbers: its name says where they go on.
     """
-    end, size = None, segment.stat().st_size
+    end = None
+    with segment.open("rb") as file:
+        for batch in batches(segment):
+            file.seek(batch.end - 1)
+            if batch.is_plain and file.read(1) != b"\n":
+                break  # what a power cut spoils does not end as every line does
+            end = batch.first_sequence + batch.events
+    if end is None and segment.stat().st_size == 0:
+        return int(segment.name.partition(".")[0])
+    return end
+
+
+class Batch(msgspec.Struct, frozen=True):
+    """A batch that is in its segment with all its bytes, whatever these are."""
+
+    offset: int
+    end: int
+    first_sequence: int
+    events: int
+    is_plain: bool
+    """Whether it is stored without compression."""
+
+
+def batches(segment: Path) -> Iterator[Batch]:
+    """Hop from batch to batch until one is cut off or none begins."""
+    size = segment.stat().st_size
     with segment.open("rb") as file:
         offset = 0
         while len(header := file.read(_FIXED.size)) == _FIXED.size:
-            magic, length, signature, first, count, _, _, _, data = _FIXED.unpack(header)
-            offset += _PREFIX_BYTES + length + data
-            if (magic, signature) != (_MAGIC, _SIGNATURE) or offset > size:
-                break
-            end = first + count
+            magic, length, signature, first, events, _, _, _, data, lines = _FIXED.unpack(header)
+            end = offset + _PREFIX_BYTES + length + data
+            if (magic, signature) != (_MAGIC, _SIGNATURE) or end > size:
+                return
+            # Without compression the lines stand there as they are, and a frame around them.
+            yield Batch(offset, end, first, events, is_plain=data > lines)
+            offset = end
             file.seek(offset)
-    if end is None and size == 0:
-        return int(segment.name.partition(".")[0])
-    return end

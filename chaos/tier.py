@@ -9,8 +9,8 @@ import os
 import signal
 import socket
 import time
-from collections.abc import Callable, Mapping, Sequence
-from contextlib import suppress
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from random import Random
 from types import TracebackType
@@ -93,7 +93,7 @@ class Tier:
         """Start the server, which recovers what is there; wait until every worker is ready."""
         self.server.start()
         lives = self.history.lives
-        if lives and not lives[-1].in_order:
+        if lives and not lives[-1].is_settled:
             lost = self.server.region.get(None, "ingest_previous_server_lost_events")
             self.history.told[len(lives) - 1] = lost
 
@@ -202,6 +202,20 @@ class Tier:
         """Kill a process that may just have ended by itself."""
         with suppress(ProcessLookupError):
             os.kill(pid, signal.SIGKILL)
+
+    @contextmanager
+    def standing_still(self) -> Iterator[None]:
+        """Stop the workers for a moment; no system call of theirs is under way then."""
+        pids = self.processes_of("worker")
+        threads = [int(path.name) for pid in pids for path in Path(f"/proc/{pid}/task").iterdir()]
+        for pid in pids:
+            os.kill(pid, signal.SIGSTOP)
+        try:
+            wait_until(lambda: {processes.state(thread) for thread in threads} == {"T"})
+            yield
+        finally:
+            for pid in pids:
+                os.kill(pid, signal.SIGCONT)
 
     def await_recovery(self) -> None:
         """Wait until every worker is ready, in a process that lives."""

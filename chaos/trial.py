@@ -82,6 +82,8 @@ def _run(plan: Plan, fault: Fault, tier: Tier, rounds: int, chance: Random) -> V
         sent = senders.finish(_FINISH_SECONDS)
         tier.await_settled()
         tier.stop()
+    # Before it gives back what had been deleted, perhaps without a seal.
+    complaint = oracle.verify(tier.data_dir)
     fault.restore()
     return judge.judge(
         type(fault),
@@ -89,7 +91,7 @@ def _run(plan: Plan, fault: Fault, tier: Tier, rounds: int, chance: Random) -> V
         sent=sent,
         history=tier.history,
         found=oracle.audit(tier.data_dir, sent, record),
-        complaint=oracle.verify(tier.data_dir),
+        complaint=complaint,
     )
 
 

@@ -6,6 +6,7 @@ from typing import Literal, final
 __all__ = [
     "METRICS",
     "Arena",
+    "Audit",
     "Batch",
     "DeadLetters",
     "Found",
@@ -15,13 +16,16 @@ __all__ = [
     "Ledger",
     "Metric",
     "Region",
+    "Repair",
     "Segment",
     "SegmentReport",
     "Shard",
     "Sources",
     "__version__",
+    "audit_directory",
     "check_tls",
     "recover_worker",
+    "repair_directory",
     "verify_directory",
 ]
 
@@ -310,6 +314,7 @@ class Shard:
         segment_age_seconds: float,
         retention_bytes: int | None,
         retention_age_seconds: float | None,
+        recompress_level: int | None,
         queue_bytes: int,
         depth: int,
         keys: int,
@@ -387,6 +392,8 @@ class Shard:
         """Return whom to tell people about: listener, cause, peer, words, and how many others."""
     def stall_text(self) -> str | None:
         """Return the operating system's words for what holds a journal back, if anything does."""
+    def take_upkeep_error(self) -> str | None:
+        """Return why a closed segment could not be sealed or recompressed since the last call."""
     def finish(
         self,
         patience_seconds: float,
@@ -568,12 +575,79 @@ class SegmentReport:
     def findings(self) -> list[tuple[str, int, str]]:
         """What is wrong: kind, byte offset and words, in the order of the offsets.
 
-        Kinds are `damage`, `gap`, `overlap`, and `torn_tail`, which is no damage: a batch that is
-        being written, or that a dead writer left and the next one will cut off.
+        Kinds are `damage`, `gap`, `overlap`, and two that are no damage: `known_gap`, which a
+        repair recorded as lost, and `torn_tail`, a batch that is being written, or that a dead
+        writer left and the next one will cut off.
         """
 
 def verify_directory(directory: str) -> list[SegmentReport]:
     """Check all checksums, counts and sequence numbers of a shard; change nothing.
 
     Raises OSError when the directory cannot be read.
+    """
+
+@final
+class Audit:
+    """What the chain of seals of a shard says about its segments."""
+
+    @property
+    def seals(self) -> int:
+        """Seals in the chain."""
+    @property
+    def good(self) -> int:
+        """Segments that are what they were when they were sealed."""
+    @property
+    def unsealed(self) -> int:
+        """Segments that are not sealed yet, the one being written among them."""
+    @property
+    def deleted(self) -> int:
+        """Sealed segments older than the oldest there is."""
+    @property
+    def repaired(self) -> list[str]:
+        """Segments that are not what was sealed at first but what a repair left of them."""
+    @property
+    def head(self) -> str | None:
+        """Digest of the newest seal, hexadecimal."""
+    @property
+    def known(self) -> list[str]:
+        """Those of the digests asked for that are in the chain."""
+    @property
+    def findings(self) -> list[tuple[str, str]]:
+        """What is wrong: the file, and words."""
+
+def audit_directory(directory: str, digests: Sequence[str]) -> Audit:
+    """Check the chain of a shard and every sealed segment against it; change nothing.
+
+    `digests` are looked for among those of the seals. Raises OSError when the directory cannot be
+    read.
+    """
+
+@final
+class Repair:
+    """What was done for a damaged segment, or would be."""
+
+    @property
+    def path(self) -> str:
+        """The segment."""
+    @property
+    def damaged_path(self) -> str | None:
+        """Where the damaged file is kept; None when nothing was changed."""
+    @property
+    def batches(self) -> int:
+        """Intact batches, which stay."""
+    @property
+    def events(self) -> int:
+        """Events in them."""
+    @property
+    def damaged_bytes(self) -> int:
+        """Bytes that are no intact batch."""
+    @property
+    def missing(self) -> list[tuple[int, int]]:
+        """Sequence numbers that are lost, each from the first to the one behind the last."""
+
+def repair_directory(directory: str, *, dry_run: bool) -> list[Repair]:
+    """Take what is damaged out of the segments of a shard, and keep the damaged files.
+
+    With `dry_run`, only return what would be done. Raises OSError when a writer is at work there,
+    BlockingIOError among them, or a file cannot be read or written.
     """

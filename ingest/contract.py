@@ -130,6 +130,8 @@ class JournalSpec(_Message, frozen=True):
     segment_age_seconds: float
     retention_bytes: int | None
     retention_age_seconds: float | None
+    recompress_level: int | None
+    """To which closed segments are recompressed while the machine is idle; None: they are not."""
     queue_bytes: int
 
 

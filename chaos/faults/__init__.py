@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 from chaos.fault import Fault
+from chaos.faults.bits import FlipBits
 from chaos.faults.clocks import JumpClock
+from chaos.faults.disk import FullDisk, ReadOnly, SlowSyncs, SyncErrors, WriteErrors
 from chaos.faults.kills import (
     KillAdmin,
     KillAllWorkers,
@@ -20,6 +22,17 @@ from chaos.faults.kills import (
     KillWorkerWithTls,
 )
 from chaos.faults.limits import ExhaustDescriptors, ExhaustMemory
+from chaos.faults.points import (
+    KillAfterSync,
+    KillBeforeSync,
+    KillDuringRecompression,
+    KillDuringRecovery,
+    KillDuringRetention,
+    KillDuringRotation,
+    KillDuringSealing,
+    KillWithinWrite,
+)
+from chaos.faults.power import PowerCut, PowerCutExt4, ReadOnlyExt4
 from chaos.faults.stops import PauseWorker, StopSupervisor, StopWorker
 
 FAULTS: list[type[Fault]] = [
@@ -36,12 +49,29 @@ FAULTS: list[type[Fault]] = [
     KillSupervisor,
     KillAny,
     KillTree,
+    KillBeforeSync,
+    KillAfterSync,
+    KillWithinWrite,
+    KillDuringRotation,
+    KillDuringRecovery,
+    KillDuringRetention,
+    KillDuringSealing,
+    KillDuringRecompression,
     StopWorker,
     PauseWorker,
     StopSupervisor,
     JumpClock,
     ExhaustDescriptors,
     ExhaustMemory,
+    FullDisk,
+    WriteErrors,
+    SyncErrors,
+    SlowSyncs,
+    ReadOnly,
+    ReadOnlyExt4,
+    PowerCut,
+    PowerCutExt4,
+    FlipBits,
 ]
 
 BY_NAME = {fault.name: fault for fault in FAULTS}

@@ -12,6 +12,7 @@ from ingest.cli.check import check
 from ingest.cli.dead import dead
 from ingest.cli.plugins import plugins
 from ingest.cli.reload import reload
+from ingest.cli.repair import repair
 from ingest.cli.send import send
 from ingest.cli.serve import serve
 from ingest.cli.status import status
@@ -28,7 +29,7 @@ application = typer.Typer(
     rich_markup_mode=None,  # an error is one line, not a box
     context_settings={"help_option_names": ["-h", "--help"]},
 )
-for command in (serve, check, reload, plugins, status, tail, verify, send):
+for command in (serve, check, reload, plugins, status, tail, verify, repair, send):
     application.command()(command)
 application.add_typer(dead, name="dead")
 

@@ -81,6 +81,14 @@ class Journal(Table):
         description="Segments whose last event is older than this are deleted."
         " Not given: nothing is deleted for its age.",
     )
+    recompress: Literal["off", "idle"] = Field(
+        "off",
+        description="`idle` stores closed segments in fewer bytes while no process of the machine"
+        " has to wait for a processor or a disk.",
+    )
+    recompress_level: int = Field(
+        9, ge=1, le=19, description="The Zstandard level for `recompress`, 1 (fast) to 19 (small)."
+    )
     queue_bytes: Size = Field(
         32 * MIB,
         ge=MIB,

@@ -6,6 +6,7 @@ import os
 from pathlib import Path
 
 SEGMENT_SUFFIX = ".ndjson.zst"
+SEALS_FILE = "seals.ndjson"
 _SHARD = "shard-"
 
 
@@ -25,7 +26,7 @@ def find_shards(directory: Path) -> list[Path]:
     return sorted(
         Path(at)
         for at, _, names in os.walk(directory, onerror=_refuse)
-        if any(name.endswith(SEGMENT_SUFFIX) for name in names)
+        if any(name.endswith(SEGMENT_SUFFIX) or name == SEALS_FILE for name in names)
     )
 
 

@@ -54,7 +54,7 @@ class DataDirectory:
             raise
 
     def announce(self, server: RunningServer) -> bool:
-        """Write the server file; a reader finds the whole of it or none.
+        """Write the server file; a reader finds the whole of it or none, after a power cut too.
 
         Return False where the disk is full, which may pass; raise BootError for other refusals.
         """
@@ -81,7 +81,7 @@ class DataDirectory:
         """
         if not self._noted:
             target = self.path / contract.REGION_FILE
-            self._noted = self._write(target, contract.encode(note), is_durable=True)
+            self._noted = self._write(target, contract.encode(note))
         if not self._noted:
             self._remove_note()  # that of the server before says nothing about us
         return self._noted
@@ -99,17 +99,14 @@ class DataDirectory:
         except OSError as error:
             raise BootError(f"cannot remove {target}: {_reason(error)}") from error
 
-    def _write(self, target: Path, content: bytes, *, is_durable: bool = False) -> bool:
+    def _write(self, target: Path, content: bytes) -> bool:
         draft = target.with_suffix(".draft")
         try:
-            with draft.open("wb") as file:
+            with draft.open("wb", buffering=0) as file:
                 file.write(content + b"\n")
-                if is_durable:
-                    file.flush()
-                    os.fsync(file.fileno())
+                os.fsync(file.fileno())
             draft.replace(target)
-            if is_durable:
-                self._sync()
+            self._sync()
         except OSError as error:
             if error.errno in (errno.ENOSPC, errno.EDQUOT):
                 return False
@@ -124,10 +121,16 @@ class DataDirectory:
             os.close(directory)
 
     def release(self) -> None:
-        """Withdraw the server file and give the directory up."""
-        if self._announced:
-            contract.server_file(self.path).unlink(missing_ok=True)
-        os.close(self.lock)
+        """Withdraw the server file, where the disk allows it, and give the directory up."""
+        target = contract.server_file(self.path)
+        try:
+            if self._announced:
+                target.unlink(missing_ok=True)
+        except OSError as error:
+            # A file that names a process that is gone misleads nobody.
+            logs.get_logger(__name__).warning(f"Cannot remove {target}.", reason=_reason(error))
+        finally:
+            os.close(self.lock)
 
     def _take_record_lock(self) -> None:
         try:

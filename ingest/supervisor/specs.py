@@ -163,6 +163,7 @@ def _journal_spec(settings: Settings) -> JournalSpec:
         segment_age_seconds=journal.segment_age,
         retention_bytes=journal.retention_bytes,
         retention_age_seconds=journal.retention_age,
+        recompress_level=journal.recompress_level if journal.recompress == "idle" else None,
         queue_bytes=journal.queue_bytes,
     )
 

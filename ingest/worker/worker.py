@@ -51,6 +51,7 @@ def open_shard(spec: WorkerSpec, region: Region) -> Shard:
             segment_age_seconds=spec.journal.segment_age_seconds,
             retention_bytes=spec.journal.retention_bytes,
             retention_age_seconds=spec.journal.retention_age_seconds,
+            recompress_level=spec.journal.recompress_level,
             queue_bytes=spec.journal.queue_bytes,
             depth=spec.limits.depth,
             keys=spec.limits.keys,
@@ -73,6 +74,7 @@ class Worker:
         self._loop = loop
         self._region = Region.attach(spec.region)
         self._stall: str | None = None
+        self._upkeep_error: str | None = None
         self._has_successor = False
         self._heart: asyncio.TimerHandle | None = None
         self._python_deadline = 0.0
@@ -199,6 +201,7 @@ class Worker:
         self._shard.tick()
         self._intake.tend()
         self._report_stall()
+        self._report_upkeep()
         self._report_notices()
 
     def _report_notices(self) -> None:
@@ -219,6 +222,12 @@ class Worker:
         elif self._stall and not stall:
             _log.info("The journal can be written again.")
         self._stall = stall
+
+    def _report_upkeep(self) -> None:
+        error = self._shard.take_upkeep_error()
+        if error and error != self._upkeep_error:
+            _log.warning("A closed segment could not be sealed or recompressed.", reason=error)
+            self._upkeep_error = error
 
     def _be_succeeded(self) -> None:
         _log.info("The worker hands over to its successor.")

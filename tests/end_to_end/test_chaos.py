@@ -5,6 +5,7 @@ from __future__ import annotations
 import random
 import time
 from pathlib import Path
+from random import Random
 
 import pytest
 
@@ -12,6 +13,9 @@ from chaos import trial
 from chaos.fault import Fault, Unavailable
 from chaos.faults import FAULTS
 from chaos.faults.kills import KillAny
+from chaos.faults.power import PowerCut
+from chaos.judge import Verdict
+from chaos.tier import Tier
 from chaos.trial import Plan
 
 KINDS = [fault for fault in FAULTS if fault is not KillAny]
@@ -22,19 +26,44 @@ KINDS = [fault for fault in FAULTS if fault is not KillAny]
 def test_a_fault_breaks_no_promise(fault: type[Fault], tmp_path: Path) -> None:
     """What the oracle, `ingest verify` and the ledger say is what was promised, and agrees."""
     seed = random.randrange(2**32)
+    verdict = struck(fault, tmp_path, seed)
+    assert not verdict.wrong, f"with seed {seed}"
+    assert verdict.rounds == 1
+    assert verdict.stored > 0
+
+
+def struck(fault: type[Fault], directory: Path, seed: int) -> Verdict:
+    """Return the verdict on a trial in which a fault strikes once; skip where it cannot."""
     plan = Plan(
         rate=20_000,
         connections=8,
         workers=2,
         seed=seed,
-        directory=tmp_path,
+        directory=directory,
         deadline=time.monotonic() + 60,
         keep=True,
     )
     try:
-        verdict = trial.run(plan, fault, rounds=1, number=0)
+        return trial.run(plan, fault, rounds=1, number=0)
     except Unavailable as reason:
         pytest.skip(str(reason))
-    assert not verdict.wrong, f"with seed {seed}"
-    assert verdict.rounds == 1
-    assert verdict.stored > 0
+
+
+class PowerCutOnLyingDisk(PowerCut):
+    """The disk says that it has synced, and has not."""
+
+    name = "power-cut-on-lying-disk"
+
+    def strike(self, tier: Tier, chance: Random) -> None:
+        """Cut the power after group commits that were none."""
+        with self.disk.without_syncs():
+            tier.await_intake()
+            tier.kill_tree(chance, aftermath=lambda: self.cut_power(tier.data_dir, chance))
+        tier.start()
+
+
+def test_chaos_finds_out_a_disk_that_lies(tmp_path: Path) -> None:
+    """What is missing is called lost: a server that forgot to sync would not pass."""
+    verdict = struck(PowerCutOnLyingDisk, tmp_path, seed=1)
+    assert verdict.lost > 0
+    assert f"{verdict.lost} events lost" in verdict.wrong

@@ -114,6 +114,11 @@ pub mod cells {
         BATCHES = "ingest_journal_batches_total";
         SEGMENTS = "ingest_journal_segments_total";
         STALLS = "ingest_journal_stalls_total";
+        SEALS = "ingest_journal_seals_total";
+        RECOMPRESSIONS = "ingest_journal_recompressions_total";
+        RECOMPRESSION_READ = "ingest_journal_recompression_read_bytes_total";
+        RECOMPRESSION_WRITTEN = "ingest_journal_recompression_written_bytes_total";
+        UPKEEP_ERRORS = "ingest_journal_upkeep_errors_total";
         SYNC_SECONDS = "ingest_journal_sync_seconds";
         DECODING = "ingest_events_decoding";
         ACCEPTED = "ingest_events_accepted";

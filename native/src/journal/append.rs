@@ -6,11 +6,13 @@ use std::thread::{self, JoinHandle};
 use std::time::{Duration, Instant};
 
 use super::batch::Batch;
+use super::care::{Care, Keeper};
 use super::directory::{DirectoryLock, create_directory};
+use super::observer::{Observer, Stall};
 use super::options::Options;
 use super::queue::Queue;
 use super::recovery::{Recovery, recover_locked};
-use super::writer::{Observer, Stall, Writer};
+use super::writer::Writer;
 use crate::error::{Error, Result};
 
 /// How much longer than its deadline [`Journal::close`] waits for a disk that does not answer.
@@ -18,7 +20,8 @@ const GRACE: Duration = Duration::from_secs(1);
 /// The deadline of a journal that is dropped without being closed.
 const DROP_DEADLINE: Duration = Duration::from_secs(1);
 
-/// An open journal. Belongs to one thread, that of the loop; another one writes and syncs.
+/// An open journal. Belongs to one thread, that of the loop; another one writes and syncs, and
+/// a third one cares for what is closed.
 #[derive(Debug)]
 pub struct Journal {
     queue: Arc<Queue>,
@@ -28,6 +31,8 @@ pub struct Journal {
     published_sequence: u64,
     queue_bytes: usize,
     thread: Option<JoinHandle<()>>,
+    care: Arc<Care>,
+    keeper: Keeper,
 }
 
 /// What is left when a journal is closed.
@@ -46,7 +51,7 @@ pub struct Closed {
 impl Journal {
     /// Recover the directory, then start the writer thread. Fails when another journal is
     /// open there and stays so.
-    pub fn open(options: &Options, observer: Box<dyn Observer>) -> Result<(Self, Recovery)> {
+    pub fn open(options: &Options, observer: Arc<dyn Observer>) -> Result<(Self, Recovery)> {
         options.validate()?;
         let directory = &options.directory;
         create_directory(directory)?;
@@ -54,7 +59,10 @@ impl Journal {
         let recovery = recover_locked(directory, options.durable_sequence)?;
         let first_sequence = recovery.next_sequence;
         let queue = Arc::new(Queue::new(options, first_sequence)?);
-        let writer = Writer::new(options, Arc::clone(&queue), observer, lock)?;
+        let care = Arc::new(Care::new(first_sequence));
+        let (writer_queue, writer_care) = (Arc::clone(&queue), Arc::clone(&care));
+        let writer = Writer::new(options, writer_queue, Arc::clone(&observer), writer_care, lock)?;
+        let keeper = Keeper::start(options, &care, &queue, observer)?;
         let thread = thread::Builder::new()
             .name(format!("journal-{:04}", options.shard))
             .spawn(move || writer.run())
@@ -66,6 +74,8 @@ impl Journal {
             published_sequence: first_sequence,
             queue_bytes: options.queue_bytes,
             thread: Some(thread),
+            care,
+            keeper,
         };
         Ok((journal, recovery))
     }
@@ -140,6 +150,12 @@ impl Journal {
         self.queue.stall()
     }
 
+    /// Why a closed segment could not be sealed or recompressed, if that happened since the
+    /// last call.
+    pub fn take_upkeep_error(&self) -> Option<String> {
+        self.care.take_error()
+    }
+
     /// False when the writer thread ended although the journal is open: nothing becomes durable
     /// any more, and only a new process helps. [`Self::wake_fd`] becomes readable then.
     pub fn is_alive(&self) -> bool {
@@ -177,6 +193,7 @@ impl Journal {
         if let Some(thread) = self.thread.take().filter(|_| finished) {
             // A writer that panicked has left its batches undurable, which says it all.
             let _ = thread.join();
+            self.keeper.wait();
         }
         let (lost, clean) = self.queue.abandon();
         let cut = clean || lost.iter().all(|&events| events == 0);

@@ -223,19 +223,22 @@ fn sequence_before_end(directory: &Path, events: u64) -> Result<Option<u64>> {
         loop {
             match position.scan.step(position.offset, Check::Metadata)? {
                 Step::Batch(metadata) => {
-                    batches.push((metadata.first_sequence, metadata.count));
+                    batches.push((metadata.first_sequence, metadata.count, position.offset));
                     position.offset += metadata.stored_length();
                 }
                 Step::Damaged { end, .. } => position.offset = end,
                 Step::Torn { .. } | Step::End => break,
             }
         }
-        for (first_sequence, count) in batches.into_iter().rev() {
+        for (first_sequence, count, offset) in batches.into_iter().rev() {
             if ahead >= events {
                 return Ok(Some(sequence.unwrap_or(u64::MAX)));
             }
-            ahead += count;
             sequence = Some(first_sequence);
+            // Only what can be read counts, and so much of it will be read anyway.
+            if matches!(position.scan.step(offset, Check::Data)?, Step::Batch(_)) {
+                ahead += count;
+            }
         }
     }
     Ok(sequence)

@@ -119,6 +119,6 @@ impl Decoder {
     }
 }
 
-fn describe(code: zstd_safe::ErrorCode) -> String {
+pub(super) fn describe(code: zstd_safe::ErrorCode) -> String {
     zstd_safe::get_error_name(code).to_owned()
 }

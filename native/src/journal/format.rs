@@ -127,6 +127,23 @@ impl Metadata {
         out.extend_from_slice(&checksum.to_le_bytes());
     }
 
+    /// What of the metadata frame `frame` stays when its data is stored in another way.
+    pub fn lasting(frame: &[u8]) -> [&[u8]; 3] {
+        let part = |from, to| frame.get(from..to).unwrap_or_default();
+        let sources_end = frame.len().saturating_sub(CHECKSUM);
+        [part(16, 56), part(64, 72), part(80, sources_end)]
+    }
+
+    /// Write `frame` into `out`, replacing what is there, for data that is stored in another way.
+    pub fn renew(frame: &[u8], data: DataFacts, out: &mut Vec<u8>) {
+        out.clear();
+        out.extend_from_slice(&frame[..frame.len().saturating_sub(CHECKSUM)]);
+        out[56..64].copy_from_slice(&data.length.to_le_bytes());
+        out[72..80].copy_from_slice(&data.checksum.to_le_bytes());
+        let checksum = xxh3_64(out);
+        out.extend_from_slice(&checksum.to_le_bytes());
+    }
+
     /// Read the metadata frame at the beginning of `bytes`.
     pub fn decode(bytes: &[u8]) -> Decoded {
         let magic = SKIPPABLE_MAGIC.to_le_bytes();

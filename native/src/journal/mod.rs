@@ -5,13 +5,16 @@
 //! - [`queue`], [`writer`]: batches to the writer thread, and its group commits
 //! - [`encode`], [`format`], [`segment`], [`retention`]: batches to bytes in files
 //! - [`scan`], [`recovery`], [`cursor`], [`verify`]: bytes in files back to batches
+//! - [`care`]: closed segments are sealed and recompressed, damaged ones repaired
 
 mod append;
 mod batch;
+mod care;
 mod cursor;
 mod directory;
 mod encode;
 mod format;
+mod observer;
 mod options;
 mod queue;
 mod recovery;
@@ -24,8 +27,9 @@ mod writer;
 
 pub use append::{Closed, Journal};
 pub use batch::Batch;
+pub use care::{Audit, Cause, Repair, Seal, audit_directory, repair_directory};
 pub use cursor::{Cursor, Start, StoredBatch};
-pub use options::{Compression, Options};
+pub use observer::{Commit, Observer, Stall, Upkeep};
+pub use options::{Compression, Options, Recompress};
 pub use recovery::{Cut, Damage, Recovery, events_since, recover};
 pub use verify::{Finding, FindingKind, SegmentReport, verify_directory};
-pub use writer::{Commit, Observer, Stall};

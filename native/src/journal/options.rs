@@ -15,6 +15,16 @@ pub enum Compression {
     Zstd(i32),
 }
 
+/// How closed segments are recompressed.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct Recompress {
+    /// To this Zstandard level.
+    pub level: i32,
+    /// Only while processes of the machine had to wait for a processor or a disk for less than
+    /// so many percent of the last ten seconds.
+    pub pressure_maximum_percent: f32,
+}
+
 /// Everything a [`super::Journal`] is opened with.
 #[derive(Debug, Clone)]
 pub struct Options {
@@ -39,6 +49,8 @@ pub struct Options {
     pub retention_bytes: Option<u64>,
     /// Delete segments whose last write is longer ago than this.
     pub retention_age: Option<Duration>,
+    /// Recompress closed segments while the machine is idle.
+    pub recompress: Option<Recompress>,
     /// A batch of at least this size is sealed; about 1 MiB serves well.
     pub batch_bytes: usize,
     /// Bound of all lines that are sealed or written but not yet synced.
@@ -59,10 +71,15 @@ impl Options {
         if self.batch_bytes == 0 || self.queue_bytes < self.batch_bytes {
             return Err(Error::Invalid("queue_bytes must hold at least one batch".into()));
         }
-        if let Compression::Zstd(level) = self.compression
-            && !(zstd_safe::min_c_level()..=zstd_safe::max_c_level()).contains(&level)
-        {
-            return Err(Error::Invalid(format!("no such zstd level: {level}")));
+        let level = match self.compression {
+            Compression::None => None,
+            Compression::Zstd(level) => Some(level),
+        };
+        let levels = zstd_safe::min_c_level()..=zstd_safe::max_c_level();
+        for level in level.into_iter().chain(self.recompress.map(|recompress| recompress.level)) {
+            if !levels.contains(&level) {
+                return Err(Error::Invalid(format!("no such zstd level: {level}")));
+            }
         }
         Ok(())
     }

@@ -8,9 +8,9 @@ use std::sync::{Condvar, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
 use super::batch::{Batch, SLACK};
+use super::observer::Stall;
 use super::options::Options;
 use super::wake::Wake;
-use super::writer::Stall;
 use crate::error::Result;
 
 /// What the writer thread is to do next.
@@ -367,6 +367,7 @@ mod tests {
             segment_age: Duration::ZERO,
             retention_bytes: None,
             retention_age: None,
+            recompress: None,
             batch_bytes,
             queue_bytes,
         };

@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 use std::fs::OpenOptions;
 use std::path::{Path, PathBuf};
 
+use super::care::sealed_segments;
 use super::directory::{DirectoryLock, SegmentName, list_segments, sync_directory};
 use super::scan::{Check, Scan, Step};
 use crate::error::{Error, Result};
@@ -60,12 +61,16 @@ pub fn recover(directory: &Path, durable_sequence: Option<u64>) -> Result<Recove
 pub(super) fn recover_locked(directory: &Path, durable_sequence: Option<u64>) -> Result<Recovery> {
     let durable = durable_sequence.unwrap_or(0);
     let segments = list_segments(directory)?;
+    let sealed = sealed_segments(directory);
     let mut recovery = Recovery { next_sequence: 0, mark: 0, cut: None, damage: Vec::new() };
     for segment in segments.iter().rev() {
         // An empty segment still says by its name how far the numbers were given out.
         recovery.next_sequence = recovery.next_sequence.max(segment.first_sequence);
-        if let Some(next_sequence) = recover_segment(segment, durable, &mut recovery)? {
-            recovery.next_sequence = recovery.next_sequence.max(next_sequence);
+        let sealed_sequence = sealed.get(&segment.first_sequence).copied();
+        let found = recover_segment(segment, durable, sealed_sequence, &mut recovery)?;
+        let end = found.max(sealed_sequence).unwrap_or(0);
+        recovery.next_sequence = recovery.next_sequence.max(end);
+        if found.is_some() {
             break;
         }
     }
@@ -74,14 +79,16 @@ pub(super) fn recover_locked(directory: &Path, durable_sequence: Option<u64>) ->
 }
 
 /// Look through one segment, behind which there are no batches: so it was the one being
-/// written, and is cut. The sequence number behind its last batch, if it has one.
+/// written, and is cut, unless it is sealed: then it was whole, and what is not is damage. The
+/// sequence number behind its last batch, if it has one.
 fn recover_segment(
     segment: &SegmentName,
     durable_sequence: u64,
+    sealed_sequence: Option<u64>,
     recovery: &mut Recovery,
 ) -> Result<Option<u64>> {
     let path = &segment.path;
-    let may_cut = recovery.cut.is_none();
+    let may_cut = recovery.cut.is_none() && sealed_sequence.is_none();
     let mut end = None;
     let mut scan = Scan::open(path)?;
     let mut offset = 0;

@@ -7,6 +7,7 @@ use std::io;
 use std::path::Path;
 use std::time::{Duration, SystemTime};
 
+use super::care::Swap;
 use super::directory::list_segments;
 use super::segment::ClosedSegment;
 use crate::error::{Error, Result};
@@ -47,6 +48,18 @@ impl Retention {
     pub fn add(&mut self, segment: ClosedSegment) {
         self.closed_bytes += segment.bytes;
         self.closed.push_back(segment);
+    }
+
+    /// Put a draft in the place of a closed segment; false where that is deleted already.
+    pub fn swap(&mut self, swap: &Swap) -> Result<bool> {
+        let Some(segment) = self.closed.iter_mut().find(|segment| segment.path == swap.path) else {
+            return Ok(false);
+        };
+        fs::rename(&swap.draft, &swap.path)
+            .map_err(|error| Error::io(format!("replace {}", swap.path.display()), error))?;
+        self.closed_bytes = self.closed_bytes - segment.bytes + swap.bytes;
+        segment.bytes = swap.bytes;
+        Ok(true)
     }
 
     /// How long until the oldest segment is too old.

@@ -55,6 +55,8 @@ pub(super) struct Scan {
     file: File,
     path: PathBuf,
     buffer: Vec<u8>,
+    /// Bytes of the metadata frame at the beginning of the buffer, after a batch was found.
+    metadata_length: usize,
     data: Vec<u8>,
 }
 
@@ -62,7 +64,8 @@ impl Scan {
     pub fn open(path: &Path) -> Result<Self> {
         let file = File::open(path)
             .map_err(|error| Error::io(format!("open {}", path.display()), error))?;
-        Ok(Self { file, path: path.to_owned(), buffer: Vec::new(), data: Vec::new() })
+        let path = path.to_owned();
+        Ok(Self { file, path, buffer: Vec::new(), metadata_length: 0, data: Vec::new() })
     }
 
     pub fn path(&self) -> &Path {
@@ -72,6 +75,19 @@ impl Scan {
     /// The data frame of the batch that was checked last.
     pub fn data(&self) -> &[u8] {
         &self.data
+    }
+
+    /// The metadata frame of the batch that was found last.
+    pub fn metadata_frame(&self) -> &[u8] {
+        &self.buffer[..self.metadata_length]
+    }
+
+    /// Up to `wanted` bytes at `offset`, whatever they are.
+    pub fn bytes(&mut self, offset: u64, wanted: u64) -> Result<&[u8]> {
+        self.metadata_length = 0;
+        let end = self.length()?.min(offset.saturating_add(wanted));
+        self.read(offset, usize::MAX, end.max(offset))?;
+        Ok(&self.buffer)
     }
 
     pub fn length(&self) -> Result<u64> {
@@ -97,6 +113,7 @@ impl Scan {
     }
 
     fn entry(&mut self, offset: u64, length: u64, check: Check) -> Result<Entry> {
+        self.metadata_length = 0;
         self.read(offset, METADATA_READ, length)?;
         let mut decoded = Metadata::decode(&self.buffer);
         if let Decoded::Incomplete(needed) = decoded
@@ -116,6 +133,8 @@ impl Scan {
         if check == Check::Data && !self.data_matches(offset, &metadata)? {
             return Ok(Entry::Invalid("data checksum does not match"));
         }
+        // No longer than what was read: that is where it was decoded from.
+        self.metadata_length = usize::try_from(metadata.length).unwrap_or(0);
         Ok(Entry::Batch(metadata))
     }
 

@@ -3,6 +3,7 @@
 use std::io;
 use std::path::{Path, PathBuf};
 
+use super::care::{known_missing, sealed_segments};
 use super::directory::list_segments;
 use super::encode::Decoder;
 use super::format::Metadata;
@@ -27,6 +28,8 @@ pub enum FindingKind {
     Damage,
     /// Sequence numbers are missing.
     Gap,
+    /// Sequence numbers are missing that a repair recorded as lost. No damage any more.
+    KnownGap,
     /// Sequence numbers occur twice.
     Overlap,
     /// The last segment ends within a batch: one that is being written at the moment, or that a
@@ -40,6 +43,7 @@ impl FindingKind {
         match self {
             Self::Damage => "damage",
             Self::Gap => "gap",
+            Self::KnownGap => "known_gap",
             Self::Overlap => "overlap",
             Self::TornTail => "torn_tail",
         }
@@ -75,6 +79,8 @@ impl SegmentReport {
 /// promised lines, and that sequence numbers follow each other within and between segments.
 pub fn verify_directory(directory: &Path) -> Result<Vec<SegmentReport>> {
     let segments = list_segments(directory)?;
+    let known = known_missing(directory)?;
+    let sealed = sealed_segments(directory);
     let mut decoder = Decoder::new().map_err(Error::Invalid)?;
     let mut reports = Vec::new();
     let mut expected = None;
@@ -97,11 +103,11 @@ pub fn verify_directory(directory: &Path) -> Result<Vec<SegmentReport>> {
             events: 0,
             findings: Vec::new(),
         };
-        compare_sequence(&mut report, 0, expected, segment.first_sequence);
-        verify_segment(&mut scan, &mut decoder, &mut report)?;
+        compare_sequence(&mut report, 0, expected, segment.first_sequence, &known);
+        verify_segment(&mut scan, &mut decoder, &known, &mut report)?;
         report.bytes = scan.length()?;
-        if index + 1 < segments.len() {
-            // What has a successor is not live, so its tail should be whole.
+        if index + 1 < segments.len() || sealed.contains_key(&segment.first_sequence) {
+            // What has a successor or a seal is not live, so its tail should be whole.
             for finding in &mut report.findings {
                 if finding.kind == FindingKind::TornTail {
                     finding.kind = FindingKind::Damage;
@@ -117,6 +123,7 @@ pub fn verify_directory(directory: &Path) -> Result<Vec<SegmentReport>> {
 fn verify_segment(
     scan: &mut Scan,
     decoder: &mut Decoder,
+    known: &[(u64, u64)],
     report: &mut SegmentReport,
 ) -> Result<()> {
     let mut lines = Vec::new();
@@ -129,6 +136,7 @@ fn verify_segment(
                     offset,
                     Some(report.next_sequence),
                     metadata.first_sequence,
+                    known,
                 );
                 match check_lines(scan, decoder, &metadata, &mut lines) {
                     Ok(()) => {
@@ -155,18 +163,27 @@ fn verify_segment(
     }
 }
 
-fn compare_sequence(report: &mut SegmentReport, offset: u64, expected: Option<u64>, found: u64) {
+fn compare_sequence(
+    report: &mut SegmentReport,
+    offset: u64,
+    expected: Option<u64>,
+    found: u64,
+    known: &[(u64, u64)],
+) {
     let Some(expected) = expected else { return };
     if found > expected {
         let what = format!("{} sequence numbers missing from {expected} on", found - expected);
-        report.find(offset, FindingKind::Gap, what);
+        let is_known = known.iter().any(|&(from, to)| from <= expected && found <= to);
+        let kind = if is_known { FindingKind::KnownGap } else { FindingKind::Gap };
+        report.find(offset, kind, what);
     } else if found < expected {
         let what = format!("sequence number {found} again, {expected} expected");
         report.find(offset, FindingKind::Overlap, what);
     }
 }
 
-fn check_lines(
+/// Whether the data of a batch is the lines that its metadata promises; in words why not.
+pub(super) fn check_lines(
     scan: &Scan,
     decoder: &mut Decoder,
     metadata: &Metadata,

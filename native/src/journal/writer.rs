@@ -11,8 +11,10 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 use super::batch::Batch;
+use super::care::Care;
 use super::directory::DirectoryLock;
 use super::encode::Encoder;
+use super::observer::{Commit, Observer, Stall};
 use super::options::Options;
 use super::queue::{Queue, Work};
 use super::retention::Retention;
@@ -21,57 +23,15 @@ use crate::error::{Error, Result};
 
 const RETRY_MINIMUM: Duration = Duration::from_millis(100);
 const RETRY_MAXIMUM: Duration = Duration::from_secs(1);
-
-/// Told by the writer thread, on that thread, what became durable. Must not block.
-pub trait Observer: Send + 'static {
-    /// A group of batches is durable.
-    fn committed(&mut self, commit: &Commit<'_>);
-    /// Writing fails and is tried again until it works; `None`: it works again.
-    fn stalled(&mut self, stall: Option<Stall>);
-}
-
-/// One group commit.
-#[derive(Debug)]
-pub struct Commit<'a> {
-    /// Everything below this sequence number is durable.
-    pub next_sequence: u64,
-    /// Events in this commit, by source.
-    pub events_by_source: &'a [u64],
-    /// Bytes as stored, with metadata.
-    pub bytes: u64,
-    /// Batches in this commit.
-    pub batches: u64,
-    /// Segments opened since the last commit.
-    pub segments: u64,
-    /// How long the `fdatasync` took.
-    pub sync_duration: Duration,
-}
-
-/// Why nothing becomes durable at the moment.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Stall {
-    /// The file system or a quota is full.
-    NoSpace,
-    /// Any other error.
-    DiskError,
-}
-
-impl Stall {
-    fn from_error(error: &Error) -> Self {
-        match error {
-            Error::Io { source, .. }
-                if matches!(source.raw_os_error(), Some(libc::ENOSPC | libc::EDQUOT)) =>
-            {
-                Self::NoSpace
-            }
-            _ => Self::DiskError,
-        }
-    }
-}
+/// How often it looks for a segment to replace while nothing is received.
+const SWAP_PERIOD: Duration = Duration::from_secs(1);
 
 pub(super) struct Writer {
     queue: Arc<Queue>,
-    observer: Box<dyn Observer>,
+    observer: Arc<dyn Observer>,
+    care: Arc<Care>,
+    /// Whether the keeper may want segments to be replaced.
+    recompresses: bool,
     directory: PathBuf,
     sync_interval: Duration,
     segment_bytes: u64,
@@ -109,7 +69,8 @@ impl Writer {
     pub fn new(
         options: &Options,
         queue: Arc<Queue>,
-        observer: Box<dyn Observer>,
+        observer: Arc<dyn Observer>,
+        care: Arc<Care>,
         lock: DirectoryLock,
     ) -> Result<Self> {
         let encoder = Encoder::new(options.shard, options.sources.clone(), options.compression)
@@ -120,6 +81,8 @@ impl Writer {
             next_sequence: queue.durable_sequence(),
             queue,
             observer,
+            care,
+            recompresses: options.recompress.is_some(),
             directory: options.directory.clone(),
             sync_interval: options.sync_interval,
             segment_bytes: options.segment_bytes,
@@ -217,6 +180,7 @@ impl Writer {
             none => {
                 let segment = Segment::create(&self.directory, first_sequence)?;
                 self.segments_opened += 1;
+                self.care.close_below(first_sequence);
                 none.insert(segment)
             }
         };
@@ -295,6 +259,7 @@ impl Writer {
             self.observer.stalled(None);
         }
         self.enforce_retention();
+        self.swap_segment();
         self.queue.wake().signal();
     }
 
@@ -304,12 +269,15 @@ impl Writer {
             let left = self.retention.left(segment.last_write())?;
             Some(left.max(self.segment_age.saturating_sub(segment.opened().elapsed())))
         });
-        let left = self.retention.oldest_left().into_iter().chain(live).min()?;
-        Instant::now().checked_add(left).max(self.tidy_after)
+        let left = self.retention.oldest_left().into_iter().chain(live).min();
+        let due = left.and_then(|left| Instant::now().checked_add(left).max(self.tidy_after));
+        let swap = self.recompresses.then(|| Instant::now() + SWAP_PERIOD);
+        due.into_iter().chain(swap).min()
     }
 
     /// Delete what became too old while nothing was written, the last segment included.
     fn tidy(&mut self) {
+        self.swap_segment();
         let is_old = |segment: &Segment| {
             self.is_full(segment)
                 && self.retention.left(segment.last_write()) == Some(Duration::ZERO)
@@ -318,6 +286,7 @@ impl Writer {
             && let Some(segment) = self.segment.take()
         {
             self.retention.add(segment.into_closed());
+            self.care.close_below(self.next_sequence);
         }
         if self.segment.is_none() && self.retention.newest_left() == Some(Duration::ZERO) {
             // An empty segment keeps the numbers; the next batch goes into it.
@@ -340,6 +309,10 @@ impl Writer {
         // Without a live segment only the newest of the others says where the numbers go on.
         let kept = usize::from(self.segment.is_none());
         self.note_retention(|retention| retention.enforce(live_bytes, kept));
+    }
+
+    fn swap_segment(&mut self) {
+        self.care.swap(|swap| self.retention.swap(swap));
     }
 
     fn note_retention(&mut self, attempt: impl FnOnce(&mut Retention) -> Result<()>) {
@@ -396,6 +369,11 @@ impl Drop for Writer {
             self.give_up().err().map(|error| (Stall::from_error(&error), error.to_string()))
         };
         let clean = stall.is_none();
+        if clean {
+            // Also the live one: nobody writes any more.
+            self.care.close_below(u64::MAX);
+        }
+        self.care.end();
         if !clean {
             self.queue.set_stall(stall);
         }

@@ -1,4 +1,4 @@
-//! `JournalReader` and `verify_directory` for Python.
+//! `JournalReader`, and what checks and repairs a journal, for Python.
 
 use std::path::PathBuf;
 use std::sync::{Mutex, PoisonError};
@@ -8,7 +8,10 @@ use pyo3::prelude::*;
 use pyo3::types::PyBytes;
 
 use crate::error::Error;
-use crate::journal::{Cursor, SegmentReport, Start, verify_directory as verify};
+use crate::journal::{
+    Audit, Cursor, Repair, SegmentReport, Start, audit_directory as audit,
+    repair_directory as repair, verify_directory as verify,
+};
 
 /// One batch of a journal.
 #[pyclass(name = "Batch", module = "ingest._native", frozen, get_all)]
@@ -109,9 +112,81 @@ fn verify_directory(py: Python<'_>, directory: PathBuf) -> PyResult<Vec<PySegmen
     Ok(reports?.into_iter().map(PySegmentReport::from).collect())
 }
 
+/// What the chain of a shard says about its files.
+#[pyclass(name = "Audit", module = "ingest._native", frozen, get_all)]
+pub struct PyAudit {
+    seals: u64,
+    good: u64,
+    unsealed: u64,
+    deleted: u64,
+    repaired: Vec<String>,
+    head: Option<String>,
+    known: Vec<String>,
+    findings: Vec<(String, String)>,
+}
+
+impl From<Audit> for PyAudit {
+    fn from(audit: Audit) -> Self {
+        let findings = audit.findings.into_iter();
+        Self {
+            seals: audit.seals,
+            good: audit.good,
+            unsealed: audit.unsealed,
+            deleted: audit.deleted,
+            repaired: audit.repaired.iter().map(|path| path.display().to_string()).collect(),
+            head: audit.head,
+            known: audit.known,
+            findings: findings.map(|(path, what)| (path.display().to_string(), what)).collect(),
+        }
+    }
+}
+
+/// Checks the chain of a shard, and every sealed segment against it.
+#[pyfunction]
+fn audit_directory(py: Python<'_>, directory: PathBuf, digests: Vec<String>) -> PyResult<PyAudit> {
+    let audit: Result<_, Error> = py.detach(|| audit(&directory, &digests));
+    Ok(audit?.into())
+}
+
+/// What was done, or would be, for a damaged segment.
+#[pyclass(name = "Repair", module = "ingest._native", frozen, get_all)]
+pub struct PyRepair {
+    path: String,
+    damaged_path: Option<String>,
+    batches: u64,
+    events: u64,
+    damaged_bytes: u64,
+    missing: Vec<(u64, u64)>,
+}
+
+impl From<Repair> for PyRepair {
+    fn from(repair: Repair) -> Self {
+        Self {
+            path: repair.path.display().to_string(),
+            damaged_path: repair.damaged_path.map(|path| path.display().to_string()),
+            batches: repair.batches,
+            events: repair.events,
+            damaged_bytes: repair.damaged_bytes,
+            missing: repair.missing,
+        }
+    }
+}
+
+/// Takes what is damaged out of the segments of a shard.
+#[pyfunction]
+#[pyo3(signature = (directory, *, dry_run))]
+fn repair_directory(py: Python<'_>, directory: PathBuf, dry_run: bool) -> PyResult<Vec<PyRepair>> {
+    let repairs: Result<_, Error> = py.detach(|| repair(&directory, dry_run));
+    Ok(repairs?.into_iter().map(PyRepair::from).collect())
+}
+
 pub(super) fn register(module: &Bound<'_, PyModule>) -> PyResult<()> {
     module.add_class::<PyJournalReader>()?;
     module.add_class::<PyBatch>()?;
     module.add_class::<PySegmentReport>()?;
-    module.add_function(wrap_pyfunction!(verify_directory, module)?)
+    module.add_class::<PyAudit>()?;
+    module.add_class::<PyRepair>()?;
+    module.add_function(wrap_pyfunction!(verify_directory, module)?)?;
+    module.add_function(wrap_pyfunction!(audit_directory, module)?)?;
+    module.add_function(wrap_pyfunction!(repair_directory, module)?)
 }

@@ -148,7 +148,7 @@ impl PyShard {
     #[allow(clippy::too_many_arguments)] // all by keyword: the two specs, one field each
     #[pyo3(signature = (region, sources, arena, worker, data_dir, listeners, *, inbox, outboxes, compression_level,
         sync_interval_seconds, segment_bytes, segment_age_seconds, retention_bytes,
-        retention_age_seconds, queue_bytes, depth, keys, connections, partial_bytes,
+        retention_age_seconds, recompress_level, queue_bytes, depth, keys, connections, partial_bytes,
         segments, redactors, has_foreign_redactors, full_match))]
     fn new(
         py: Python<'_>,
@@ -166,6 +166,7 @@ impl PyShard {
         segment_age_seconds: f64,
         retention_bytes: Option<u64>,
         retention_age_seconds: Option<f64>,
+        recompress_level: Option<i32>,
         queue_bytes: usize,
         depth: u32,
         keys: u32,
@@ -183,6 +184,7 @@ impl PyShard {
             segment_age: duration(segment_age_seconds)?,
             retention_bytes,
             retention_age: retention_age_seconds.map(duration).transpose()?,
+            recompress_level,
             queue_bytes,
         };
         let event = decode::Limits { depth, keys };
@@ -298,6 +300,10 @@ impl PyShard {
 
     fn stall_text(&self) -> PyResult<Option<String>> {
         self.with(|shard| shard.stall_text())
+    }
+
+    fn take_upkeep_error(&self) -> PyResult<Option<String>> {
+        self.with(|shard| shard.take_upkeep_error())
     }
 
     #[pyo3(signature = (patience_seconds, process=None))]

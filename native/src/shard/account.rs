@@ -1,12 +1,12 @@
-//! What the writer thread of a journal reports, counted in the shared region.
+//! What the threads of a journal report, counted in the shared region.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use crate::counters::{self, Region, add, cells};
-use crate::journal::{Commit, Observer, Stall};
+use crate::journal::{Commit, Observer, Stall, Upkeep};
 
-/// Counts what a journal's writer thread reports.
+/// Counts what a journal's threads report.
 pub(super) struct Account {
     pub(super) region: Arc<Region>,
     pub(super) worker: usize,
@@ -20,7 +20,7 @@ impl Account {
 }
 
 impl Observer for Account {
-    fn committed(&mut self, commit: &Commit<'_>) {
+    fn committed(&self, commit: &Commit<'_>) {
         counters::commit(
             &self.region,
             self.worker,
@@ -36,7 +36,7 @@ impl Observer for Account {
         }
     }
 
-    fn stalled(&mut self, stall: Option<Stall>) {
+    fn stalled(&self, stall: Option<Stall>) {
         let code = match stall {
             None => 0,
             Some(Stall::NoSpace) => 1,
@@ -45,6 +45,18 @@ impl Observer for Account {
         self.cell(cells::STALL).store(code, Ordering::Release);
         if stall.is_some() {
             add(self.cell(cells::STALLS), 1);
+        }
+    }
+
+    fn cared(&self, upkeep: &Upkeep<'_>) {
+        match upkeep {
+            Upkeep::Sealed => add(self.cell(cells::SEALS), 1),
+            Upkeep::Recompressed { bytes_before, bytes_after } => {
+                add(self.cell(cells::RECOMPRESSIONS), 1);
+                add(self.cell(cells::RECOMPRESSION_READ), *bytes_before);
+                add(self.cell(cells::RECOMPRESSION_WRITTEN), *bytes_after);
+            }
+            Upkeep::Failed(_) => add(self.cell(cells::UPKEEP_ERRORS), 1),
         }
     }
 }

@@ -30,13 +30,15 @@ use crate::clock;
 use crate::counters::{self, Region, Sources, add, cells};
 use crate::decode;
 use crate::error::{Error, Result};
-use crate::journal::{self, Compression, Journal};
+use crate::journal::{self, Compression, Journal, Recompress};
 use crate::pipeline::{PythonPatterns, Runner, Scrubber, config};
 use crate::receive::config::ListenerConfig;
 use crate::receive::{Bounds, Listener, Notice, Progress, Receiver, Sockets};
 
 /// Lines are sealed into batches of about this size.
 const BATCH_BYTES: usize = 1024 * 1024;
+/// The machine is idle while its processes wait for processors and disks for less than this.
+const IDLE_PRESSURE_PERCENT: f32 = 10.0;
 
 /// How both journals of a shard are kept.
 #[derive(Debug, Clone)]
@@ -53,6 +55,8 @@ pub struct Keeping {
     pub retention_bytes: Option<u64>,
     /// Whole segments are deleted when they are older than this.
     pub retention_age: Option<Duration>,
+    /// The Zstandard level to which closed segments are recompressed while the machine is idle.
+    pub recompress_level: Option<i32>,
     /// Bound of what waits in memory to become durable, for each journal.
     pub queue_bytes: usize,
 }
@@ -176,11 +180,15 @@ impl Shard {
                 segment_age: keeping.segment_age,
                 retention_bytes: keeping.retention_bytes,
                 retention_age: keeping.retention_age,
+                recompress: keeping.recompress_level.map(|level| Recompress {
+                    level,
+                    pressure_maximum_percent: IDLE_PRESSURE_PERCENT,
+                }),
                 batch_bytes: BATCH_BYTES,
                 queue_bytes: keeping.queue_bytes,
             };
             let account = Account { region: Arc::clone(&region), worker, journal };
-            Journal::open(&options, Box::new(account))
+            Journal::open(&options, Arc::new(account))
         };
         let (events, found_events) = open(counters::Journal::Events)?;
         let (dead, found_dead) = open(counters::Journal::Dead)?;
@@ -322,6 +330,13 @@ impl Shard {
     pub fn stall_text(&self) -> Option<String> {
         let stall = self.lines.events.stall().or_else(|| self.lines.dead.journal.stall());
         stall.map(|(_, text)| text)
+    }
+
+    /// Why a closed segment could not be sealed or recompressed, if that happened since the
+    /// last call.
+    pub fn take_upkeep_error(&self) -> Option<String> {
+        let of_events = self.lines.events.take_upkeep_error();
+        of_events.or_else(|| self.lines.dead.journal.take_upkeep_error())
     }
 
     /// Reads what the kernel already holds, makes everything durable and closes. `process` has

@@ -168,6 +168,7 @@ pub fn keeping() -> Keeping {
         segment_age: Duration::from_secs(3600),
         retention_bytes: None,
         retention_age: None,
+        recompress_level: None,
         queue_bytes: 1 << 20,
     }
 }

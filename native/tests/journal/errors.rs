@@ -4,10 +4,11 @@ use std::ffi::CString;
 use std::fs;
 use std::io::Write;
 use std::path::Path;
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use _native::journal::{
-    Commit, Compression, FindingKind, Journal, Observer, Stall, Start, verify_directory,
+    Commit, Compression, FindingKind, Journal, Observer, Stall, Start, Upkeep, verify_directory,
 };
 
 use crate::support::{
@@ -101,17 +102,19 @@ fn a_full_disk_stalls_and_resumes_with_compression() {
 struct Broken;
 
 impl Observer for Broken {
-    fn committed(&mut self, _: &Commit<'_>) {
+    fn committed(&self, _: &Commit<'_>) {
         panic!("a bug in the observer");
     }
 
-    fn stalled(&mut self, _: Option<Stall>) {}
+    fn stalled(&self, _: Option<Stall>) {}
+
+    fn cared(&self, _: &Upkeep<'_>) {}
 }
 
 #[test]
 fn the_owner_learns_that_the_writer_thread_is_dead() {
     let directory = Directory::new();
-    let (mut journal, _) = Journal::open(&options(directory.path()), Box::new(Broken)).unwrap();
+    let (mut journal, _) = Journal::open(&options(directory.path()), Arc::new(Broken)).unwrap();
     assert!(journal.is_alive());
     append(&mut journal, 0, 3);
     journal.publish();

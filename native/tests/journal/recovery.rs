@@ -1,18 +1,19 @@
 //! After any crash: everything whole is kept, everything torn is cut and reported.
 
-use std::fs::{self, OpenOptions};
-use std::os::unix::fs::FileExt;
+use std::fs;
 use std::path::Path;
+use std::sync::Arc;
 
 use _native::journal::{
     Compression, Cut, FindingKind, Journal, Start, events_since, recover, verify_directory,
 };
 
 use crate::support::{
-    Directory, Watch, append, append_batch, close, copy, expected_lines, open, options, read_lines,
+    Directory, Watch, append, append_batch, close, copy, expected_lines, flip, open, options,
+    read_lines, truncate, unseal,
 };
 
-/// Three batches of five events; the ends of the batches in the one segment.
+/// Three batches of five events, as a killed writer leaves them; the ends of the batches in the one segment.
 fn three_batches(directory: &Path, compression: Compression) -> Vec<u64> {
     let mut options = options(directory);
     options.compression = compression;
@@ -23,18 +24,8 @@ fn three_batches(directory: &Path, compression: Compression) -> Vec<u64> {
         ends.push(watch.seen().bytes);
     }
     close(journal);
+    unseal(directory);
     ends
-}
-
-fn truncate(path: &Path, length: u64) {
-    OpenOptions::new().write(true).open(path).unwrap().set_len(length).unwrap();
-}
-
-fn flip(path: &Path, offset: u64, bit: u8) {
-    let file = OpenOptions::new().read(true).write(true).open(path).unwrap();
-    let mut byte = [0];
-    file.read_exact_at(&mut byte, offset).unwrap();
-    file.write_all_at(&[byte[0] ^ 1 << bit], offset).unwrap();
 }
 
 #[test]
@@ -293,5 +284,5 @@ fn recover_needs_no_writer_and_refuses_to_disturb_one() {
     assert!(recover(directory.path(), None).is_err());
     close(journal);
     assert!(recover(directory.path(), None).is_ok());
-    assert!(Journal::open(&options(directory.path()), Box::new(Watch::default())).is_ok());
+    assert!(Journal::open(&options(directory.path()), Arc::new(Watch::default())).is_ok());
 }

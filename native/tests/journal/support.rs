@@ -1,7 +1,8 @@
 //! A directory, a journal in it, and an observer whose facts can be awaited.
 #![allow(dead_code, reason = "not every test binary needs everything")]
 
-use std::fs;
+use std::fs::{self, OpenOptions};
+use std::os::unix::fs::FileExt;
 use std::path::{Path, PathBuf};
 use std::process;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -9,7 +10,7 @@ use std::sync::{Arc, Condvar, Mutex};
 use std::time::{Duration, Instant};
 
 use _native::journal::{
-    Closed, Commit, Compression, Cursor, Journal, Observer, Options, Recovery, Stall, Start,
+    Closed, Commit, Compression, Cursor, Journal, Observer, Options, Recovery, Stall, Start, Upkeep,
 };
 
 /// How long a fact may take before the test fails; only failing tests take this long.
@@ -43,6 +44,12 @@ impl Drop for Directory {
 }
 
 pub fn segments(directory: &Path) -> Vec<PathBuf> {
+    let mut paths = files(directory);
+    paths.retain(|path| path.to_str().unwrap().ends_with(".ndjson.zst"));
+    paths
+}
+
+pub fn files(directory: &Path) -> Vec<PathBuf> {
     let entries = fs::read_dir(directory).unwrap();
     let mut paths: Vec<_> = entries.map(|entry| entry.unwrap().path()).collect();
     paths.sort();
@@ -61,6 +68,7 @@ pub fn options(directory: &Path) -> Options {
         segment_age: Duration::from_secs(3600),
         retention_bytes: None,
         retention_age: None,
+        recompress: None,
         batch_bytes: 64 << 10,
         queue_bytes: 1 << 20,
     }
@@ -75,6 +83,9 @@ pub struct Seen {
     pub segments: u64,
     pub commits: u64,
     pub stalls: Vec<Option<Stall>>,
+    pub seals: u64,
+    pub recompressed: Vec<(u64, u64)>,
+    pub upkeep_errors: Vec<String>,
 }
 
 /// The observer, and the test's view of it.
@@ -104,7 +115,7 @@ impl Watch {
 }
 
 impl Observer for Watch {
-    fn committed(&mut self, commit: &Commit<'_>) {
+    fn committed(&self, commit: &Commit<'_>) {
         self.change(|seen| {
             seen.next_sequence = commit.next_sequence;
             seen.bytes += commit.bytes;
@@ -117,14 +128,24 @@ impl Observer for Watch {
         });
     }
 
-    fn stalled(&mut self, stall: Option<Stall>) {
+    fn stalled(&self, stall: Option<Stall>) {
         self.change(|seen| seen.stalls.push(stall));
+    }
+
+    fn cared(&self, upkeep: &Upkeep<'_>) {
+        self.change(|seen| match upkeep {
+            Upkeep::Sealed => seen.seals += 1,
+            Upkeep::Recompressed { bytes_before, bytes_after } => {
+                seen.recompressed.push((*bytes_before, *bytes_after));
+            }
+            Upkeep::Failed(error) => seen.upkeep_errors.push(error.to_string()),
+        });
     }
 }
 
 pub fn open(options: &Options) -> (Journal, Recovery, Watch) {
     let watch = Watch::default();
-    let (journal, recovery) = Journal::open(options, Box::new(watch.clone())).unwrap();
+    let (journal, recovery) = Journal::open(options, Arc::new(watch.clone())).unwrap();
     (journal, recovery, watch)
 }
 
@@ -181,8 +202,24 @@ pub fn expected_lines(sequences: std::ops::Range<u64>) -> String {
 /// A copy of a journal, to be damaged.
 pub fn copy(from: &Path) -> Directory {
     let to = Directory::new();
-    for path in segments(from) {
+    for path in files(from) {
         fs::copy(&path, to.path().join(path.file_name().unwrap())).unwrap();
     }
     to
+}
+
+pub fn truncate(path: &Path, length: u64) {
+    OpenOptions::new().write(true).open(path).unwrap().set_len(length).unwrap();
+}
+
+pub fn flip(path: &Path, offset: u64, bit: u8) {
+    let file = OpenOptions::new().read(true).write(true).open(path).unwrap();
+    let mut byte = [0];
+    file.read_exact_at(&mut byte, offset).unwrap();
+    file.write_all_at(&[byte[0] ^ 1 << bit], offset).unwrap();
+}
+
+/// Forget the seals of a journal that was closed, so that it is as a killed writer leaves it.
+pub fn unseal(directory: &Path) {
+    let _ = fs::remove_file(directory.join("seals.ndjson"));
 }

@@ -4,6 +4,7 @@ use std::fs::{self, File};
 use std::io;
 use std::path::Path;
 use std::process::Command;
+use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
 use _native::journal::{Compression, Journal, Start, verify_directory};
@@ -302,9 +303,9 @@ fn the_numbers_go_on_after_a_restart() {
 fn a_directory_has_one_writer() {
     let directory = Directory::new();
     let (journal, ..) = open(&options(directory.path()));
-    assert!(Journal::open(&options(directory.path()), Box::new(Watch::default())).is_err());
+    assert!(Journal::open(&options(directory.path()), Arc::new(Watch::default())).is_err());
     close(journal);
-    assert!(Journal::open(&options(directory.path()), Box::new(Watch::default())).is_ok());
+    assert!(Journal::open(&options(directory.path()), Arc::new(Watch::default())).is_ok());
 }
 
 #[test]
@@ -313,7 +314,7 @@ fn options_that_cannot_work_are_refused() {
     let refused = |change: fn(&mut _native::journal::Options)| {
         let mut options = options(directory.path());
         change(&mut options);
-        assert!(Journal::open(&options, Box::new(Watch::default())).is_err());
+        assert!(Journal::open(&options, Arc::new(Watch::default())).is_err());
     };
     refused(|options| options.sources.clear());
     refused(|options| options.sources = vec!["x".repeat(1 << 16)]);

@@ -402,13 +402,15 @@ mod tests {
         first.table().entry(70).note_broken();
 
         let table = second.table();
-        assert_eq!((table.open_places().collect::<Vec<_>>(), table.find(12)), (vec![70], Some(70)));
+        let opened: Vec<_> =
+            table.open_places().map(|at| (at, table.entry(at).descriptor())).collect();
+        assert_eq!(opened, [(70, 12)]);
         let found = table.content(70);
         assert_eq!((found.listener, &found.sender, found.received_ns), (3, &sender, 5));
         assert_eq!((found.framer.state(), found.framer.bytes()), (framer.state(), framer.bytes()));
         assert!(found.takes_turns && found.is_broken);
         table.close(70, State::Ended, 704);
-        assert_eq!((first.table().entry(70).closed_at(), table.find(12)), (704, None));
+        assert_eq!((first.table().entry(70).closed_at(), table.open_places().count()), (704, 0));
         table.free(70);
         assert_eq!(first.table().entry(70).state(), State::Free);
     }
