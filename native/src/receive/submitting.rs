@@ -84,8 +84,16 @@ impl Receiver {
         record.note_events(self.frames.count());
         let mark = self.ring.commit(record);
         let (frames, origin) = (&self.frames, Origin::Connection(sender));
-        let chunk = piece;
-        intake.take(&Read { listener, line_limit, chunk, frames, origin, received_ns, mark });
+        intake.take(&Read {
+            listener,
+            line_limit,
+            chunk: piece,
+            frames,
+            origin,
+            received_ns,
+            mark,
+            is_harmful: false,
+        });
         intake.complete(mark);
         self.ring.consume(mark);
     }
