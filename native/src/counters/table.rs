@@ -162,8 +162,8 @@ pub const METRICS: &[Metric] = &[
     counter(
         Worker,
         "ingest_connections_cut_total",
-        "Connections that were read to their end and closed because their worker was replaced and \
-         they could not be passed on.",
+        "Connections that were closed because their worker was replaced or killed and they could not \
+         go on without it.",
     ),
     counter(
         Worker,

@@ -155,7 +155,7 @@ impl Receiver {
         connection.times.active_ns = self.now_ns;
         connection.counted_bytes = connection.partial_bytes();
         let counted_bytes = connection.counted_bytes;
-        let Ok(place) = self.connections.add(connection) else {
+        let Some(place) = self.connections.add(connection) else {
             self.count_accept_error();
             if from == Source::Worker {
                 self.count_lost(listener);
