@@ -7,9 +7,9 @@ from pathlib import Path
 from random import Random
 from typing import TYPE_CHECKING, ClassVar
 
-from chaos.fault import Promise
 from chaos.faults import faulty
 from chaos.faults.faulty import OnFaultyDisk
+from chaos.faults.kills import NOTHING_LOST
 from chaos.faulty_disk import Action, FaultyDisk, Point, Rule
 from chaos.tier import RECOVERY_SECONDS
 from tests.harness import is_running, wait_until
@@ -19,12 +19,6 @@ if TYPE_CHECKING:
 
 _MOST_SKIPPED = 8
 """So many calls at most come to the point before the one that is struck."""
-
-KILLED = Promise(
-    words="nothing durable is lost; the rest is counted",
-    loses_undurable=True,
-    breaks_connections=True,
-)
 
 
 class KillAtPoint(OnFaultyDisk):
@@ -49,7 +43,7 @@ class KillBeforeSync(KillAtPoint):
     """The batches are in the file and not on the disk."""
 
     name = "kill-after-write-before-sync"
-    promise = KILLED
+    promise = NOTHING_LOST
     points = faulty.BEFORE_SYNC
 
 
@@ -57,7 +51,7 @@ class KillAfterSync(KillAtPoint):
     """The batches are on the disk and nobody knows."""
 
     name = "kill-after-sync-before-publish"
-    promise = KILLED
+    promise = NOTHING_LOST
     points = faulty.AFTER_SYNC
 
 
@@ -65,7 +59,7 @@ class KillWithinWrite(KillAtPoint):
     """Half of a batch is in the file."""
 
     name = "kill-within-write"
-    promise = KILLED
+    promise = NOTHING_LOST
     points = (faulty.WITHIN_WRITE,)
 
 
@@ -73,7 +67,7 @@ class KillDuringRotation(KillAtPoint):
     """A new segment is about to be there, or is there and its name is not durable."""
 
     name = "kill-during-rotation"
-    promise = KILLED
+    promise = NOTHING_LOST
     points = faulty.ROTATION
 
 
@@ -81,7 +75,7 @@ class KillDuringRecovery(KillAtPoint):
     """The successor of a worker that died within a write dies as it cuts the segment."""
 
     name = "kill-during-recovery"
-    promise = KILLED
+    promise = NOTHING_LOST
     points = faulty.RECOVERY
 
     def strike(self, tier: Tier, chance: Random) -> None:
@@ -99,7 +93,7 @@ class KillDuringRetention(KillAtPoint):
     """A segment is about to be deleted, or just is."""
 
     name = "kill-during-retention"
-    promise = KILLED
+    promise = NOTHING_LOST
     points = faulty.RETENTION
 
     def __init__(self, directory: Path) -> None:
@@ -122,7 +116,7 @@ class KillDuringSealing(KillAtPoint):
     """Part of a seal is in the chain, or all of it and nobody knows."""
 
     name = "kill-during-sealing"
-    promise = KILLED
+    promise = NOTHING_LOST
     points = faulty.SEALING
 
 
@@ -130,5 +124,5 @@ class KillDuringRecompression(KillAtPoint):
     """A segment is being packed, or about to be replaced, or just is."""
 
     name = "kill-during-recompression"
-    promise = KILLED
+    promise = NOTHING_LOST
     points = faulty.RECOMPRESSION

@@ -128,6 +128,11 @@ impl Lines {
         !self.handoff.runs.is_empty()
     }
 
+    /// Whether Python has a batch in its hands: then no other can begin.
+    pub(super) fn is_handed_over(&self) -> bool {
+        !self.has_handoff() && self.held.iter().any(|held| *held > 0)
+    }
+
     /// Takes back what Python made of the batch that was handed over.
     ///
     /// # Errors
@@ -424,6 +429,13 @@ impl Intake for Lines {
         let cell = |cell, index| self.region.listener(self.worker, listener, cell, index);
         add(cell(cells::RECEIVED, 0), count);
         add(cell(cells::DROPPED, reason), count);
+    }
+
+    fn forgo(&mut self, listener: usize, events: u64, mark: u64) {
+        // Of a cycle that was not complete, nothing is counted any more.
+        if self.predecessor.has_counted(mark) && !self.predecessor.has_stored_all(mark) {
+            self.predecessor.forgone[listener] += events;
+        }
     }
 
     fn complete(&mut self, mark: u64) {

@@ -8,6 +8,7 @@ mod handoff;
 mod lines;
 mod predecessor;
 mod recover;
+mod submitting;
 mod tally;
 
 use std::os::fd::RawFd;
@@ -213,7 +214,13 @@ impl Shard {
             held: vec![0; count],
             held_again: vec![0; count],
             cycle: Cycle { taken: durable, completed: durable, is_replay: true },
-            predecessor: Predecessor { stored, counted, open, refused: vec![0; count] },
+            predecessor: Predecessor {
+                stored,
+                counted,
+                open,
+                refused: vec![0; count],
+                forgone: vec![0; count],
+            },
             arena,
             discarded: Vec::new(),
             events,
