@@ -26,6 +26,7 @@ from ingest.worker.worker import open_shard
 
 _PATIENCE_SECONDS = 20.0
 _TICK_SECONDS = 0.1
+_FIRST_LISTENER = 0
 
 T = TypeVar("T")
 
@@ -79,6 +80,8 @@ def one_worker(
         intake = Intake(loop, shard, python.process if python else None)
         intake.start()
         worker = OneWorker(loop, shard, intake, resources.region)
+        # Nothing can be submitted before it has looked at what a predecessor left.
+        worker.run(worker.durability.store(_FIRST_LISTENER, b""))
         yield worker, deployment.listeners[0].address
         worker.run(worker.end())
         shard.finish(_PATIENCE_SECONDS)

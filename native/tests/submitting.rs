@@ -33,13 +33,10 @@ fn submission(body: &[u8]) -> Submission<'_> {
 
 /// A body of about so many bytes, numbered on from the number, and how many events it is.
 fn body_of(bytes: usize, first: usize) -> (String, usize) {
-    let mut body = String::new();
-    let mut number = first;
-    while body.len() < bytes {
-        body += &format!("{{\"number\":{number},\"padding\":\"{}\"}}\n", "x".repeat(300));
-        number += 1;
-    }
-    (body, number - first)
+    let padding = "x".repeat(300);
+    let line = |number| format!("{{\"number\":{number},\"padding\":\"{padding}\"}}\n");
+    let count = bytes.div_ceil(line(first).len());
+    ((first..first + count).map(line).collect(), count)
 }
 
 /// Waits until a position is durable; panics where it is not in time.
@@ -97,8 +94,9 @@ fn without_room_nothing_is_taken() {
     let mut bench = serving("no-room", &Pipeline::default());
     let mut connection = bench.connect();
     let (mut refused, mut submitted, mut last) = (0, 0, 0);
-    for _ in 0..60 {
-        let (body, events) = body_of(200_000, submitted);
+    for _ in 0..6 {
+        // Several times what may wait in memory.
+        let (body, events) = body_of(2_500_000, submitted);
         let deadline = Instant::now() + PATIENCE;
         let position = loop {
             if let Some(position) = bench.shard.submit(&submission(body.as_bytes())).unwrap() {
@@ -120,7 +118,7 @@ fn without_room_nothing_is_taken() {
     await_durable(&mut bench, last);
     let (stored, _) = bench.stored();
     let beside = stored.iter().filter(|line| line.contains("beside")).count();
-    assert_eq!((beside, stored.len() - beside), (60, submitted));
+    assert_eq!((beside, stored.len() - beside), (6, submitted));
 }
 
 /// A listener that nobody serves is an error, not something to wait for. What is empty is durable at
@@ -213,7 +211,7 @@ impl Slot {
             let position = shard.submit(&submission(body.as_bytes())).unwrap().unwrap();
             while let Some(handoff) = shard.take_handoff() {
                 let lines = handoff.lines.clone();
-                let count = lines.iter().filter(|byte| **byte == b'\n').count();
+                let count = handoff.runs.iter().map(|run| run.count as usize).sum();
                 let (verdicts, stages) = (vec![0; count], vec![0; count]);
                 let returned = Returned { lines: &lines, verdicts: &verdicts, stages: &stages };
                 shard.accept(handoff, &returned).unwrap();
@@ -225,8 +223,9 @@ impl Slot {
         }
     }
 
-    /// Lets a worker submit for so long and kills it; the numbers of the bodies acknowledged.
-    fn live_and_die(&self, first: usize, time: Duration) -> Vec<usize> {
+    /// Lets a worker submit until so many bodies are acknowledged, and so long after that, and kills
+    /// it; the numbers of the bodies acknowledged.
+    fn live_and_die(&self, first: usize, bodies: usize, time: Duration) -> Vec<usize> {
         let (reader, writer) = std::io::pipe().unwrap();
         // SAFETY: the child uses nothing that another thread of this process may hold.
         let pid = unsafe { libc::fork() };
@@ -237,6 +236,9 @@ impl Slot {
             unsafe { libc::_exit(1) }
         }
         drop(writer);
+        let mut lines = BufReader::new(reader).lines();
+        let mut acknowledged: Vec<String> =
+            lines.by_ref().take(bodies).collect::<std::io::Result<_>>().unwrap();
         std::thread::sleep(time);
         let mut status = 0;
         // SAFETY: a child that was not waited for, and a place for the kernel to write to.
@@ -245,7 +247,8 @@ impl Slot {
             libc::waitpid(pid, &raw mut status, 0);
         }
         assert!(libc::WIFSIGNALED(status), "the worker failed: {status:x}");
-        BufReader::new(reader).lines().map(|line| line.unwrap().parse().unwrap()).collect()
+        acknowledged.extend(lines.map_while(std::io::Result::ok));
+        acknowledged.iter().map(|number| number.parse().unwrap()).collect()
     }
 }
 
@@ -259,11 +262,11 @@ fn what_was_acknowledged_survives_a_kill() {
         let mut acknowledged = Vec::new();
         for round in 0..10_usize {
             // Numbers that were not acknowledged are not given out again.
-            let micros = 20_000 + 7_919 * (round as u64 + u64::from(std::process::id())) % 20_000;
-            let round = slot.live_and_die(round * 1_000_000, Duration::from_micros(micros));
-            acknowledged.extend(round);
+            let micros = 919 * (round as u64 + u64::from(std::process::id())) % 5_000;
+            let time = Duration::from_micros(micros);
+            acknowledged.extend(slot.live_and_die(round * 1_000_000, 1 + round % 3, time));
         }
-        assert!(!acknowledged.is_empty());
+        assert!(acknowledged.len() >= 10, "{acknowledged:?}");
         let mut shard = slot.open();
         shard.sync_now();
         let deadline = Instant::now() + PATIENCE;
