@@ -49,7 +49,7 @@ def _row(verdicts: list[Verdict]) -> str:
         f"`{verdicts[0].fault}`",
         verdicts[0].promise,
         f"{sum(each.rounds for each in verdicts):,}",
-        f"{sum(each.sent for each in verdicts):,}",
+        _sent(verdicts),
         f"{sum(each.lost for each in verdicts):,}",
         f"{sum(each.duplicated for each in verdicts):,}",
         f"{sum(each.broken_connections for each in verdicts):,}",
@@ -59,6 +59,12 @@ def _row(verdicts: list[Verdict]) -> str:
     if wrong:
         cells[1] += f" — **broken**: {'; '.join(wrong)}".replace("\n", " ").replace("|", "/")
     return "| " + " | ".join(cells) + " |"
+
+
+def _sent(verdicts: list[Verdict]) -> str:
+    """Say how many events were sent, and how many a second: on a busy machine fewer than asked."""
+    sent, seconds = sum(each.sent for each in verdicts), sum(each.seconds for each in verdicts)
+    return f"{sent:,} ({sent / seconds:,.0f}/s)" if seconds else f"{sent:,}"
 
 
 def _undurable(verdicts: list[Verdict]) -> str:

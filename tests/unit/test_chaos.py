@@ -190,6 +190,6 @@ def test_a_page_keeps_what_people_wrote_around_the_results(tmp_path: Path) -> No
     assert "old\n" not in text
     assert 0 < text.index("### a test") < text.index("### older")
     promise = KillWorker.promise.words
-    row = f"| `kill-worker` | {promise} — **broken**: verify: a / b c | 2 | 200 | 0 | 0 | 0 | 0 |"
+    row = f"| `kill-worker` | {promise} — **broken**: verify: a / b c | 2 | 200 (100/s) | 0 |"
     assert text.count(row) == 2
     assert "not on this machine: no reason" in text
