@@ -15,12 +15,10 @@ pub enum State {
     Untouched = 2,
     /// Open, and nothing but its descriptor and this entry.
     Movable = 3,
-    /// In a message to another worker; whether that was sent, its receipt says.
-    Departing = 4,
     /// Gone to another worker. What was read of it here may not be durable yet.
-    Departed = 5,
+    Departed = 4,
     /// Closed, or about to be. What was read of it may not be durable yet.
-    Ended = 6,
+    Ended = 5,
 }
 
 impl State {
@@ -29,16 +27,15 @@ impl State {
             1 => Self::Pinned,
             2 => Self::Untouched,
             3 => Self::Movable,
-            4 => Self::Departing,
-            5 => Self::Departed,
-            6 => Self::Ended,
+            4 => Self::Departed,
+            5 => Self::Ended,
             _ => Self::Free,
         }
     }
 
     /// Whether the connection is this worker's.
     pub fn is_open(self) -> bool {
-        matches!(self, Self::Pinned | Self::Untouched | Self::Movable | Self::Departing)
+        matches!(self, Self::Pinned | Self::Untouched | Self::Movable)
     }
 }
 
