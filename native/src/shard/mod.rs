@@ -2,6 +2,7 @@
 //! every step counted. It decides nothing about time or signals; its caller does.
 
 mod account;
+mod cycle;
 mod dead_letters;
 mod format;
 mod handoff;
@@ -18,10 +19,11 @@ use std::sync::atomic::Ordering;
 use std::time::{Duration, Instant};
 
 use account::Account;
+use cycle::Cycle;
 use dead_letters::DeadLetters;
 use format::Reader;
 pub use handoff::{Handoff, Returned, Run};
-use lines::{Cycle, Lines};
+use lines::Lines;
 use predecessor::Predecessor;
 use recover::directory;
 pub use recover::{Found, recover};
