@@ -289,18 +289,28 @@ impl Receiver {
         self.tend_timer();
     }
 
-    /// What is known of a connection is said anew, and that nothing of it is bound to this process
-    /// but a TLS session.
-    pub(super) fn describe(&self, place: usize) {
+    /// Who sends is known now: said before anything of theirs is a record.
+    pub(super) fn identify(&self, place: usize) {
+        self.describe(place, State::Pinned);
+    }
+
+    /// What comes before the first frame has passed: nothing is bound to this process any more but
+    /// a TLS session.
+    pub(super) fn unpin(&self, place: usize) {
         let Some(connection) = self.connections.get(place) else { return };
         let is_plain = connection.tls.is_none() && connection.opening.is_none();
+        self.describe(place, if is_plain { State::Movable } else { State::Pinned });
+    }
+
+    fn describe(&self, place: usize, state: State) {
+        let Some(connection) = self.connections.get(place) else { return };
         self.arena.table().describe(
             place,
             &Description {
                 descriptor: connection.socket.as_raw_fd(),
                 listener: self.listeners[connection.listener].config.index,
                 sender: &connection.sender,
-                state: if is_plain { State::Movable } else { State::Pinned },
+                state,
             },
         );
     }
