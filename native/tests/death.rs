@@ -301,6 +301,33 @@ fn numbers(lines: &[String], key: &str) -> Vec<u64> {
     lines.iter().map(number).collect()
 }
 
+/// A worker that cannot hand over in time loses nothing, nor does one that has not come to replay it.
+#[test]
+fn a_late_hand_over_leaves_its_events_to_the_successor() {
+    let path = std::env::temp_dir().join(format!("ingest-late-{}.socket", std::process::id()));
+    std::fs::remove_file(&path).ok();
+    let slot = Slot::new("late", UnixDatagram::bind(&path).unwrap().into(), Way::Python);
+    let sender = UnixDatagram::unbound().unwrap();
+    sender.connect(&path).unwrap();
+    for number in 0..3 {
+        sender.send(format!("{{\"number\":{number}}}").as_bytes()).unwrap();
+    }
+    for _ in 0..2 {
+        let mut shard = slot.open();
+        let deadline = Instant::now() + PATIENCE;
+        let mut held = None;
+        while held.is_none() {
+            assert!(Instant::now() < deadline);
+            shard.drain();
+            held = shard.take_handoff();
+        }
+        assert_eq!(shard.hand_over(Duration::ZERO, |_, _| false), 0);
+    }
+    assert_eq!(slot.open().hand_over(Duration::ZERO, |_, _| false), 0);
+    assert_eq!(numbers(&slot.stored().0, "number"), [0, 1, 2]);
+    std::fs::remove_file(&path).unwrap();
+}
+
 /// Datagrams wait in the kernel between two workers, so all of them must be there in the end: what
 /// a dead worker had taken, and what it had not. Some hold two lines, some are no events.
 fn datagrams_survive(name: &str, way: Way) {

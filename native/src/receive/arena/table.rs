@@ -279,10 +279,9 @@ mod tests {
         arena.table().open(0, &of, &framer, 0, 0);
         let before = blocks();
         let long = vec![b'x'; 200_000];
-        for (position, chunk, most) in [
-            (64, &long[..], 200_000 + PAGE),
-            (128, b"\nshort", 2 * PAGE + SPARE_PARTIAL),
-        ] {
+        for (position, chunk, most) in
+            [(64, &long[..], 200_000 + PAGE), (128, b"\nshort", 2 * PAGE + SPARE_PARTIAL)]
+        {
             framer.feed(chunk, PARTIAL_BYTES, &mut frames);
             let mut record = Record::new(Kind::Stream, 0, chunk.len(), 0);
             record.note(&framer);
