@@ -18,8 +18,7 @@ def main(holder: Holder | OSError) -> NoReturn:
     """Be the worker that standard input describes; exit with its status."""
     spec = contract.decode(sys.stdin.buffer.read(), WorkerSpec)
     logs.configure(spec.log, role="worker", worker=spec.index)
-    if isinstance(holder, OSError) and spec.index == 0 and spec.generation == 1:
-        # It is so for all of them, and stays so.
+    if isinstance(holder, OSError):
         logs.get_logger(__name__).warning(
             "Connections of a worker that is killed will be reset: nobody can hold them.",
             reason=str(holder),

@@ -301,6 +301,64 @@ fn numbers(lines: &[String], key: &str) -> Vec<u64> {
     lines.iter().map(number).collect()
 }
 
+/// A worker that cannot hand over in time loses nothing, nor does one that has not come to replay it.
+#[test]
+fn a_late_hand_over_leaves_its_events_to_the_successor() {
+    let path = std::env::temp_dir().join(format!("ingest-late-{}.socket", std::process::id()));
+    std::fs::remove_file(&path).ok();
+    let slot = Slot::new("late", UnixDatagram::bind(&path).unwrap().into(), Way::Python);
+    let sender = UnixDatagram::unbound().unwrap();
+    sender.connect(&path).unwrap();
+    for number in 0..3 {
+        sender.send(format!("{{\"number\":{number}}}").as_bytes()).unwrap();
+    }
+    for _ in 0..2 {
+        let mut shard = slot.open();
+        let deadline = Instant::now() + PATIENCE;
+        let mut held = None;
+        while held.is_none() {
+            assert!(Instant::now() < deadline);
+            shard.drain();
+            held = shard.take_handoff();
+        }
+        assert_eq!(shard.hand_over(Duration::ZERO, |_, _| false), 0);
+    }
+    assert_eq!(slot.open().hand_over(Duration::ZERO, |_, _| false), 0);
+    assert_eq!(numbers(&slot.stored().0, "number"), [0, 1, 2]);
+    std::fs::remove_file(&path).unwrap();
+}
+
+/// What the last worker cannot replay in time is counted, both what it took and what it did not.
+#[test]
+fn what_is_not_replayed_in_time_is_counted() {
+    let path = std::env::temp_dir().join(format!("ingest-never-{}.socket", std::process::id()));
+    std::fs::remove_file(&path).ok();
+    let slot = Slot::new("never", UnixDatagram::bind(&path).unwrap().into(), Way::Python);
+    let sender = UnixDatagram::unbound().unwrap();
+    sender.connect(&path).unwrap();
+    let mut shard = slot.open();
+    let deadline = Instant::now() + PATIENCE;
+    for number in 0..2 {
+        sender.send(format!("{{\"number\":{number}}}").as_bytes()).unwrap();
+        while slot.ledger(1).received <= number {
+            assert!(Instant::now() < deadline);
+            shard.drain();
+        }
+    }
+    assert_eq!(shard.hand_over(Duration::ZERO, |_, _| false), 0);
+    // Tried so often, the second record waits for the end of the first.
+    for _ in 0..3 {
+        assert_eq!(slot.open().hand_over(Duration::ZERO, |_, _| false), 0);
+    }
+    assert_eq!(slot.open().finish(Duration::ZERO, |_, _| false), 2);
+    let ledger = slot.ledger(1);
+    assert!(ledger.closed, "{ledger:?}");
+    assert_eq!((ledger.received, ledger.in_flight), (2, 0), "{ledger:?}");
+    assert_eq!(ledger.lost.iter().sum::<u64>(), 2, "{ledger:?}");
+    std::fs::remove_dir_all(&slot.directory).unwrap();
+    std::fs::remove_file(&path).unwrap();
+}
+
 /// Datagrams wait in the kernel between two workers, so all of them must be there in the end: what
 /// a dead worker had taken, and what it had not. Some hold two lines, some are no events.
 fn datagrams_survive(name: &str, way: Way) {

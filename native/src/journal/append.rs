@@ -107,6 +107,11 @@ impl Journal {
         }
     }
 
+    /// Forget what was added and not published.
+    pub fn forget(&mut self) {
+        self.open = None;
+    }
+
     /// Have everything added so far synced at once and not after the sync interval: for an
     /// owner that cannot go on before something is durable.
     pub fn sync_now(&mut self) {

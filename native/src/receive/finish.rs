@@ -26,7 +26,9 @@ impl Receiver {
         mut wait_for_room: impl FnMut(&mut I) -> bool,
     ) {
         self.leave_round();
-        self.finish_replay(intake, &mut wait_for_room);
+        if !self.finish_replay(intake, &mut wait_for_room) {
+            self.give_replay_up(intake);
+        }
         if self.listening {
             self.accept_waiting(deadline);
         }
@@ -52,14 +54,17 @@ impl Receiver {
 
     /// Ends the intake of a worker that has a successor: reads and accepts nothing more, and passes
     /// the connections on. Those that cannot go are read to what the kernel holds, and closed.
+    /// False: what a predecessor left is not handed on, and is left to the successor.
     pub fn hand_over<I: Intake>(
         &mut self,
         intake: &mut I,
         deadline: Instant,
         mut wait_for_room: impl FnMut(&mut I) -> bool,
-    ) {
+    ) -> bool {
         self.leave_round();
-        self.finish_replay(intake, &mut wait_for_room);
+        if !self.finish_replay(intake, &mut wait_for_room) {
+            return false;
+        }
         self.stop_accepting();
         self.listening = false;
         self.unwatch_sockets(false);
@@ -81,6 +86,7 @@ impl Receiver {
             // Its sender meant to go on.
             self.give_up(place, intake);
         }
+        true
     }
 
     /// Passes a batch to the successor, or where its inbox is full to another worker.
@@ -102,18 +108,19 @@ impl Receiver {
             .unwrap_or(0)
     }
 
-    /// What a predecessor left comes before anything else.
+    /// What a predecessor left comes before anything else; whether it is handed on.
     fn finish_replay<I: Intake>(
         &mut self,
         intake: &mut I,
         wait_for_room: &mut impl FnMut(&mut I) -> bool,
-    ) {
-        while matches!(self.replay(intake), Outcome::Stalled) {
-            if !wait_for_room(intake) {
-                return;
+    ) -> bool {
+        while !self.is_current() {
+            if matches!(self.replay(intake), Outcome::Stalled) && !wait_for_room(intake) {
+                return false;
             }
             self.release(intake);
         }
+        true
     }
 
     /// What the last poll has left to be served is served otherwise.

@@ -129,6 +129,8 @@ pub trait Intake {
     fn is_idle(&self) -> bool;
     /// What a predecessor left is handed on.
     fn end_replay(&mut self);
+    /// There is no time left: what is taken from here on is lost.
+    fn forfeit(&mut self);
     /// Position of the arena below which everything taken is durable; `consumed` when all is.
     fn durable_mark(&self, consumed: u64) -> u64;
 }

@@ -42,10 +42,11 @@ impl Receiver {
             match self.read_header(place) {
                 Err(outcome) => return outcome,
                 // Of frames, or of a handshake, more may have come already.
-                Ok(held) if held.is_empty() => self.describe(place),
+                Ok(held) if held.is_empty() => self.unpin(place),
                 Ok(held) => {
+                    self.identify(place);
                     let outcome = self.take_held(place, &held, intake);
-                    self.describe(place);
+                    self.unpin(place);
                     return outcome;
                 }
             }
@@ -113,6 +114,9 @@ impl Receiver {
         let was_opening = connection.opening.is_some();
         if was_opening && !self.advance_handshake(place, received, end.as_ref()) {
             return Outcome::Read(HANDSHAKE_BYTES);
+        }
+        if was_opening {
+            self.identify(place);
         }
         if received + decrypted > 0 {
             self.take_bytes(place, decrypted, received, intake);

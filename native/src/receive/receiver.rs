@@ -27,7 +27,7 @@ use crate::error::Result;
 use crate::frame::Frames;
 
 /// About what one drain reads before it gives the loop to others.
-const DRAIN_BYTES: usize = 4 * 1024 * 1024;
+pub(super) const DRAIN_BYTES: usize = 4 * 1024 * 1024;
 /// What serving a socket counts for at least, so that many tiny reads end a drain as well.
 const SERVICE_BYTES: usize = 16 * 1024;
 
@@ -280,8 +280,10 @@ impl Receiver {
     pub fn drain(&mut self, intake: &mut impl Intake) -> Progress {
         self.release(intake);
         self.now_ns = clock::monotonic_ns();
-        if matches!(self.replay(intake), Outcome::Stalled) {
-            return Progress::Stalled;
+        match self.replay(intake) {
+            Outcome::Stalled => return Progress::Stalled,
+            _ if !self.is_current() => return Progress::More,
+            _ => {}
         }
         let mut left = DRAIN_BYTES;
         loop {

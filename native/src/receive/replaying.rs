@@ -11,7 +11,7 @@ use super::arena::{
     Arena, Content, Counted, Description, Intent, Kind, Reads, Record, Ring, State,
 };
 use super::connections::{Connection, Connections};
-use super::receiver::{Outcome, Receiver};
+use super::receiver::{DRAIN_BYTES, Outcome, Receiver};
 use super::{Intake, Origin, Read};
 use crate::clock;
 use crate::counters::{Load, add, cells};
@@ -23,6 +23,8 @@ pub(super) struct Replay {
     found: HashMap<usize, Content>,
     /// Whether each record is a cycle of its own.
     is_careful: bool,
+    /// Whether nothing is waited for any more: there is no time left.
+    is_given_up: bool,
     /// Readable as long as the replay is not over, for whoever polls.
     wake: OwnedFd,
 }
@@ -36,7 +38,7 @@ impl Replay {
         }
         // SAFETY: `raw` was just returned by the kernel and has no other owner.
         let wake = unsafe { OwnedFd::from_raw_fd(raw) };
-        Ok(Self { found: HashMap::new(), is_careful: false, wake })
+        Ok(Self { found: HashMap::new(), is_careful: false, is_given_up: false, wake })
     }
 
     pub(super) fn fileno(&self) -> RawFd {
@@ -107,14 +109,16 @@ impl Receiver {
         self.replay.is_none()
     }
 
-    /// Hands on what a predecessor left, as far as there is room.
+    /// Hands on what a predecessor left, as far as there is room, and not more than others can wait
+    /// for: it is over when [`Self::is_current`] says so.
     pub(super) fn replay(&mut self, intake: &mut impl Intake) -> Outcome {
         let Some(mut replay) = self.replay.take() else { return Outcome::Empty };
         let mut bytes = 0;
         while self.has_replay() {
-            if !intake.has_room() || (replay.is_careful && !intake.is_idle()) {
+            let has_room = intake.has_room() && (!replay.is_careful || intake.is_idle());
+            if bytes >= DRAIN_BYTES || !(has_room || replay.is_given_up) {
                 self.replay = Some(replay);
-                return Outcome::Stalled;
+                return if has_room { Outcome::Read(bytes) } else { Outcome::Stalled };
             }
             let position = self.ring.consumed();
             let mut is_harmful = false;
@@ -141,8 +145,20 @@ impl Receiver {
             }
         }
         intake.end_replay();
-        self.go_on(replay, intake);
+        if !self.go_on(&mut replay, intake) {
+            self.replay = Some(replay);
+            return Outcome::Stalled;
+        }
         Outcome::Read(bytes)
+    }
+
+    /// There is no time left: what a predecessor left is lost, and its connections end.
+    pub(super) fn give_replay_up(&mut self, intake: &mut impl Intake) {
+        intake.forfeit();
+        while let Some(replay) = &mut self.replay {
+            replay.is_given_up = true;
+            self.replay(intake);
+        }
     }
 
     fn replay_stream(
@@ -189,20 +205,26 @@ impl Receiver {
     }
 
     /// Everything is handed on: takes the connections over that were kept, and ends the others.
-    fn go_on(&mut self, mut replay: Replay, intake: &mut impl Intake) {
+    /// False: there is no room for that yet.
+    fn go_on(&mut self, replay: &mut Replay, intake: &mut impl Intake) -> bool {
         // Who kept them has sent what there is: the lock of the journals was theirs until then.
-        self.found = std::mem::take(&mut replay.found);
-        // Not being watched any more is what is wanted.
-        let _ = self.epoll.remove(replay.fileno());
+        self.found.extend(replay.found.drain());
         self.adopt_all_waiting();
         let open: Vec<usize> = self.arena.table().open_places().collect();
         for place in open {
-            if self.connections.get(place).is_none() {
-                self.end_lost(place, intake);
+            if self.connections.get(place).is_some() {
+                continue;
             }
+            if !self.make_room(0, intake) && !replay.is_given_up {
+                return false;
+            }
+            self.end_lost(place, intake);
         }
+        // Not being watched any more is what is wanted.
+        let _ = self.epoll.remove(replay.fileno());
         self.found = HashMap::new();
         self.count_connections();
+        true
     }
 
     /// Goes on with a connection of the predecessor; its descriptor was kept by somebody. False
@@ -214,11 +236,15 @@ impl Receiver {
         if !is_there || !state.is_open() || state == State::Pinned {
             return false;
         }
+        let Some(listener) = self.listener_of(table.entry(place).listener()) else { return false };
+        let descriptor = socket.as_raw_fd();
+        if self.epoll.add(descriptor, place as u64).is_err() {
+            return false;
+        }
+        // Not before it is sure to go on: how it ends is found out from this as well.
         let content = self.found.remove(&place);
         let is_untouched = state == State::Untouched && content.is_none();
         let content = content.unwrap_or_else(|| table.content(place));
-        let Some(listener) = self.listener_of(content.listener) else { return false };
-        let descriptor = socket.as_raw_fd();
         let mut connection = Connection::new(socket, listener, content.sender);
         if is_untouched {
             self.begin_opening(&mut connection);
@@ -229,9 +255,6 @@ impl Receiver {
         connection.is_broken = content.is_broken;
         connection.times.note_read(self.now_ns, connection.is_within_frame(), false);
         connection.counted_bytes = connection.partial_bytes();
-        if self.epoll.add(descriptor, place as u64).is_err() {
-            return false;
-        }
         self.partial_bytes += connection.counted_bytes;
         let awaits_header = connection.opening.as_ref().is_some_and(|of| of.awaits_header());
         table.entry(place).set_descriptor(descriptor);
@@ -289,18 +312,28 @@ impl Receiver {
         self.tend_timer();
     }
 
-    /// What is known of a connection is said anew, and that nothing of it is bound to this process
-    /// but a TLS session.
-    pub(super) fn describe(&self, place: usize) {
+    /// Who sends is known now: said before anything of theirs is a record.
+    pub(super) fn identify(&self, place: usize) {
+        self.describe(place, State::Pinned);
+    }
+
+    /// What comes before the first frame has passed: nothing is bound to this process any more but
+    /// a TLS session.
+    pub(super) fn unpin(&self, place: usize) {
         let Some(connection) = self.connections.get(place) else { return };
         let is_plain = connection.tls.is_none() && connection.opening.is_none();
+        self.describe(place, if is_plain { State::Movable } else { State::Pinned });
+    }
+
+    fn describe(&self, place: usize, state: State) {
+        let Some(connection) = self.connections.get(place) else { return };
         self.arena.table().describe(
             place,
             &Description {
                 descriptor: connection.socket.as_raw_fd(),
                 listener: self.listeners[connection.listener].config.index,
                 sender: &connection.sender,
-                state: if is_plain { State::Movable } else { State::Pinned },
+                state,
             },
         );
     }
@@ -348,6 +381,11 @@ impl Receiver {
     /// it is durable. Returns the position behind it.
     pub(super) fn commit_end(&mut self, record: Record) -> u64 {
         if self.ring.reserve(0).is_some() { self.ring.commit(record) } else { self.ring.received() }
+    }
+
+    /// Leaves everything as a death does, for a successor: descriptors stay open for the holder.
+    pub fn leave(self) {
+        std::mem::forget(self);
     }
 
     /// At the end, with everything durable: a successor finds nothing to go on with.

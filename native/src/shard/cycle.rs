@@ -22,7 +22,7 @@ pub(super) struct Cycle {
 impl Lines {
     /// What is in Python's hands will not come back; how many events.
     pub(super) fn give_up(&mut self) -> u64 {
-        let mut all = 0;
+        let mut all = self.forfeited.unwrap_or(0);
         for listener in 0..self.held.len() {
             let reason = cells::LOST_DRAIN_DEADLINE;
             let open = self.predecessor.open[listener];
@@ -38,6 +38,12 @@ impl Lines {
         all
     }
 
+    /// Nothing of the cycle in work is stored: all of it is left to a successor.
+    pub(super) fn forget_cycle(&mut self) {
+        self.events.forget();
+        self.dead.journal.forget();
+    }
+
     /// Whether events of the reads that were taken are on their way through Python.
     pub(super) fn is_within_cycle(&self) -> bool {
         self.runners.len() > 1 && self.held.iter().any(|held| *held > 0)
@@ -51,7 +57,9 @@ impl Lines {
         self.dead.journal.set_mark(taken);
         self.arena.complete_cycle(taken);
         self.cycle.completed = taken;
-        if !self.cycle.is_replay && self.predecessor.open.iter().any(|open| *open > 0) {
+        // What is forfeited is counted when all is given up.
+        let is_concluded = !self.cycle.is_replay && self.forfeited.is_none();
+        if is_concluded && self.predecessor.open.iter().any(|open| *open > 0) {
             self.predecessor.conclude(&self.region, self.worker);
             (0..self.held.len()).for_each(|listener| self.show_decoding(listener, 0));
         }
@@ -67,6 +75,19 @@ impl Lines {
         let held = self.held[listener] - self.held_again[listener];
         let decoding = held + waiting + self.predecessor.open[listener];
         set_decoding(&self.region, self.worker, listener, decoding);
+    }
+
+    /// Events that are lost because the time for them is over. What a predecessor has counted is
+    /// among what is given up in the end.
+    pub(super) fn forfeit_events(&mut self, listener: usize, events: u64, mark: u64) {
+        if self.predecessor.has_counted(mark) {
+            return;
+        }
+        let cell = |cell, index| self.region.listener(self.worker, listener, cell, index);
+        add(cell(cells::RECEIVED, 0), events);
+        add(cell(cells::LOST, cells::LOST_DRAIN_DEADLINE), events);
+        add(cell(cells::ACCEPTED, 0), events);
+        self.forfeited = self.forfeited.map(|before| before + events);
     }
 
     /// Events of a listener that is not served any more.

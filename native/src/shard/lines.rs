@@ -47,6 +47,9 @@ pub(super) struct Lines {
     pub(super) dead: DeadLetters,
     pub(super) region: Arc<Region>,
     pub(super) worker: usize,
+    /// When there is no time left for what a predecessor left: the events that are lost by that and
+    /// that it had not counted.
+    pub(super) forfeited: Option<u64>,
     /// Whether what is left of the disk is left to others; not when the shard ends.
     pub(super) spares_reserve: bool,
 }
@@ -240,7 +243,8 @@ impl Lines {
 
 impl Intake for Lines {
     fn has_room(&self) -> bool {
-        self.events.has_room()
+        self.forfeited.is_none()
+            && self.events.has_room()
             && self.dead.journal.has_room()
             && !self.is_disk_reserved()
             && self.handoff.lines.len() < HANDOFF_BYTES
@@ -266,6 +270,10 @@ impl Intake for Lines {
         }
         let Read { listener, mark, .. } = *read;
         if self.predecessor.has_stored_all(mark) {
+            return rejected;
+        }
+        if self.forfeited.is_some() {
+            self.forfeit_events(listener, count as u64, mark);
             return rejected;
         }
         // It is put back below.
@@ -378,5 +386,9 @@ impl Intake for Lines {
         if !self.is_within_cycle() {
             self.complete_cycle();
         }
+    }
+
+    fn forfeit(&mut self) {
+        self.forfeited.get_or_insert_default();
     }
 }

@@ -4,6 +4,7 @@
 mod account;
 mod cycle;
 mod dead_letters;
+mod ending;
 mod format;
 mod handoff;
 mod lines;
@@ -16,11 +17,13 @@ use std::os::fd::RawFd;
 use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use account::Account;
 use cycle::Cycle;
 use dead_letters::DeadLetters;
+use ending::Ending;
+pub use ending::Reply;
 use format::Reader;
 pub use handoff::{Handoff, Returned, Run};
 use lines::Lines;
@@ -110,13 +113,6 @@ impl Pipeline {
         let scrubber = Scrubber::new(&self.redactors, self.has_foreign_redactors, python())?;
         Ok((runners, scrubber))
     }
-}
-
-/// What becomes of the connections of a shard that ends.
-#[derive(Debug, Clone, Copy)]
-enum Ending {
-    Drain,
-    HandOver,
 }
 
 /// For each listener of a region, its labels as the text of a JSON object.
@@ -229,6 +225,7 @@ impl Shard {
             dead: DeadLetters { journal: dead, scrubber, region: Arc::clone(&region) },
             region,
             worker,
+            forfeited: None,
             spares_reserve: true,
         };
         Ok((Self { receiver, lines, paused: false }, found))
@@ -354,76 +351,13 @@ impl Shard {
     }
 
     /// Passes the connections on to the shard's successor, makes what was read durable and closes.
-    /// What the kernel holds stays there. Otherwise like [`Self::finish`].
+    /// What the kernel holds stays there. What is not durable in time is left to the successor, as
+    /// after a death. Otherwise like [`Self::finish`].
     pub fn hand_over(
         self,
         patience: Duration,
         process: impl FnMut(Handoff, &mut Reply<'_>) -> bool,
     ) -> u64 {
         self.end(Ending::HandOver, patience, process)
-    }
-
-    fn end(
-        mut self,
-        ending: Ending,
-        patience: Duration,
-        mut process: impl FnMut(Handoff, &mut Reply<'_>) -> bool,
-    ) -> u64 {
-        let deadline = Instant::now() + patience;
-        // What has arrived is bounded, and stored before it is lost with its connection.
-        self.lines.spares_reserve = false;
-        let mut process_all = |lines: &mut Lines| {
-            while lines.has_handoff() {
-                let handoff = std::mem::take(&mut lines.handoff);
-                if Instant::now() >= deadline || !process(handoff, &mut Reply(lines)) {
-                    return false;
-                }
-            }
-            true
-        };
-        let make_room = |lines: &mut Lines| {
-            if lines.has_handoff() {
-                return process_all(lines);
-            }
-            lines.sync_now();
-            lines.wait(deadline)
-        };
-        match ending {
-            Ending::Drain => self.receiver.finish(&mut self.lines, deadline, make_room),
-            Ending::HandOver => self.receiver.hand_over(&mut self.lines, deadline, make_room),
-        }
-        process_all(&mut self.lines);
-        let mut lost = self.lines.give_up();
-        let Lines { mut events, dead, region, worker, .. } = self.lines;
-        let mut dead = dead.journal;
-        events.begin_close(deadline);
-        dead.begin_close(deadline);
-        let closed = [events, dead].map(|journal| journal.close(deadline));
-        // Before anything is counted as lost, for that nobody may replay any more.
-        self.receiver.leave_nothing();
-        for closed in closed {
-            for (listener, count) in closed.lost.iter().enumerate() {
-                lost += count;
-                // What may still be in the files is for whoever settles after us to count.
-                if closed.cut {
-                    let place = cells::LOST_DRAIN_DEADLINE;
-                    add(region.listener(worker, listener, cells::LOST, place), *count);
-                }
-            }
-        }
-        lost
-    }
-}
-
-/// Where [`Shard::finish`] takes back what Python made of a batch.
-pub struct Reply<'a>(&'a mut Lines);
-
-impl Reply<'_> {
-    /// See [`Shard::accept`].
-    ///
-    /// # Errors
-    /// When it does not fit the batch.
-    pub fn accept(&mut self, handoff: Handoff, returned: &Returned<'_>) -> Result<()> {
-        self.0.accept(handoff, returned)
     }
 }

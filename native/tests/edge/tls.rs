@@ -8,6 +8,7 @@ use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
 use _native::counters::{Region, Sources, cells};
+use _native::pipeline::config::Segment;
 use _native::receive::Sockets;
 use _native::shard::{Pipeline, Shard, SharedMemory};
 use rcgen::{DnType, SanType};
@@ -155,6 +156,49 @@ fn a_verified_client_is_named() {
     });
     assert_eq!(origin(&stored[0])["tls"], expected);
     assert_eq!(origin(&stored[1])["tls"], json!({"version": "1.3"}));
+}
+
+/// What a worker took from a client and could not store is replayed as that client's.
+#[test]
+fn a_client_is_named_after_the_end_of_its_worker() {
+    let files = Files::new("replay");
+    let socket = TcpListener::bind("127.0.0.1:0").unwrap();
+    let address = socket.local_addr().unwrap();
+    let memory = SharedMemory {
+        region: Arc::new(Region::create(1, &["tls".to_owned()], &[], b"").unwrap()),
+        sources: Arc::new(Sources::create(1).unwrap()),
+    };
+    let (arena, inboxes) = (bench::arena(), bench::inboxes(1));
+    let directory = bench::directory("tls-replay");
+    let later = Segment { is_later: true, ..Segment::default() };
+    let pipeline = Pipeline { segments: vec![Segment::default(), later], ..Pipeline::default() };
+    let sender = send(address, &files.client(None, &[&TLS13]), "{}\n".into());
+    let [taken, replayed] = [(); 2].map(|()| {
+        let socket = socket.try_clone().unwrap().into();
+        let sockets = Sockets {
+            listeners: vec![listener_of(0, "tls", &files.config("optional", "1.2"), socket)],
+            inboxes: bench::inherited(&inboxes, 0),
+            arena: Arc::clone(&arena),
+        };
+        let (keeping, limits) = (bench::keeping(), bench::limits(BOUNDS));
+        let (mut shard, _) =
+            Shard::open(&memory, 0, &directory, sockets, &keeping, limits, &pipeline).unwrap();
+        shard.listen().unwrap();
+        let deadline = Instant::now() + PATIENCE;
+        let handoff = loop {
+            assert!(Instant::now() < deadline);
+            shard.drain();
+            if let Some(handoff) = shard.take_handoff() {
+                break handoff;
+            }
+        };
+        assert_eq!(shard.hand_over(Duration::ZERO, |_, _| false), 0);
+        handoff.runs[0].sender.clone()
+    });
+    sender.join().unwrap().unwrap();
+    assert_eq!(taken.identity.as_deref(), Some("\"tls\":{\"version\":\"1.3\"}"));
+    assert_eq!(replayed, taken);
+    std::fs::remove_dir_all(&directory).unwrap();
 }
 
 /// Runs the bench until one handshake has failed for this reason, and no other.

@@ -35,7 +35,8 @@ impl Reads {
         unsafe { NonNull::new_unchecked(&raw mut (*self.arena.receipts()).reading) }
     }
 
-    /// The parts that belong to this side alone: the intent is read by others, after our death.
+    /// The intent, which only this side writes, and a successor reads after our death: the position
+    /// of the record, and of what it will be.
     fn shared(&self) -> (&std::sync::atomic::AtomicU64, &std::sync::atomic::AtomicU64) {
         let reading = self.reading().as_ptr();
         // SAFETY: both are atomics within the mapping.

@@ -14,8 +14,9 @@ use crate::receive::Sender;
 
 /// Connections that one worker can have.
 pub const PLACES: usize = 65_536;
-/// A long partial frame gives its memory back, but for this.
-const KEPT_PARTIAL: usize = 256 * 1024;
+/// The memory behind a partial frame is given back where it is more than this: less would cost more
+/// system calls than it is worth.
+const SPARE_PARTIAL: usize = 16 * 1024;
 
 /// What does not change with each read of a connection.
 pub(crate) struct Description<'a> {
@@ -173,8 +174,9 @@ impl<'a> Table<'a> {
         let FrameState { terminator, partial, length, left } = record.state();
         set(&entry.received_ns, record.received_ns);
         base.store(terminator, partial, [length, left, kept as u64], position);
-        if kept == 0 && get(&base.touched) > KEPT_PARTIAL as u64 {
-            self.give_back(place, KEPT_PARTIAL);
+        let most = kept.next_multiple_of(PAGE) + SPARE_PARTIAL;
+        if get(&base.touched) > most as u64 {
+            self.give_back(place, most);
         }
     }
 
@@ -195,7 +197,7 @@ impl<'a> Table<'a> {
         };
     }
 
-    /// Gives the memory of a partial frame back, but for its beginning.
+    /// Gives the memory of a partial frame back, but for its beginning of some pages.
     fn give_back(self, place: usize, kept: usize) {
         let touched = &self.entry(place).base.touched;
         let length = size(touched, PARTIAL_BYTES).next_multiple_of(PAGE);
@@ -224,6 +226,7 @@ mod tests {
     use std::net::SocketAddr;
     use std::os::fd::AsRawFd;
 
+    use super::super::Kind;
     use super::*;
     use crate::frame::Frames;
 
@@ -253,6 +256,39 @@ mod tests {
         assert_eq!((first.table().entry(70).closed_at(), table.open_places().count()), (704, 0));
         table.free(70);
         assert_eq!(first.table().entry(70).state(), State::Free);
+    }
+
+    /// A base takes the memory of the partial frame that is there now, whatever was there before.
+    #[test]
+    fn a_frame_that_ended_gives_its_memory_back() {
+        let arena = Arena::create(0).map(|made| Arena::attach(made.as_raw_fd()).unwrap()).unwrap();
+        let blocks = || {
+            // SAFETY: an all-zero stat is a valid place for the kernel to write to.
+            let mut status: libc::stat = unsafe { std::mem::zeroed() };
+            // SAFETY: as above.
+            assert_eq!(unsafe { libc::fstat(arena.fileno(), &raw mut status) }, 0);
+            usize::try_from(status.st_blocks).unwrap() * 512
+        };
+        let (mut framer, mut frames) = (Framer::default(), Frames::default());
+        let of = Description {
+            descriptor: 12,
+            listener: 0,
+            sender: &Sender::default(),
+            state: State::Movable,
+        };
+        arena.table().open(0, &of, &framer, 0, 0);
+        let before = blocks();
+        let long = vec![b'x'; 200_000];
+        for (position, chunk, most) in
+            [(64, &long[..], 200_000 + PAGE), (128, b"\nshort", 2 * PAGE + SPARE_PARTIAL)]
+        {
+            framer.feed(chunk, PARTIAL_BYTES, &mut frames);
+            let mut record = Record::new(Kind::Stream, 0, chunk.len(), 0);
+            record.note(&framer);
+            arena.table().advance(0, position, &record, chunk);
+            assert!(blocks() - before <= most, "{} bytes", blocks() - before);
+            assert_eq!(arena.table().content(0).framer.bytes(), framer.bytes());
+        }
     }
 
     /// What is no arena, or of another layout, is refused.
