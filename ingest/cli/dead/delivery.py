@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import socket
 from collections.abc import Sequence
 from enum import Enum, auto
@@ -14,6 +15,8 @@ _PATIENCE_SECONDS = 30.0
 _REFUSAL_SECONDS = 2.0
 _POLL_SECONDS = 0.02
 _PIECE_BYTES = 65_536
+_ENDED = {errno.ECONNRESET, errno.EPIPE, errno.ENOTCONN}
+"""What a connection says that the other side has ended."""
 
 
 class Outcome(Enum):
@@ -41,7 +44,7 @@ def deliver(frames: Sequence[bytes], destination: Destination, watch: Watch | No
             is_sent = send(connection, frames, watch)
             is_ended = is_sent and destination.is_stream
         except OSError as error:
-            is_sent, is_ended = False, isinstance(error, ConnectionError)
+            is_sent, is_ended = False, error.errno in _ENDED
     if watch is None or before is None:
         return Outcome.TAKEN if is_sent else Outcome.UNKNOWN
     if not is_sent:  # a refusal is counted after the connection was closed
