@@ -41,10 +41,12 @@ def outcome(region: Region, kind: int, serve: Callable[[socket.socket], None]) -
         if kind == socket.SOCK_STREAM:
             server.listen()
         address = "{}:{}".format(*server.getsockname())
-        name = "tcp" if kind == socket.SOCK_STREAM else "udp"
         thread = Thread(target=serve, args=(server,))
         thread.start()
-        found = deliver([b"one\n", b"two\n"], Destination("in", name, address, 0), Watch(region, 0))
+        destination = Destination(
+            "in", "tcp" if kind == socket.SOCK_STREAM else "udp", address, listener=0
+        )
+        found = deliver([b"one\n", b"two\n"], destination, Watch(region, 0))
         thread.join()
         return found
 
