@@ -60,9 +60,9 @@ class DiskWatch:
     def __init__(self, region: Region, data_dir: Path) -> None:
         self._region = region
         self._data_dir = data_dir
-        self._pressures: dict[Path, DiskPressure] = {}
+        self._found: dict[Path, _FileSystem] = {}
         self._pressure = DiskPressure.NONE
-        self._is_readable = True
+        self._unreadable: set[Path] = set()
         self._look_at = 0.0
 
     def wake_at(self) -> float:
@@ -99,11 +99,12 @@ class DiskWatch:
         try:
             found = os.statvfs(place)
         except FileNotFoundError:
+            self._found.pop(place, None)
             return None
         except OSError as error:
             self._report_unreadable(place, error)
-            return None
-        self._is_readable = True
+            return self._found.get(place)
+        self._unreadable.discard(place)
         size = found.f_blocks * found.f_frsize
         reserve = settings.reserve.of(size)
         room = Room(
@@ -112,9 +113,10 @@ class DiskWatch:
             low_water_bytes=max(settings.low_water.of(size), reserve),
             reserve_bytes=reserve,
         )
-        before = self._pressures.get(place, DiskPressure.NONE)
-        pressure = self._pressures[place] = room.pressure(before)
-        return _FileSystem(pressure, room)
+        before = self._found.get(place)
+        pressure = room.pressure(DiskPressure.NONE if before is None else before.pressure)
+        self._found[place] = _FileSystem(pressure, room)
+        return self._found[place]
 
     def _report(self, pressure: DiskPressure, room: Room) -> None:
         log = {DiskPressure.NONE: _log.info, DiskPressure.LOW: _log.warning}.get(
@@ -129,6 +131,6 @@ class DiskWatch:
         )
 
     def _report_unreadable(self, place: Path, error: OSError) -> None:
-        if self._is_readable:
+        if place not in self._unreadable:
             _log.error("Nobody can say what is free.", path=str(place), reason=error.strerror)
-        self._is_readable = False
+        self._unreadable.add(place)

@@ -6,6 +6,7 @@ import os
 from pathlib import Path
 
 import pytest
+import structlog
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -87,3 +88,24 @@ def test_a_directory_that_cannot_be_looked_at_is_no_shortage(
     file.touch()
     DiskWatch(region, file / "below").tend(0.0, Journal())
     assert region.get(None, "ingest_disk_pressure") == DiskPressure.NONE
+
+
+def test_an_unreadable_place_is_said_once_per_change(region: Region, tmp_path: Path) -> None:
+    """Others that can be read change nothing about it."""
+    journal, looks = tmp_path / "journal", iter(range(0, 100, 10))
+    watch = DiskWatch(region, tmp_path)
+    with structlog.testing.capture_logs() as logs:
+
+        def look() -> int:
+            watch.tend(next(looks), Journal())
+            return sum("Nobody can say" in line["event"] for line in logs)
+
+        journal.mkdir()
+        assert look() == 0
+        for told in (1, 2):
+            journal.rmdir()
+            journal.symlink_to(journal)  # a loop
+            assert [look(), look()] == [told, told]
+            journal.unlink()
+            journal.mkdir()
+            assert look() == told

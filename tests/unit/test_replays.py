@@ -9,8 +9,16 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from ingest.errors import IngestError
-from ingest.journal import Identity, Replays, ReplayState, open_replays, read_replays
+from ingest.journal import (
+    Identity,
+    Replays,
+    ReplayState,
+    dead_letters,
+    open_replays,
+    read_replays,
+)
 from ingest.journal.ranges import Ranges
+from ingest.pipeline import contracts
 
 NUMBERS = st.integers(0, 30)
 
@@ -104,3 +112,8 @@ def test_damage_is_not_taken_for_an_answer(noted: Path) -> None:
     file.write_bytes(b"nonsense\n" + file.read_bytes())
     with pytest.raises(IngestError, match="is damaged"):
         read_replays(noted)
+
+
+def test_what_is_masked_is_known_by_what_redactors_write() -> None:
+    """The journal imports no pipeline, so each has its own."""
+    assert dead_letters._MASK == contracts.MASK

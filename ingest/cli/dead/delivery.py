@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import socket
 from collections.abc import Sequence
 from enum import Enum, auto
@@ -14,6 +15,8 @@ _PATIENCE_SECONDS = 30.0
 _REFUSAL_SECONDS = 2.0
 _POLL_SECONDS = 0.02
 _PIECE_BYTES = 65_536
+_ENDED = {errno.ECONNRESET, errno.EPIPE, errno.ENOTCONN}
+"""What a connection says that the other side has ended."""
 
 
 class Outcome(Enum):
@@ -39,8 +42,9 @@ def deliver(frames: Sequence[bytes], destination: Destination, watch: Watch | No
         connection.settimeout(_PATIENCE_SECONDS)
         try:
             is_sent = send(connection, frames, watch)
-        except OSError:
-            is_sent = False
+            is_ended = is_sent and destination.is_stream
+        except OSError as error:
+            is_sent, is_ended = False, error.errno in _ENDED
     if watch is None or before is None:
         return Outcome.TAKEN if is_sent else Outcome.UNKNOWN
     if not is_sent:  # a refusal is counted after the connection was closed
@@ -48,10 +52,13 @@ def deliver(frames: Sequence[bytes], destination: Destination, watch: Watch | No
     is_settled = watch.wait_settled(_PATIENCE_SECONDS)
     after = watch.counts()
     count = after.all_received - before.all_received
-    if after.refused > before.refused and count == 0:
+    # Where the server still has the connection, the one refused was somebody else's.
+    if is_ended and after.refused > before.refused and count == 0:
         return Outcome.REFUSED
+    # Datagrams of others look like these, and may have been read in their place.
+    is_all = count >= len(frames) if destination.is_stream else count == len(frames)
     is_safe = is_sent and is_settled and after.failures == before.failures
-    return Outcome.TAKEN if is_safe and count >= len(frames) else Outcome.UNKNOWN
+    return Outcome.TAKEN if is_safe and is_all else Outcome.UNKNOWN
 
 
 def _send_all(connection: socket.socket, frames: Sequence[bytes], watch: Watch | None) -> bool:

@@ -6,9 +6,9 @@ use std::io;
 use std::os::unix::fs::FileExt;
 use std::path::{Path, PathBuf};
 
-use super::care::sealed_segments;
+use super::care::Sealed;
 use super::directory::{DirectoryLock, SegmentName, list_segments, sync_directory};
-use super::scan::{Check, Scan, Step};
+use super::scan::{Check, Scan, Step, next_block};
 use crate::error::{Error, Result};
 
 /// So many bytes are written again at a time.
@@ -23,7 +23,8 @@ pub struct Recovery {
     pub cut: Option<Cut>,
     /// The mark of the last intact batch, 0 where there is none.
     pub mark: u64,
-    /// Damage with intact batches behind it; left as it is, for [`super::verify_directory`].
+    /// Damage with intact batches behind it, or that a disk cannot read; left as it is, for
+    /// [`super::verify_directory`].
     pub damage: Vec<Damage>,
 }
 
@@ -65,13 +66,13 @@ pub fn recover(directory: &Path, durable_sequence: Option<u64>) -> Result<Recove
 /// [`recover`] for the holder of the directory's lock.
 pub(super) fn recover_locked(directory: &Path, durable_sequence: Option<u64>) -> Result<Recovery> {
     let segments = list_segments(directory)?;
-    let sealed = sealed_segments(directory);
+    let sealed = Sealed::read(directory)?;
     let mut recovery = Recovery { next_sequence: 0, mark: 0, cut: None, damage: Vec::new() };
     for segment in segments.iter().rev() {
         // An empty segment still says by its name how far the numbers were given out.
         recovery.next_sequence = recovery.next_sequence.max(segment.first_sequence);
-        let sealed_sequence = sealed.get(&segment.first_sequence).copied();
-        let found = recover_segment(segment, durable_sequence, sealed_sequence, &mut recovery)?;
+        let sealed_sequence = sealed.end(segment.first_sequence);
+        let found = recover_segment(segment, durable_sequence, &sealed, &mut recovery)?;
         let end = found.max(sealed_sequence).unwrap_or(0);
         recovery.next_sequence = recovery.next_sequence.max(end);
         if found.is_some() {
@@ -83,16 +84,17 @@ pub(super) fn recover_locked(directory: &Path, durable_sequence: Option<u64>) ->
 }
 
 /// Look through one segment, behind which there are no batches: so it was the one being
-/// written, and is cut, unless it is sealed: then it was whole, and what is not is damage. The
-/// sequence number behind its last batch, if it has one.
+/// written, and is cut, unless it is sealed: then it was whole, and what is not is damage; so is
+/// what cannot be read. The sequence number behind its last batch, if it has one.
 fn recover_segment(
     segment: &SegmentName,
     known_durable: Option<u64>,
-    sealed_sequence: Option<u64>,
+    sealed: &Sealed,
     recovery: &mut Recovery,
 ) -> Result<Option<u64>> {
     let path = &segment.path;
-    let may_cut = recovery.cut.is_none() && sealed_sequence.is_none();
+    let may_be_sealed = sealed.may_contain(segment.first_sequence);
+    let may_cut = recovery.cut.is_none() && !may_be_sealed;
     let durable_sequence = known_durable.unwrap_or(0);
     let mut durable_end = 0;
     let mut end = None;
@@ -121,7 +123,7 @@ fn recover_segment(
                 recovery.damage.push(Damage { path: path.clone(), offset, bytes: end - offset });
                 offset = end;
             }
-            Step::Torn { .. } if may_cut => {
+            Step::Torn { .. } if may_cut && !scan.is_unreadable(offset, u64::MAX) => {
                 let bytes = scan.length()? - offset;
                 recovery.cut = Some(Cut { path: path.clone(), offset, bytes });
                 end = Some(offset);
@@ -130,6 +132,15 @@ fn recover_segment(
             Step::Torn { .. } => {
                 let bytes = scan.length()? - offset;
                 recovery.damage.push(Damage { path: path.clone(), offset, bytes });
+                let found = next_sequence.unwrap_or(segment.first_sequence);
+                // A seal knows no more than what could be read when it was made.
+                let is_end_known =
+                    sealed.end(segment.first_sequence).is_some_and(|end| end > found);
+                if !is_end_known && (may_be_sealed || scan.is_unreadable(offset, u64::MAX)) {
+                    // Which numbers are in there cannot be known. They are fewer than bytes, and
+                    // are not to be given to other events.
+                    recovery.next_sequence = recovery.next_sequence.max(found + bytes);
+                }
                 break;
             }
             Step::End => break,
@@ -157,6 +168,11 @@ fn write_again(file: &File, mut offset: u64) -> io::Result<()> {
             Ok(0) => return Ok(()),
             Ok(read) => read,
             Err(error) if error.kind() == io::ErrorKind::Interrupted => continue,
+            Err(error) if error.raw_os_error() == Some(libc::EIO) => {
+                // It stays as it is: a disk may be able to read it some time.
+                offset = next_block(offset);
+                continue;
+            }
             Err(error) => return Err(error),
         };
         file.write_all_at(&piece[..read], offset)?;

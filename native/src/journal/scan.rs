@@ -1,5 +1,7 @@
 //! Hops through a segment from metadata frame to metadata frame, and over what is damaged.
+//! What the disk cannot read is damaged too: in its place are zeros.
 
+use std::collections::BTreeSet;
 use std::fs::File;
 use std::io;
 use std::os::unix::fs::FileExt;
@@ -14,6 +16,9 @@ use crate::error::{Error, Result};
 /// Holds nearly every metadata frame.
 const METADATA_READ: usize = 1024;
 const SCAN_READ: usize = 256 << 10;
+/// What a disk cannot read is passed over in blocks of this size.
+const BLOCK: u64 = 4 << 10;
+const UNREADABLE: &str = "the disk cannot read it";
 
 /// How much of a batch has to be right for it to be one.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -58,6 +63,8 @@ pub(super) struct Scan {
     /// Bytes of the metadata frame at the beginning of the buffer, after a batch was found.
     metadata_length: usize,
     data: Vec<u8>,
+    /// Where blocks begin that could not be read.
+    unreadable: BTreeSet<u64>,
 }
 
 impl Scan {
@@ -65,7 +72,14 @@ impl Scan {
         let file = File::open(path)
             .map_err(|error| Error::io(format!("open {}", path.display()), error))?;
         let path = path.to_owned();
-        Ok(Self { file, path, buffer: Vec::new(), metadata_length: 0, data: Vec::new() })
+        Ok(Self {
+            file,
+            path,
+            buffer: Vec::new(),
+            metadata_length: 0,
+            data: Vec::new(),
+            unreadable: BTreeSet::new(),
+        })
     }
 
     pub fn path(&self) -> &Path {
@@ -82,12 +96,17 @@ impl Scan {
         &self.buffer[..self.metadata_length]
     }
 
-    /// Up to `wanted` bytes at `offset`, whatever they are.
+    /// Up to `wanted` bytes at `offset`, whatever they are; zeros where they cannot be read.
     pub fn bytes(&mut self, offset: u64, wanted: u64) -> Result<&[u8]> {
         self.metadata_length = 0;
         let end = self.length()?.min(offset.saturating_add(wanted));
         self.read(offset, usize::MAX, end.max(offset))?;
         Ok(&self.buffer)
+    }
+
+    /// Whether the disk could not read some of what is from `from` to `to`.
+    pub fn is_unreadable(&self, from: u64, to: u64) -> bool {
+        self.unreadable.range(block_of(from)..to).next().is_some()
     }
 
     pub fn length(&self) -> Result<u64> {
@@ -106,9 +125,13 @@ impl Scan {
             Entry::Incomplete(what) => (true, what),
             Entry::Invalid(what) => (false, what),
         };
-        Ok(match self.next_batch(offset + 1, length, check)? {
+        let next = self.next_batch(offset + 1, length, check)?;
+        let is_unreadable = self.is_unreadable(offset, next.unwrap_or(length));
+        let what = if is_unreadable { UNREADABLE } else { what };
+        Ok(match next {
             Some(end) => Step::Damaged { end, what },
-            None => Step::Torn { incomplete, what },
+            // A dying writer leaves what can be read.
+            None => Step::Torn { incomplete: incomplete && !is_unreadable, what },
         })
     }
 
@@ -182,13 +205,21 @@ impl Scan {
         Ok(())
     }
 
-    fn read_at(&self, out: &mut [u8], offset: u64) -> Result<usize> {
+    fn read_at(&mut self, out: &mut [u8], offset: u64) -> Result<usize> {
         let mut filled = 0;
         while filled < out.len() {
-            match self.file.read_at(&mut out[filled..], offset + filled as u64) {
+            let at = offset + filled as u64;
+            match self.file.read_at(&mut out[filled..], at) {
                 Ok(0) => break,
                 Ok(bytes) => filled += bytes,
                 Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+                Err(error) if error.raw_os_error() == Some(libc::EIO) => {
+                    self.unreadable.insert(block_of(at));
+                    let rest = &mut out[filled..];
+                    let length = rest.len().min(usize::try_from(next_block(at) - at).unwrap_or(0));
+                    rest[..length].fill(0);
+                    filled += length;
+                }
                 Err(error) => return Err(self.failed(error)),
             }
         }
@@ -198,4 +229,14 @@ impl Scan {
     fn failed(&self, error: io::Error) -> Error {
         Error::io(format!("read {}", self.path.display()), error)
     }
+}
+
+/// Where the block begins that holds `offset`.
+fn block_of(offset: u64) -> u64 {
+    offset - offset % BLOCK
+}
+
+/// Where the block behind it begins: the next place at which reading may work.
+pub(super) fn next_block(offset: u64) -> u64 {
+    block_of(offset) + BLOCK
 }

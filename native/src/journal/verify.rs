@@ -3,7 +3,7 @@
 use std::io;
 use std::path::{Path, PathBuf};
 
-use super::care::{known_missing, sealed_segments};
+use super::care::{Sealed, known_missing};
 use super::directory::list_segments;
 use super::encode::Decoder;
 use super::format::Metadata;
@@ -80,7 +80,7 @@ impl SegmentReport {
 pub fn verify_directory(directory: &Path) -> Result<Vec<SegmentReport>> {
     let segments = list_segments(directory)?;
     let known = known_missing(directory)?;
-    let sealed = sealed_segments(directory);
+    let sealed = Sealed::read(directory)?;
     let mut decoder = Decoder::new().map_err(Error::Invalid)?;
     let mut reports = Vec::new();
     let mut expected = None;
@@ -106,7 +106,7 @@ pub fn verify_directory(directory: &Path) -> Result<Vec<SegmentReport>> {
         compare_sequence(&mut report, 0, expected, segment.first_sequence, &known);
         verify_segment(&mut scan, &mut decoder, &known, &mut report)?;
         report.bytes = scan.length()?;
-        if index + 1 < segments.len() || sealed.contains_key(&segment.first_sequence) {
+        if index + 1 < segments.len() || sealed.end(segment.first_sequence).is_some() {
             // What has a successor or a seal is not live, so its tail should be whole.
             for finding in &mut report.findings {
                 if finding.kind == FindingKind::TornTail {

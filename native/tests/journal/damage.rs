@@ -185,6 +185,23 @@ fn recovery_cuts_nothing_off_a_sealed_segment_and_gives_none_of_its_numbers_agai
 }
 
 #[test]
+fn recovery_cuts_nothing_where_the_newest_seal_is_damaged_or_cannot_be_read() {
+    let (directory, _) = segments_of(&[BATCHES], Compression::None);
+    seal_all(directory.path());
+    let path = directory.segments().remove(0);
+    flip(&path, 500, 0);
+    let before = fs::read(&path).unwrap();
+    let seals = directory.path().join("seals.ndjson");
+    flip(&seals, 20, 0);
+    assert_eq!(recover(directory.path(), None).unwrap().cut, None);
+    assert_eq!(fs::read(&path).unwrap(), before);
+    fs::remove_file(&seals).unwrap();
+    fs::create_dir(&seals).unwrap();
+    assert!(recover(directory.path(), None).is_err());
+    assert_eq!(fs::read(&path).unwrap(), before);
+}
+
+#[test]
 fn a_repair_keeps_every_intact_batch_whatever_bit_was_flipped() {
     for compression in [Compression::None, Compression::Zstd(1)] {
         let (directory, ends) = journal(compression);

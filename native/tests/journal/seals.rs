@@ -50,6 +50,16 @@ fn every_closed_segment_is_sealed() {
 }
 
 #[test]
+fn missing_seals_of_closed_segments_are_found() {
+    let directory = sealed_segments(4);
+    fs::remove_file(seals(&directory)).unwrap();
+    let audit = audit(directory.path());
+    assert_eq!((audit.seals, audit.unsealed), (0, 4));
+    let files: Vec<_> = audit.findings.into_iter().map(|(file, _)| file).collect();
+    assert_eq!(files, [seals(&directory)]);
+}
+
+#[test]
 fn the_live_segment_is_sealed_once_it_is_closed() {
     let directory = sealed_segments(1);
     let (mut journal, _, watch) = open(&options(directory.path()));

@@ -34,12 +34,12 @@ pub(super) fn work_last() {
 }
 
 /// Whether processes of this machine had to wait for a processor or a disk for less than so many
-/// percent of the last ten seconds, as far as the kernel says so (`/proc/pressure`, since Linux
-/// 4.20). One that does not is taken for idle: there the priority has to do.
+/// percent of the last ten seconds. Only the kernel knows (`/proc/pressure`, since Linux 4.20);
+/// where it does not say, nothing is idle.
 pub(super) fn is_machine_idle(maximum_percent: f32) -> bool {
     ["/proc/pressure/cpu", "/proc/pressure/io"].iter().all(|path| {
         let text = fs::read_to_string(path).unwrap_or_default();
-        pressure(&text).is_none_or(|percent| percent < maximum_percent)
+        pressure(&text).is_some_and(|percent| percent < maximum_percent)
     })
 }
 

@@ -330,7 +330,11 @@ impl Work {
             // In this order: after its end the writer answers no more.
             let is_ending = self.care.is_ending();
             if let Some(answer) = self.care.exchange.answer() {
-                if answer? {
+                let is_replaced = answer.inspect_err(|_| {
+                    // It would be recompressed for the same answer again.
+                    self.declined.insert(recompression.seal().first_sequence);
+                })?;
+                if is_replaced {
                     sync_directory(&self.directory)?;
                     let bytes_after = contents.bytes;
                     self.observer.cared(&Upkeep::Recompressed { bytes_before, bytes_after });

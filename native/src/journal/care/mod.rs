@@ -16,7 +16,7 @@ mod seal;
 mod swap;
 
 pub use audit::{Audit, audit_directory};
-pub(super) use audit::{known_missing, sealed_segments};
+pub(super) use audit::{Sealed, known_missing};
 pub(super) use keeper::{Care, Keeper};
 pub use repair::{Repair, repair_directory};
 pub use seal::{Cause, Seal};

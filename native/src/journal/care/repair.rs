@@ -14,7 +14,7 @@ use super::super::encode::Decoder;
 use super::super::format::Metadata;
 use super::super::scan::{Check, Scan, Step};
 use super::super::verify::check_lines;
-use super::audit::sealed_segments;
+use super::audit::Sealed;
 use super::chain::Chain;
 use super::digest::{Contents, SegmentDigest};
 use super::recompress::{draft_path, remove_drafts};
@@ -49,11 +49,11 @@ pub struct Repair {
 pub fn repair_directory(directory: &Path, dry_run: bool) -> Result<Vec<Repair>> {
     let _lock = DirectoryLock::acquire(directory)?;
     let segments = list_segments(directory)?;
-    let sealed = sealed_segments(directory);
+    let sealed = Sealed::read(directory)?;
     let mut surveys = Vec::new();
     for (index, segment) in segments.iter().enumerate() {
         let next = segments.get(index + 1).map(|next| next.first_sequence);
-        let sealed_sequence = sealed.get(&segment.first_sequence).copied();
+        let sealed_sequence = sealed.end(segment.first_sequence);
         surveys.push(Survey::take(segment, next, sealed_sequence)?);
     }
     let damaged = surveys.iter().filter(|survey| survey.damaged_bytes > 0).count();
