@@ -1,7 +1,7 @@
 """`python -m bench`: TCP to durable journal, with numbers of connections and with pipelines.
 
-Without --connections, --cases and --network the first two parts are measured, with any of them only
-what is named.
+Without --connections, --cases, --network, --group-commit, --ack and --soak the first two parts are
+measured, with any of them only what is named.
 """
 
 from __future__ import annotations
@@ -15,13 +15,23 @@ from datetime import UTC, datetime
 from pathlib import Path
 from subprocess import CalledProcessError
 
-from bench import connections, machine, pipeline_table, pipelines, report
+from bench import (
+    acknowledging,
+    connections,
+    group_commit,
+    machine,
+    pipeline_table,
+    pipelines,
+    report,
+    soak,
+)
 from bench.connections import Case
 from bench.network import hostile
 from bench.network.cases import CASES
 from bench.network.plan import NetworkPlan
 from bench.runs import Plan
 from bench.server import FailedRunError
+from bench.soak import SoakPlan
 
 _RESULTS = Path(__file__).parent / "results"
 _CONNECTIONS = [1, 4, 64, 1000]
@@ -43,6 +53,9 @@ def main() -> int:
         cases = [_measure_connections(plan, number) for number in options.connections]
         rounds = pipelines.measure(plan, options.cases, _tell) if options.cases else None
         network = [CASES[name](_network_plan(plan, options), _tell) for name in options.network]
+        cost = group_commit.measure(plan, _tell) if options.group_commit else None
+        acknowledged = acknowledging.measure(plan, _tell) if options.ack else None
+        soaked = soak.measure(plan, _soak_plan(plan, options), _tell) if options.soak else None
     except (FailedRunError, CalledProcessError) as error:
         print(f"FAILED, nothing is written: {error}", file=sys.stderr)
         return 1
@@ -55,6 +68,9 @@ def main() -> int:
         cases=cases,
         rounds=rounds,
         network=network,
+        group_commit=cost,
+        acknowledging=acknowledged,
+        soak=soaked,
     )
     if rounds is not None:
         _tell(pipeline_table.table(rounds))
@@ -73,6 +89,18 @@ def _measure_connections(plan: Plan, number: int) -> Case:
         f" p50 {case.latency_ms.p50:.1f} ms, p99 {case.latency_ms.p99:.1f} ms"
     )
     return case
+
+
+def _soak_plan(plan: Plan, options: argparse.Namespace) -> SoakPlan:
+    return SoakPlan(
+        seconds=options.soak,
+        rate=options.rate or soak.half_of_maximum(plan, _tell),
+        leg_seconds=options.leg_seconds,
+        sample_seconds=1.0,
+        faults=tuple(options.faults),
+        seed=options.seed,
+        workers=plan.workers or soak.WORKERS,
+    )
 
 
 def _network_plan(plan: Plan, options: argparse.Namespace) -> NetworkPlan:
@@ -102,6 +130,12 @@ def _parse() -> argparse.Namespace:
     parser.add_argument(
         "--cases", nargs="+", default=[], choices=pipelines.NAMES, help="pipelines, in rounds"
     )
+    parser.add_argument(
+        "--group-commit", action="store_true", help="what it costs, against syncs that do nothing"
+    )
+    parser.add_argument(
+        "--ack", action="store_true", help="how long requests wait until they are durable"
+    )
     parser.add_argument("--events", type=int, default=5_000_000, help="per run of a fast case")
     parser.add_argument("--runs", type=int, default=5, help="of every case")
     parser.add_argument("--latency-seconds", type=float, default=5.0)
@@ -113,8 +147,10 @@ def _parse() -> argparse.Namespace:
         help="where journals are written and removed again; must be a real disk",
     )
     _add_network(parser.add_argument_group("the network edge"))
+    _add_soak(parser.add_argument_group("a long run under faults"))
     options = parser.parse_args()
-    if not options.connections and not options.cases and options.network is None:
+    others = (options.group_commit, options.ack, options.soak, options.network is not None)
+    if not options.connections and not options.cases and not any(others):
         options.connections, options.cases = _CONNECTIONS, list(pipelines.NAMES)
     options.network = list(CASES) if options.network == [] else options.network or []
     return options
@@ -140,6 +176,19 @@ def _add_network(group: argparse._ArgumentGroup) -> None:
     group.add_argument(
         "--hostile", nargs="+", default=[], choices=hostile.KINDS, help="kinds for `hostile`"
     )
+
+
+def _add_soak(group: argparse._ArgumentGroup) -> None:
+    group.add_argument(
+        "--soak", type=float, metavar="SECONDS", help="at --rate, or half of the maximum"
+    )
+    group.add_argument(
+        "--leg-seconds", type=float, default=5.0, help="after so long, all connections are new"
+    )
+    group.add_argument(
+        "--faults", nargs="*", choices=soak.FAULTS, default=soak.DEFAULT_FAULTS, metavar="FAULT"
+    )
+    group.add_argument("--seed", type=int, default=1, help="of the faults")
 
 
 if __name__ == "__main__":

@@ -11,8 +11,9 @@ from pathlib import Path
 import msgspec
 
 from bench import latency, runs
+from bench.distribution import Distribution
 from bench.figures import Summary, summarise
-from bench.latency import Latency, Sampler
+from bench.latency import Sampler
 from bench.runs import (
     DEADLINE_SECONDS,
     Load,
@@ -37,7 +38,7 @@ class Case(msgspec.Struct, frozen=True):
     cpu_seconds_per_million: Summary
     peak_resident_bytes: Summary
     latency_rate: float
-    latency_ms: Latency
+    latency_ms: Distribution
 
 
 def measure(plan: Plan, connections: int) -> Case:
@@ -58,7 +59,7 @@ def measure(plan: Plan, connections: int) -> Case:
     )
 
 
-def _half_load(plan: Plan, load: Load, rate: float) -> Latency:
+def _half_load(plan: Plan, load: Load, rate: float) -> Distribution:
     events = int(rate * plan.latency_seconds)
     with warm_server(plan, load) as server, tempfile.NamedTemporaryFile() as timeline:
         file = Path(timeline.name)

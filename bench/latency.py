@@ -15,21 +15,12 @@ from pathlib import Path
 from types import TracebackType
 from typing import Self
 
-import msgspec
+from bench.distribution import Distribution
 
 Curve = list[tuple[int, int]]
 """Points of (monotonic nanoseconds, events so far), rising in both."""
 
 _SAMPLE_SECONDS = 0.0005
-_POINTS = 20_000
-
-
-class Latency(msgspec.Struct, frozen=True):
-    """Milliseconds from sending an event to having it on the disk."""
-
-    p50: float
-    p99: float
-    maximum: float
 
 
 class Sampler:
@@ -73,22 +64,22 @@ def read_curve(file: Path) -> Curve:
     return [(int(time_ns), int(events)) for time_ns, events in points]
 
 
-def distance(sent: Curve, durable: Curve, *, already_durable: int) -> Latency:
-    """Return the distribution over all sent events."""
+def distance(sent: Curve, durable: Curve, *, already_durable: int) -> Distribution:
+    """Return the distribution over all sent events, each of them counted."""
     for curve in (sent, durable):
         if any(earlier > later for (_, earlier), (_, later) in pairwise(curve)):
             raise ValueError("a count went backwards")
     events = sent[-1][1]
-    steps = min(events, _POINTS)
-    numbers = [step * events // steps for step in range(1, steps + 1)]
-    milliseconds = sorted(
-        (_reached(durable, number + already_durable) - _reached(sent, number)) / 1e6
-        for number in numbers
-    )
-    return Latency(
-        p50=milliseconds[steps // 2],
-        p99=milliseconds[min(steps - 1, steps * 99 // 100)],
-        maximum=milliseconds[-1],
+    # Between two of these numbers, all events were sent together and became durable together.
+    steps = {number for _, number in sent}
+    steps |= {number - already_durable for _, number in durable}
+    numbers = sorted(step for step in steps if 0 < step <= events)
+    return Distribution.weighted(
+        (
+            (_reached(durable, number + already_durable) - _reached(sent, number)) / 1e6,
+            number - before,
+        )
+        for before, number in pairwise([0, *numbers])
     )
 
 

@@ -6,12 +6,15 @@ from pathlib import Path
 
 import msgspec
 
-from bench import pipeline_table
+from bench import distribution, pipeline_table
+from bench.acknowledging import Acknowledging
 from bench.connections import Case
 from bench.figures import Summary, spread
+from bench.group_commit import GroupCommit
 from bench.machine import Machine
 from bench.network.cases import NetworkCase
 from bench.pipelines import CONNECTIONS, Rounds
+from bench.soak import Soak
 
 _MIB = 1024 * 1024
 
@@ -31,12 +34,21 @@ _CONNECTIONS = """
 ## Connections
 
 TCP to durable journal without a pipeline, the generator on the same machine: medians of {runs}
-runs, least to most in brackets. Latency is from sending to durable at half of the median rate.
-Every run ended with a closed ledger and received = journaled = sent.
+runs, least to most in brackets. Every run ended with a closed ledger and received = journaled =
+sent.
 
-| connections | events/s until durable | server CPU-s per million | peak RSS, MiB | p50, ms | p99, ms | generator CPU-s per million |
-|---:|---:|---:|---:|---:|---:|---:|
+| connections | events/s until durable | server CPU-s per million | peak RSS, MiB | generator CPU-s per million |
+|---:|---:|---:|---:|---:|
 {rows}
+
+### Latency
+
+Milliseconds from sending an event to having it durable, at half of the median rate above, for
+every event.
+
+{percentiles}
+
+{histogram}
 """  # noqa: E501 - a row of a table is one line
 
 _PIPELINES = """
@@ -72,6 +84,12 @@ class Results(msgspec.Struct, frozen=True):
     """Pipelines and fapilog."""
     network: list[NetworkCase]
     """The network edge."""
+    group_commit: GroupCommit | None
+    """With syncs and without."""
+    acknowledging: Acknowledging | None
+    """Requests that wait until they are durable."""
+    soak: Soak | None
+    """A long run under faults."""
 
 
 def write(results: Results, directory: Path) -> None:
@@ -88,7 +106,15 @@ def page(results: Results) -> str:
     if results.cases:
         runs = max(len(case.runs) for case in results.cases)
         rows = "\n".join(_row(case) for case in results.cases)
-        parts.append(_CONNECTIONS.format(runs=runs, rows=rows))
+        latencies = [(_at_half_load(case), case.latency_ms) for case in results.cases]
+        parts.append(
+            _CONNECTIONS.format(
+                runs=runs,
+                rows=rows,
+                percentiles=distribution.percentiles("connections", latencies),
+                histogram=distribution.histogram(latencies),
+            )
+        )
     if results.rounds is not None:
         parts.append(
             _PIPELINES.format(
@@ -100,6 +126,12 @@ def page(results: Results) -> str:
     if results.network:
         sections = "\n".join(case.section() for case in results.network)
         parts.append(_NETWORK.format(sections=sections))
+    if results.group_commit is not None:
+        parts.append(results.group_commit.section())
+    if results.acknowledging is not None:
+        parts.append(results.acknowledging.section())
+    if results.soak is not None:
+        parts.append(results.soak.section())
     return "".join(parts)
 
 
@@ -126,8 +158,10 @@ def _row(case: Case) -> str:
         spread(case.events_per_second, ",.0f"),
         spread(case.cpu_seconds_per_million, ".2f"),
         spread(Summary(*(value / _MIB for value in msgspec.structs.astuple(resident))), ".0f"),
-        f"{case.latency_ms.p50:.1f}",
-        f"{case.latency_ms.p99:.1f}",
         f"{generator:.2f}",
     ]
     return "| " + " | ".join(cells) + " |"
+
+
+def _at_half_load(case: Case) -> str:
+    return f"{case.connections:,}, {case.latency_rate:,.0f} events/s"

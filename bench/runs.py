@@ -46,6 +46,8 @@ class Load(msgspec.Struct, frozen=True):
     """Events per second; none is as fast as the server takes them."""
     burst: int | None = None
     """The most events that a connection sends at a time."""
+    environment: dict[str, str] = {}
+    """Added to that of the server."""
 
     def filtered(self, events: int) -> int:
         """Return how many of so many events the filter drops."""
@@ -147,7 +149,9 @@ def warm_server(plan: Plan, load: Load, *also: Transport) -> Iterator[Server]:
     with server_directory(plan) as directory:
         listeners = dict.fromkeys((load.transport, *also), settings.ANY_PORT)
         configuration = settings.write(directory, load.pipeline, listeners)
-        with Server(directory / "data", directory / "log", configuration, plan.workers) as server:
+        with Server(
+            directory / "data", directory / "log", configuration, plan.workers, load.environment
+        ) as server:
             send(server, load, load.warm_up_events, run=WARM_UP)
             server.await_settled(load.warm_up_events, DEADLINE_SECONDS)
             yield server

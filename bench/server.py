@@ -7,6 +7,7 @@ import signal
 import subprocess
 import sys
 import time
+from collections.abc import Mapping
 from pathlib import Path
 from types import TracebackType
 from typing import Self
@@ -30,14 +31,32 @@ class FailedRunError(Exception):
     """The server did not do what a measurement presumes; there is no number to report."""
 
 
+def read_settled(region: Region) -> int:
+    """Return how many events are durable or were dropped by a filter, over all workers."""
+    return sum(
+        region.get(worker, name, listener=listener)
+        for worker in range(region.workers)
+        for listener in range(len(region.listeners))
+        for name in ("ingest_events_journaled_total", "ingest_events_filtered_total")
+    )
+
+
 class Server:
     """Starts on entering, drains on leaving; leaving fails if anything was lost."""
 
-    def __init__(self, data_dir: Path, log: Path, configuration: Path, workers: int | None) -> None:
+    def __init__(
+        self,
+        data_dir: Path,
+        log: Path,
+        configuration: Path,
+        workers: int | None,
+        environment: Mapping[str, str] | None = None,
+    ) -> None:
         self.data_dir = data_dir
         self._log = log
         self._configuration = configuration
         self._workers = workers
+        self._environment = {**_ENVIRONMENT, **(environment or {})}
 
     def __enter__(self) -> Self:
         """Start the server and wait until it is ready."""
@@ -46,7 +65,7 @@ class Server:
         if self._workers is not None:
             command.append(f"--workers={self._workers}")
         with self._log.open("wb") as log:
-            self._process = subprocess.Popen(command, stdout=log, stderr=log, env=_ENVIRONMENT)
+            self._process = subprocess.Popen(command, stdout=log, stderr=log, env=self._environment)
         running = self._await_ready()
         self.addresses = {each.name: each.address for each in running.listeners}
         self.pids = processes.family(self._process.pid)
@@ -81,12 +100,7 @@ class Server:
 
     def settled_events(self) -> int:
         """Return how many events are durable or were dropped by a filter so far."""
-        return sum(
-            self.region.get(worker, name, listener=listener)
-            for worker in range(self.region.workers)
-            for listener in range(len(self.region.listeners))
-            for name in ("ingest_events_journaled_total", "ingest_events_filtered_total")
-        )
+        return read_settled(self.region)
 
     def await_settled(
         self, events: int, deadline_seconds: float, *, refuses_some: bool = False

@@ -5,6 +5,8 @@ from __future__ import annotations
 import os
 import subprocess
 import tempfile
+from collections.abc import Sequence
+from contextlib import ExitStack
 from pathlib import Path
 
 import msgspec
@@ -12,7 +14,7 @@ import msgspec
 from bench import generator
 from bench.generator import Sent
 from ingest import contract
-from ingest._native import JournalReader
+from ingest._native import Batch, JournalReader
 from ingest.journal import list_shards
 
 
@@ -34,8 +36,19 @@ class Findings(msgspec.Struct, frozen=True):
     clean: bool
 
 
-def check(data_dir: Path, sent: Sent) -> Findings:
-    """Compare the journal with what was sent."""
+class Stretch(msgspec.Struct, frozen=True):
+    """Part of a shard, from one batch to another."""
+
+    first_sequence: int
+    next_sequence: int
+    """Behind its last event."""
+
+
+def check(data_dir: Path, sent: Sent, stretches: Sequence[Stretch] | None = None) -> Findings:
+    """Compare the journal with what was sent; where it is long, part of every shard.
+
+    Raises LookupError where a part is not there any more.
+    """
     shards = list_shards(data_dir / contract.JOURNAL_DIRECTORY)
     pipes = [os.pipe() for _ in shards]
     readers, writers = [reader for reader, _ in pipes], [writer for _, writer in pipes]
@@ -44,22 +57,48 @@ def check(data_dir: Path, sent: Sent) -> Findings:
         report.flush()
         command: list[str | Path] = [generator.program(), "check", f"--sent={report.name}"]
         command.extend(f"/dev/fd/{reader}" for reader in readers)
-        with subprocess.Popen(command, stdout=subprocess.PIPE, pass_fds=readers) as process:
+        with (
+            subprocess.Popen(command, stdout=subprocess.PIPE, pass_fds=readers) as process,
+            ExitStack() as stack,
+        ):
             for reader in readers:
                 os.close(reader)
-            for shard, writer in zip(shards, writers, strict=True):
-                with open(writer, "wb", buffering=0) as out:  # noqa: PTH123 - a descriptor
-                    _copy(shard, out.fileno())
+            # Whatever happens, each is closed: the generator waits for the end of all of them.
+            outs = [stack.enter_context(os.fdopen(each, "wb", buffering=0)) for each in writers]
+            parts: Sequence[Stretch | None] = stretches or [None] * len(shards)
+            for shard, part, out in zip(shards, parts, outs, strict=True):
+                with out:
+                    if part is None:
+                        _copy(JournalReader(os.fspath(shard), start="oldest"), out.fileno())
+                    else:
+                        _copy_part(shard, part, out.fileno())
             output, _ = process.communicate()
     return msgspec.json.decode(output, type=Findings)
 
 
-def _copy(shard: Path, descriptor: int) -> None:
-    reader = JournalReader(os.fspath(shard), start="oldest")
+def _copy(reader: JournalReader, descriptor: int) -> None:
     while batch := reader.next():
-        lines = memoryview(batch.lines)
-        while lines:
-            lines = lines[os.write(descriptor, lines) :]
+        _write(descriptor, batch)
+
+
+def _copy_part(shard: Path, part: Stretch, descriptor: int) -> None:
+    at = part.first_sequence
+    if at == part.next_sequence:
+        return
+    reader = JournalReader(os.fspath(shard), start=at)
+    while at < part.next_sequence and (batch := reader.next()):
+        if batch.first_sequence != at:
+            raise LookupError(f"{shard}: behind {at} comes {batch.first_sequence}")
+        _write(descriptor, batch)
+        at += batch.count
+    if at != part.next_sequence:
+        raise LookupError(f"{shard}: ends with {at} instead of {part.next_sequence}")
+
+
+def _write(descriptor: int, batch: Batch) -> None:
+    lines = memoryview(batch.lines)
+    while lines:
+        lines = lines[os.write(descriptor, lines) :]
 
 
 def last_lines(data_dir: Path) -> list[bytes]:

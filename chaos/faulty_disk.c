@@ -45,6 +45,9 @@ struct rule {
 struct file {
     _Atomic uint64_t inode; /* 0: free */
     _Atomic uint64_t synced_bytes;
+    /* What a failed sync was for is clean in the kernel's eyes: it is not on the disk and no later
+     * sync brings it there, unless it is written again. */
+    _Atomic uint64_t forgotten_from, forgotten_to;
     _Atomic uint64_t directory; /* inode of the directory that does not durably name it; or 0 */
 };
 
@@ -126,6 +129,7 @@ static void note_created(int descriptor, const char *path) {
     struct file *file = stat(parent, &above) == 0 ? noted(status.st_ino, 1) : NULL;
     if (file) {
         atomic_store(&file->synced_bytes, 0);
+        atomic_store(&file->forgotten_to, 0);
         atomic_store(&file->directory, above.st_ino);
     }
 }
@@ -138,14 +142,30 @@ static void note_synced(const struct stat *status) {
         return;
     }
     struct file *file = noted(status->st_ino, 0);
-    if (file)
+    if (file && atomic_load(&file->forgotten_from) >= atomic_load(&file->forgotten_to))
         atomic_store(&file->synced_bytes, (uint64_t)status->st_size);
+}
+
+static void note_forgotten(const struct stat *status) {
+    struct file *file = noted(status->st_ino, 0);
+    if (!file)
+        return;
+    atomic_store(&file->forgotten_from, atomic_load(&file->synced_bytes));
+    atomic_store(&file->forgotten_to, (uint64_t)status->st_size);
+}
+
+static void note_written_again(uint64_t inode, uint64_t from, uint64_t to) {
+    struct file *file = noted(inode, 0);
+    if (file && from <= atomic_load(&file->forgotten_from))
+        atomic_store(&file->forgotten_from, to);
 }
 
 static void note_truncated(uint64_t inode, uint64_t length) {
     struct file *file = noted(inode, 0);
     if (file && atomic_load(&file->synced_bytes) > length)
         atomic_store(&file->synced_bytes, length);
+    if (file && atomic_load(&file->forgotten_to) > length)
+        atomic_store(&file->forgotten_to, length);
 }
 
 /* As the kernel may do with pages that it could not write: they are clean now, and gone. */
@@ -325,6 +345,15 @@ ssize_t write(int descriptor, const void *bytes, size_t length) {
     return writev(descriptor, &part, 1);
 }
 
+ssize_t pwrite64(int descriptor, const void *bytes, size_t length, off64_t offset) {
+    char path[PATH_MAX];
+    struct stat status;
+    ssize_t written = syscall(SYS_pwrite64, descriptor, bytes, length, offset);
+    if (written > 0 && is_watched(descriptor, path, &status))
+        note_written_again(status.st_ino, (uint64_t)offset, (uint64_t)(offset + written));
+    return written;
+}
+
 static int sync_file(enum call call, long number, int descriptor) {
     char path[PATH_MAX];
     struct stat status;
@@ -332,8 +361,10 @@ static int sync_file(enum call call, long number, int descriptor) {
         return (int)syscall(number, descriptor);
     struct rule *rule = due(call, BEFORE, path);
     int verdict = carry_out(rule, call);
-    if (verdict < 0 && rule->action == LOSE) {
-        lose_unsynced(descriptor, &status);
+    if (verdict < 0) {
+        note_forgotten(&status);
+        if (rule->action == LOSE)
+            lose_unsynced(descriptor, &status);
         errno = (int)rule->value;
     }
     if (verdict != 0)

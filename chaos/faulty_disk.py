@@ -27,7 +27,7 @@ _SOURCE = Path(__file__).with_suffix(".c")
 _DIRECTORIES = struct.Struct("1024s1024s")
 _RULE = struct.Struct("<4I4Q80s")
 _RULES = 16
-_FILE = struct.Struct("<3Q")
+_FILE = struct.Struct("<5Q")
 _FILES = 4096
 _FILES_OFFSET = _DIRECTORIES.size + _RULES * _RULE.size
 _HITS_OFFSET = struct.calcsize("<4I2Q")
@@ -69,7 +69,7 @@ class Action(IntEnum):
     KILL = 1
     """The process kills itself."""
     FAIL = 2
-    """The call fails with an error."""
+    """The call fails with an error; what a sync was for can be read, and is never synced."""
     HOLD = 3
     """It waits until the rule is taken back."""
     DELAY = 4
@@ -77,7 +77,7 @@ class Action(IntEnum):
     SKIP = 5
     """It is not done, and says that it was; of writes and syncs."""
     LOSE = 6
-    """A sync fails, and the kernel forgets what it should have written."""
+    """As `FAIL`, and what the sync was for cannot even be read any more."""
 
 
 class Point(msgspec.Struct, frozen=True):
@@ -216,6 +216,6 @@ class FaultyDisk:
         table = self._control[_FILES_OFFSET:]
         return {
             inode: Remains(synced_bytes=synced, is_named=directory == 0)
-            for inode, synced, directory in _FILE.iter_unpack(table)
+            for inode, synced, _, _, directory in _FILE.iter_unpack(table)
             if inode
         }

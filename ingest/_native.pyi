@@ -366,6 +366,26 @@ class Shard:
         """
     def resume(self) -> bool:
         """Return whether there is room again after `drain` returned False."""
+    def submit(
+        self, listener: int, body: bytes, peer: str | None = None, identity: str | None = None
+    ) -> int | None:
+        """Take the body of a request that a source of its own has received, whole or not at all.
+
+        It goes the way of what is read from sockets, under the name of a listener (its index).
+        `body` is whole frames: lines, or counted by their octets; what follows the last terminator
+        is one too. `peer` is the sender's address with its port, `identity` members of a JSON
+        object that tell more of it. Returns the position that `durable_position` has to reach
+        before the request may be acknowledged, or None where the journals or the arena have no
+        room, Python has a batch in its hands, or what a predecessor left comes first: try again
+        when that has changed. Look for `take_handoff` afterwards. Raises ValueError for a listener
+        that is not served.
+        """
+    def durable_position(self) -> int:
+        """Return the position below which everything taken is durable; it only grows."""
+    def acknowledge_progress(self) -> None:
+        """Make `progress_filenos` unreadable until there is more progress."""
+    def sync_now(self) -> None:
+        """Have everything taken so far synced at once, but for what Python has in its hands."""
     def tick(self) -> None:
         """Write the heartbeat and the gauges; call it from a timer of the loop."""
     def take_notices(self) -> list[tuple[str, str, str | None, str, int]]:

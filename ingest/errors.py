@@ -47,5 +47,9 @@ class NotRunningError(IngestError):
     """No server is running on this data directory."""
 
 
+class NotDurableError(IngestError):
+    """A worker ended before a request's events were durable: it must not be acknowledged."""
+
+
 class SendError(IngestError):
     """Events could not be sent to the server."""

@@ -32,7 +32,7 @@ from chaos.faults.points import (
     KillDuringSealing,
     KillWithinWrite,
 )
-from chaos.faults.power import PowerCut, PowerCutExt4, ReadOnlyExt4
+from chaos.faults.power import KillAfterSyncError, PowerCut, PowerCutExt4, ReadOnlyExt4
 from chaos.faults.stops import PauseWorker, StopSupervisor, StopWorker
 
 FAULTS: list[type[Fault]] = [
@@ -70,6 +70,7 @@ FAULTS: list[type[Fault]] = [
     ReadOnly,
     ReadOnlyExt4,
     PowerCut,
+    KillAfterSyncError,
     PowerCutExt4,
     FlipBits,
 ]

@@ -18,7 +18,7 @@ from tests.harness import Server, run_command
 if TYPE_CHECKING:
     from chaos.tier import Tier
 
-_COPIED_BYTES = 8 * 1024 * 1024
+_COPIED_BYTES = 4 * 1024 * 1024
 _MOST_FLIPS = 8
 _NEW_EVENTS = 100
 

@@ -69,6 +69,32 @@ class PowerCut(OnFaultyDisk):
         damage.cut_power(data_dir, self.disk.remains(), chance)
 
 
+class KillAfterSyncError(PowerCut):
+    """Processes die after a failed sync, others find the batches, and then the power is cut.
+
+    Linux keeps what it could not write as if it had: it can be read until the memory is needed.
+    """
+
+    name = "kill-after-sync-error"
+
+    def strike(self, tier: Tier, chance: Random) -> None:
+        """Kill a worker, or all, before it cuts back what was not synced, and later all."""
+        error = self.disk.rule(Point(Call.FDATASYNC), Action.FAIL, value=EIO)
+        with error, self.disk.rule(Point(Call.TRUNCATE), Action.HOLD) as held:
+            wait_until(lambda: held.process, RECOVERY_SECONDS)
+            if chance.choice((True, False)):
+                tier.kill(held.process)
+                tier.await_gone(held.process)
+            else:
+                tier.kill_tree(chance)
+        if tier.server.exited():
+            tier.start()
+        tier.await_recovery()
+        tier.await_intake()
+        tier.kill_tree(chance, aftermath=lambda: self.cut_power(tier.data_dir, chance))
+        tier.start()
+
+
 class OnExt4(Fault):
     """A fault of a real file system with a log."""
 

@@ -89,9 +89,7 @@ def _audit(shards: list[Path], heads: list[str]) -> int:
     headings = ("SHARD", "SEALS", "GOOD", "UNSEALED", "DELETED", "HEAD")
     if audits:
         typer.echo(render_table(headings, [_row(shard, audit) for shard, audit in audits]))
-    findings = [
-        f"{path}: {words}" for _, audit in audits for path, words in sorted(audit.findings)
-    ]
+    findings = [f"{path}: {words}" for _, audit in audits for path, words in sorted(audit.findings)]
     known = {digest for _, audit in audits for digest in audit.known}
     findings += [f"{head}: is in no chain" for head in heads if head not in known]
     for _, audit in audits:

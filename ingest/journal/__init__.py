@@ -14,10 +14,11 @@ from ingest.journal.replays import (
     open_replays,
     read_replays,
 )
-from ingest.journal.shards import find_shards, list_shards
+from ingest.journal.shards import SEGMENT_SUFFIX, find_shards, list_shards
 from ingest.journal.tail import Tail
 
 __all__ = [
+    "SEGMENT_SUFFIX",
     "DeadLetter",
     "DeadLetters",
     "Identity",

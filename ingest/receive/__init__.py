@@ -1,5 +1,6 @@
-"""Drives the native intake from the worker's event loop."""
+"""Drives the native intake from the worker's event loop, and tells sources what is durable."""
 
+from ingest.receive.durability import Durability
 from ingest.receive.intake import Answer, Intake
 
-__all__ = ["Answer", "Intake"]
+__all__ = ["Answer", "Durability", "Intake"]

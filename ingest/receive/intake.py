@@ -11,6 +11,8 @@ import asyncio
 from collections.abc import Awaitable, Callable
 from typing import TYPE_CHECKING
 
+from ingest.receive.progress import Progress
+
 if TYPE_CHECKING:
     from ingest._native import Handoff, Shard
 
@@ -30,11 +32,11 @@ class Intake:
         self, loop: asyncio.AbstractEventLoop, shard: Shard, process: Process | None = None
     ) -> None:
         """Without `process` no batch is ever handed over, and a drain ends in its callback."""
+        self.shard = shard
+        self.progress = Progress(loop, shard)
         self._loop = loop
-        self._shard = shard
         self._process = process
         self._sockets = shard.fileno()
-        self._progress = shard.progress_filenos()
         self._paused = False
         self._readable = asyncio.Event()
         self._stopping = False
@@ -42,16 +44,24 @@ class Intake:
 
     def start(self) -> None:
         """Begin to accept and to read. Raises OSError when a socket cannot listen."""
-        self._shard.listen()
+        self.shard.listen()
         if self._process is not None:
             self._pump = self._loop.create_task(self._hand_over(self._process))
             self._pump.add_done_callback(self._pump_ended)
         self._watch_sockets()
 
     def tend(self) -> None:
-        """Look whether a paused intake can go on: a wake-up that was missed costs little then."""
-        if self._paused:
-            self._resume()
+        """Have all that wait look whether they can go on: what woke nobody costs little then."""
+        self.progress.tell()
+
+    def submit(
+        self, listener: int, body: bytes, peer: str | None, identity: str | None
+    ) -> int | None:
+        """Take the body of a request: `Shard.submit`, and what it is for Python is handed over."""
+        position = self.shard.submit(listener, body, peer, identity)
+        if position is not None and self._process is not None:
+            self._wake_pump()
+        return position
 
     async def stop(self, patience_seconds: float) -> None:
         """Stop looking at the sockets; what they hold stays in the kernel.
@@ -59,7 +69,7 @@ class Intake:
         A batch that Python has in its hands is waited for, and given up when that takes too long.
         """
         self._loop.remove_reader(self._sockets)
-        self._unwatch_progress()
+        self.progress.unwatch(self._resume)
         self._stopping = True
         self._readable.set()
         if self._pump is not None:
@@ -84,9 +94,11 @@ class Intake:
             self._readable.clear()
             if self._stopping:
                 return
-            has_room = self._shard.drain()
-            while (batch := self._shard.take_handoff()) is not None:
-                self._shard.accept(batch, *await process(batch))
+            has_room = self.shard.drain()
+            while (batch := self.shard.take_handoff()) is not None:
+                self.shard.accept(batch, *await process(batch))
+            # Nothing could be submitted meanwhile.
+            self.progress.tell()
             if has_room:
                 self._watch_sockets()
             else:
@@ -98,21 +110,16 @@ class Intake:
             self._loop.call_exception_handler({"exception": error, "task": pump})
 
     def _drain(self) -> None:
-        if not self._shard.drain():
+        if not self.shard.drain():
             self._loop.remove_reader(self._sockets)
             self._pause()
 
     def _pause(self) -> None:
         self._paused = True
-        for descriptor in self._progress:
-            self._loop.add_reader(descriptor, self._resume)
+        self.progress.watch(self._resume)
 
     def _resume(self) -> None:
-        if not self._stopping and self._shard.resume():
+        if not self._stopping and self.shard.resume():
             self._paused = False
-            self._unwatch_progress()
+            self.progress.unwatch(self._resume)
             self._watch_sockets()
-
-    def _unwatch_progress(self) -> None:
-        for descriptor in self._progress:
-            self._loop.remove_reader(descriptor)

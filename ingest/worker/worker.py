@@ -19,11 +19,13 @@ from ingest.contract import WorkerSpec, WorkerState
 from ingest.errors import BootError, ExitStatus
 from ingest.logs import get_logger
 from ingest.pipeline.failures import describe
-from ingest.receive import Answer, Intake
+from ingest.receive import Answer, Durability, Intake
 from ingest.worker.faults import complete, is_ours, note_exit
 from ingest.worker.pipeline import PythonPipeline, native_pipeline
 from ingest.worker.standby import wait_for_go
 
+_REQUESTS_SHARE_OF_DRAIN = 0.4
+"""By then what sources have submitted is acknowledged, or has an error."""
 _PYTHON_SHARE_OF_DRAIN = 0.8
 """What plugins have passed by then is still to be made durable."""
 
@@ -98,6 +100,7 @@ class Worker:
         self._python.take_over()
         process = self._python.process if self._python else None
         self._intake = Intake(self._loop, self._shard, process)
+        self._durability = Durability(self._intake)
         found = self._shard.found
         for note in found.notes:
             _log.warning("The journal was repaired.", reason=note)
@@ -142,7 +145,9 @@ class Worker:
         self._python_deadline = began + patience * _PYTHON_SHARE_OF_DRAIN
         self._set_state(WorkerState.DRAINING)
         self._let_nothing_interrupt()
-        complete(self._loop, self._intake.stop(patience * _PYTHON_SHARE_OF_DRAIN))
+        complete(self._loop, self._durability.close(patience * _REQUESTS_SHARE_OF_DRAIN))
+        left = max(self._python_deadline - time.monotonic(), 0.0)
+        complete(self._loop, self._intake.stop(left))
         left = max(began + patience - time.monotonic(), 0.0)
         end = self._shard.hand_over if self._has_successor else self._shard.finish
         lost = end(left, self._process_at_once)

@@ -225,7 +225,7 @@ fn run_once(shard: &mut Shard) -> bool {
         if memchr::memmem::find(&lines, b"deadly").is_some() {
             std::process::abort();
         }
-        let count = lines.iter().filter(|byte| **byte == b'\n').count();
+        let count = lines.split_inclusive(|byte| *byte == b'\n').count();
         let (verdicts, stages) = (vec![0; count], vec![1; count]);
         let returned = Returned { lines: &lines, verdicts: &verdicts, stages: &stages };
         shard.accept(handoff, &returned).unwrap();
@@ -433,8 +433,8 @@ fn frame(connection: usize, number: u64) -> Sent {
             format!("no event {connection} {number}"),
             false,
         ),
-        5 if number % 3 == 0 => (format!("{}\n", padded(300_000)), padded(300_000), true),
-        6 if number % 4 == 0 => {
+        5 if number.is_multiple_of(3) => (format!("{}\n", padded(300_000)), padded(300_000), true),
+        6 if number.is_multiple_of(4) => {
             (format!("{}\n", padded(500_000)), padded(0)[..30].to_owned(), false)
         }
         7 => (format!("{event}\n\n \r\n"), event, true),

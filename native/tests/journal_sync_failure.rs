@@ -9,7 +9,7 @@ mod support;
 
 use std::fs;
 use std::os::fd::RawFd;
-use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering};
 use std::sync::{Condvar, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
@@ -23,6 +23,8 @@ use support::{
 static FAILURES: AtomicU32 = AtomicU32::new(0);
 /// Whether no file can be cut.
 static UNCUTTABLE: AtomicBool = AtomicBool::new(false);
+/// Bytes that were written where a file had some already.
+static WRITTEN_AGAIN: AtomicU64 = AtomicU64::new(0);
 /// Whether calls have to wait.
 static HELD: (Mutex<bool>, Condvar) = (Mutex::new(false), Condvar::new());
 static TURN: Mutex<()> = Mutex::new(());
@@ -67,6 +69,21 @@ pub unsafe extern "C" fn ftruncate64(descriptor: RawFd, length: libc::off64_t) -
     }
     // SAFETY: the call takes no pointers.
     unsafe { libc::syscall(libc::SYS_ftruncate, descriptor, length) }.try_into().unwrap_or(-1)
+}
+
+/// # Safety
+/// As for the system's function: `length` bytes can be read at `bytes`.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn pwrite64(
+    descriptor: RawFd,
+    bytes: *const libc::c_void,
+    length: usize,
+    offset: libc::off64_t,
+) -> isize {
+    WRITTEN_AGAIN.fetch_add(length as u64, Ordering::SeqCst);
+    // SAFETY: what the caller has promised.
+    let written = unsafe { libc::syscall(libc::SYS_pwrite64, descriptor, bytes, length, offset) };
+    written.try_into().unwrap_or(-1)
 }
 
 #[test]
@@ -146,6 +163,31 @@ fn closing_says_when_the_lost_may_be_found_in_the_files() {
     assert_eq!(recover(directory.path(), Some(5)).unwrap().next_sequence, 8);
     let found = events_since(directory.path(), 5).unwrap();
     assert_eq!(found, (8, vec![("udp-5140".to_owned(), 3)]));
+}
+
+#[test]
+fn recovery_writes_again_what_a_failed_sync_was_for() {
+    let _turn = turn();
+    let directory = Directory::new();
+    let (mut journal, _, watch) = open(&options(directory.path()));
+    append_batch(&mut journal, &watch, 0, 5);
+    let path = directory.segments().remove(0);
+    let synced = fs::metadata(&path).unwrap().len();
+    FAILURES.store(u32::MAX, Ordering::SeqCst);
+    UNCUTTABLE.store(true, Ordering::SeqCst);
+    append(&mut journal, 1, 3);
+    journal.publish();
+    watch.wait("a failed sync", |seen| !seen.stalls.is_empty());
+    journal.close(Instant::now());
+    let before = fs::read(&path).unwrap();
+
+    // Only then does the kernel take it for something that is not on the disk.
+    WRITTEN_AGAIN.store(0, Ordering::SeqCst);
+    assert_eq!(recover(directory.path(), Some(5)).unwrap().next_sequence, 8);
+    let tail = before.len() as u64 - synced;
+    assert!(tail > 0);
+    assert_eq!(WRITTEN_AGAIN.load(Ordering::SeqCst), tail);
+    assert_eq!(fs::read(&path).unwrap(), before);
 }
 
 #[test]

@@ -142,20 +142,22 @@ def test_what_has_arrived_is_stored_by_a_server_that_stops(disk: Path) -> None:
     assert numbers_by_connection(stored.events(disk)) == {0: [0]}
 
 
-def test_retention_makes_room_while_senders_wait(disk: Path) -> None:
+def test_retention_makes_room_while_senders_wait(disk: Path, tmp_path: Path) -> None:
     """What has become too old is deleted although nothing is written, and senders go on."""
-    Ballast(disk).leave(RESERVE + 16 * MIB)
-    retention = {
-        "INGEST_JOURNAL__SEGMENT_AGE": "1s",
-        "INGEST_JOURNAL__RETENTION_AGE": "2s",
-        "INGEST_JOURNAL__SEGMENT_BYTES": "1MiB",
-    }
-    with Server(disk, workers=1, environment=SETTINGS | retention) as server:
+    file = tmp_path / "ingest.toml"
+    file.touch()
+    arguments = ("--config", str(file), "--tcp", "127.0.0.1:0")
+    with Server(disk, workers=1, environment=SETTINGS, arguments=arguments) as server:
         with server.connect() as connection:
-            push_all(connection, payload(0, 2 * EVENTS_PER_CONNECTION))
-        server.settle(2 * EVENTS_PER_CONNECTION)
-        assert ALARM in server.log()
-        assert not any(server.status().ledger.lost.values())
+            push_all(connection, payload(0, EVENTS_PER_CONNECTION))
+        server.settle(EVENTS_PER_CONNECTION)
+        Ballast(disk).leave(RESERVE - MIB)
+        wait_until(lambda: pressure(server) == "reserve")
+        server.send_lines(b'{"connection":1,"number":0}')
+        wait_until(lambda: server.status().workers[0].intake == WAITS)
+        file.write_text('[journal]\nsegment_age = "1s"\nretention_age = "1s"\n')
+        assert run_command("reload", "--data-dir", disk).returncode == ExitStatus.CLEAN
+        server.settle(EVENTS_PER_CONNECTION + 1)
 
 
 def test_a_reload_changes_what_is_reserved(disk: Path, tmp_path: Path) -> None:

@@ -6,6 +6,7 @@ import json
 import os
 import signal
 import socket
+import ssl
 import sys
 import threading
 from contextlib import ExitStack, contextmanager
@@ -14,6 +15,7 @@ from typing import TYPE_CHECKING
 
 from ingest.errors import ExitStatus
 from tests import stored
+from tests.certificates import Authority
 from tests.end_to_end.load import numbered_lines
 from tests.end_to_end.steady import SteadySenders
 from tests.harness import PATIENCE_SECONDS, Server, is_running, wait_until
@@ -262,6 +264,40 @@ def test_unix_streams_live_on(tmp_path: Path) -> None:
         assert event["message"] == "before and after"
         assert event["diagnostics"]["ingest"]["pid"] == os.getpid()
         assert_connections(server, 1, still_open=1)
+
+
+def test_tls_dies_with_its_worker(tmp_path: Path) -> None:
+    """Its keys do. It is cut and counted; one whose handshake had not begun goes on."""
+    authority = Authority(tmp_path)
+    issued = authority.issue("server", subject="/CN=localhost")
+    files = {"certificate": str(issued.certificate), "key": str(issued.key)}
+    tls = json.dumps([{"kind": "tls", "address": "127.0.0.1:0", "tls": files}])
+    server = Server(
+        tmp_path / "data",
+        workers=1,
+        environment={"INGEST_LISTENERS": tls},
+        arguments=("--log-level", "DEBUG"),
+    )
+    context = ssl.create_default_context(cafile=str(authority.own.certificate))
+    context.check_hostname = False
+    with server, ExitStack() as stack:
+        address = server.address("tls")
+        begun, waiting = (
+            stack.enter_context(socket.create_connection(address, PATIENCE_SECONDS)) for _ in "ab"
+        )
+        secured = stack.enter_context(context.wrap_socket(begun))
+        secured.sendall(b'{"message":"stored"}\n{"message":"inco')
+        server.settle(1)
+        wait_until(lambda: total(server, "ingest_connections") == 2)
+        kill(server, 0)
+        assert secured.recv(1) == b""
+        successor = stack.enter_context(context.wrap_socket(waiting))
+        successor.sendall(b'{"message":"after"}\n')
+        ledger = server.settle(3)
+        assert (ledger.journaled, ledger.dead_lettered) == (2, 1)
+        assert total(server, "ingest_connections_cut_total") == 1
+        assert_connections(server, 2, still_open=1)
+        assert server.stop() == ExitStatus.CLEAN
 
 
 def test_a_worker_that_has_lost_its_holder_is_replaced(tmp_path: Path) -> None:

@@ -90,6 +90,7 @@ def test_closed_drops_events_and_says_why(tmp_path: Path) -> None:
         "stage_breaker_open": 0,
         "denied": 0,
         "rate_limited": 0,
+        "unacknowledged": 0,
     }
     assert seen(server) == {2 * at: "pfer" for at in range(len(MISDEEDS) + 1)}
     assert ledger.journaled == len(MISDEEDS) + 1

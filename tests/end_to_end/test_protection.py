@@ -66,7 +66,7 @@ def refused(server: Server, reason: str) -> int:
 
 
 def test_an_address_has_its_connections_over_all_workers(tmp_path: Path) -> None:
-    """To the last one, also after a worker was killed with some of them."""
+    """To the last one, also after a worker was killed, whose connections live on."""
     with serve(tmp_path, CONFIGURATION) as server, ExitStack() as stack:
 
         def connect(count: int) -> None:
@@ -84,12 +84,13 @@ def test_an_address_has_its_connections_over_all_workers(tmp_path: Path) -> None
             wait_until(lambda: sum(map(is_closed, opened)) == 4)
 
         connect(9)
-        held = server.region.get(0, "ingest_connections")
+        adopted = server.region.get(0, "ingest_connections_adopted_total")
+        adopted += server.region.get(0, "ingest_connections")
         pid = server.worker_pid(0)
         assert pid
         os.kill(pid, signal.SIGKILL)
-        wait_until(lambda: server.worker_pid(0) not in {None, pid})
-        connect(held + 4)
+        wait_until(lambda: server.region.get(0, "ingest_connections_adopted_total") == adopted)
+        connect(4)
         with connect_from("127.0.0.2", server) as other:
             other.sendall(GOOD + b"\n")
             server.settle(1)

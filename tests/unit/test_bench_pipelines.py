@@ -116,6 +116,9 @@ def test_the_page_shows_what_was_measured_and_no_more() -> None:
         cases=[],
         rounds=rounds(),
         network=[],
+        group_commit=None,
+        acknowledging=None,
+        soak=None,
     )
     page = report.page(results)
     assert "medians of 2 rounds" in page

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import shutil
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -16,22 +15,27 @@ from tests.harness import Server, run_command, wait_until
 EVENTS = 12
 
 
+def store(server: Server, number: int) -> None:
+    """Have one event stored, as a batch of its own."""
+    before = server.status().ledger.journaled
+    server.send_lines(b'{"message":"event %d"}' % number)
+    wait_until(lambda: server.status().ledger.journaled > before)
+
+
 @pytest.fixture(scope="module")
-def stored(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
+def stored(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Return a data directory with two sealed segments of some batches each; do not change it."""
     data_dir = tmp_path_factory.mktemp("care") / "data"
     for start in range(0, EVENTS, EVENTS // 2):
         with Server(data_dir, workers=1) as server:
             for number in range(start, start + EVENTS // 2):
-                before = server.status().ledger.journaled
-                server.send_lines(b'{"message":"event %d"}' % number)
-                wait_until(lambda before=before: server.status().ledger.journaled > before)
+                store(server, number)
             assert server.stop() == ExitStatus.CLEAN
     with Server(data_dir, workers=1) as server:
         # What there was no time to seal at the end is sealed at the next start.
         wait_until(lambda: len(seals(data_dir)) == 2)
         assert server.stop() == ExitStatus.CLEAN
-    yield data_dir
+    return data_dir
 
 
 @pytest.fixture
@@ -130,7 +134,7 @@ class TestRepair:
     def test_intact_batches_and_the_damaged_file_stay(self, data_dir: Path) -> None:
         """Afterwards `verify` reports what is lost as known, with the chain too."""
         segment = segments(data_dir)[0]
-        damage(segment, b"event 7")
+        damage(segment, b"event 3")
         before, readable = segment.read_bytes(), messages(data_dir)
         planned = run_command("repair", "--dry-run", "--data-dir", data_dir)
         assert planned.returncode == ExitStatus.UNEXPECTED

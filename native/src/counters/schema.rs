@@ -169,6 +169,8 @@ pub mod cells {
     pub const DROPPED_DENIED: usize = 3;
     /// See [`DROPPED_DENIED`].
     pub const DROPPED_RATE_LIMITED: usize = 4;
+    /// Index of `unacknowledged` within [`DROPPED`].
+    pub const DROPPED_UNACKNOWLEDGED: usize = 5;
 }
 
 const fn same(left: &str, right: &str) -> bool {

@@ -56,8 +56,14 @@ const JOURNALS: &[&str] = &["events", "dead"];
 pub const LOST_REASONS: &[&str] = &["worker_died", "drain_deadline"];
 /// Why events were discarded by policy: a plugin whose stage is fail-closed did not do its work, or
 /// a datagram came from an address that may not send, or sends too much.
-pub const DROP_REASONS: &[&str] =
-    &["stage_error", "stage_timeout", "stage_breaker_open", "denied", "rate_limited"];
+pub const DROP_REASONS: &[&str] = &[
+    "stage_error",
+    "stage_timeout",
+    "stage_breaker_open",
+    "denied",
+    "rate_limited",
+    "unacknowledged",
+];
 /// So many of them, the first, are what becomes of events at which a plugin failed.
 pub const PLUGIN_DROP_REASONS: usize = 3;
 /// Why a connection was closed before anything was read from it.
@@ -156,8 +162,8 @@ pub const METRICS: &[Metric] = &[
     counter(
         Worker,
         "ingest_connections_cut_total",
-        "Connections that were read to their end and closed because their worker was replaced and \
-         they could not be passed on.",
+        "Connections that were closed because their worker was replaced or killed and they could not \
+         go on without it.",
     ),
     counter(
         Worker,
@@ -283,8 +289,9 @@ pub const METRICS: &[Metric] = &[
         "ingest_events_dropped_total",
         "reason",
         DROP_REASONS,
-        "Events discarded by policy: a plugin failed that lets nothing through then, or a datagram \
-         came from an address that may not send or sends too much.",
+        "Events discarded by policy: a plugin failed that lets nothing through then, a datagram \
+         came from an address that may not send or sends too much, or a worker died before it \
+         could acknowledge their request, so that they are sent again.",
     ),
     labelled(
         Listener,

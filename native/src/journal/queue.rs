@@ -223,15 +223,21 @@ impl Queue {
 
 /// The side of the writer thread.
 impl Queue {
-    /// Wait for the next thing to do. `sync_due`: when what is written has to be synced;
-    /// `tidy_due`: when retention has to be looked at, whatever comes until then.
-    pub fn next(&self, sync_due: Option<Instant>, tidy_due: Option<Instant>) -> Work {
+    /// Wait for the next thing to do. `sync_due`: when what is written has to be synced, with what
+    /// else is there then, unless `is_full` says that this has to wait; `tidy_due`: when retention
+    /// has to be looked at, whatever comes until then.
+    pub fn next(
+        &self,
+        sync_due: Option<Instant>,
+        is_full: bool,
+        tidy_due: Option<Instant>,
+    ) -> Work {
         let mut state = self.lock();
         loop {
             state.waiting = Waiting::No;
             let now = Instant::now();
             let sync_now = sync_due.is_some_and(|due| due <= now);
-            if (!sync_now || state.deadline.is_some())
+            if (!(sync_now && is_full) || state.deadline.is_some())
                 && let Some(batch) = state.sealed.pop_front()
             {
                 return Work::Write(batch);
@@ -376,12 +382,35 @@ mod tests {
             batch.lines.resize(bytes, b'x');
             batch.add(0, 1, 0, 0);
             queue.publish(batch);
-            if let Work::Write(batch) = queue.next(None, None) {
+            if let Work::Write(batch) = queue.next(None, false, None) {
                 settled.push(batch);
             }
         }
         assert!(queue.settle(&mut settled));
         queue.lock().spare.iter().map(|batch| batch.lines.capacity()).collect()
+    }
+
+    /// Publish a batch that is sealed, for it has its target size.
+    fn publish_sealed(queue: &Queue, sequence: u64) {
+        let mut batch = queue.open_batch(sequence);
+        batch.lines.resize(queue.batch_bytes, b'x');
+        batch.add(0, 1, 0, 0);
+        queue.publish(batch);
+    }
+
+    #[test]
+    fn a_sync_that_is_due_takes_along_what_is_there_unless_it_is_full() {
+        let queue = queue(1 << 10, 1 << 20);
+        let due = Some(Instant::now());
+        publish_sealed(&queue, 0);
+        publish_sealed(&queue, 1);
+        assert!(matches!(queue.next(due, true, None), Work::Sync(None)));
+        assert!(matches!(queue.next(due, false, None), Work::Write(_)));
+        assert!(matches!(queue.next(due, false, None), Work::Write(_)));
+        let mut parked = queue.open_batch(2);
+        parked.add(0, 1, 0, 0);
+        queue.publish(parked);
+        assert!(matches!(queue.next(due, false, None), Work::Sync(Some(_))));
     }
 
     #[test]

@@ -1,13 +1,18 @@
 //! After a crash: where the journal goes on, what was cut, and which events are in it.
 
 use std::collections::BTreeMap;
-use std::fs::OpenOptions;
+use std::fs::{File, OpenOptions};
+use std::io;
+use std::os::unix::fs::FileExt;
 use std::path::{Path, PathBuf};
 
 use super::care::sealed_segments;
 use super::directory::{DirectoryLock, SegmentName, list_segments, sync_directory};
 use super::scan::{Check, Scan, Step};
 use crate::error::{Error, Result};
+
+/// So many bytes are written again at a time.
+const PIECE: usize = 1 << 20;
 
 /// What recovery found and did.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -59,7 +64,6 @@ pub fn recover(directory: &Path, durable_sequence: Option<u64>) -> Result<Recove
 
 /// [`recover`] for the holder of the directory's lock.
 pub(super) fn recover_locked(directory: &Path, durable_sequence: Option<u64>) -> Result<Recovery> {
-    let durable = durable_sequence.unwrap_or(0);
     let segments = list_segments(directory)?;
     let sealed = sealed_segments(directory);
     let mut recovery = Recovery { next_sequence: 0, mark: 0, cut: None, damage: Vec::new() };
@@ -67,7 +71,7 @@ pub(super) fn recover_locked(directory: &Path, durable_sequence: Option<u64>) ->
         // An empty segment still says by its name how far the numbers were given out.
         recovery.next_sequence = recovery.next_sequence.max(segment.first_sequence);
         let sealed_sequence = sealed.get(&segment.first_sequence).copied();
-        let found = recover_segment(segment, durable, sealed_sequence, &mut recovery)?;
+        let found = recover_segment(segment, durable_sequence, sealed_sequence, &mut recovery)?;
         let end = found.max(sealed_sequence).unwrap_or(0);
         recovery.next_sequence = recovery.next_sequence.max(end);
         if found.is_some() {
@@ -83,12 +87,14 @@ pub(super) fn recover_locked(directory: &Path, durable_sequence: Option<u64>) ->
 /// sequence number behind its last batch, if it has one.
 fn recover_segment(
     segment: &SegmentName,
-    durable_sequence: u64,
+    known_durable: Option<u64>,
     sealed_sequence: Option<u64>,
     recovery: &mut Recovery,
 ) -> Result<Option<u64>> {
     let path = &segment.path;
     let may_cut = recovery.cut.is_none() && sealed_sequence.is_none();
+    let durable_sequence = known_durable.unwrap_or(0);
+    let mut durable_end = 0;
     let mut end = None;
     let mut scan = Scan::open(path)?;
     let mut offset = 0;
@@ -107,6 +113,9 @@ fn recover_segment(
                 next_sequence = Some(metadata.next_sequence());
                 recovery.mark = metadata.mark;
                 offset += metadata.stored_length();
+                if metadata.next_sequence() <= durable_sequence {
+                    durable_end = offset;
+                }
             }
             Step::Damaged { end, .. } => {
                 recovery.damage.push(Damage { path: path.clone(), offset, bytes: end - offset });
@@ -127,13 +136,32 @@ fn recover_segment(
         }
     }
     // Whole batches may be in the page cache only: from now on they count as durable.
-    let file = OpenOptions::new().write(true).open(path);
+    let file = OpenOptions::new().read(true).write(true).open(path);
     file.and_then(|file| {
         end.map_or(Ok(()), |end| file.set_len(end))?;
+        if known_durable.is_some() {
+            write_again(&file, durable_end)?;
+        }
         file.sync_all()
     })
     .map_err(|error| Error::io(format!("recover {}", path.display()), error))?;
     Ok(next_sequence)
+}
+
+/// Write what stands from `offset` on once more. A sync of it may have failed before the writer
+/// died: then the kernel has it, but takes it for written, and the next sync leaves it out.
+fn write_again(file: &File, mut offset: u64) -> io::Result<()> {
+    let mut piece = vec![0; PIECE];
+    loop {
+        let read = match file.read_at(&mut piece, offset) {
+            Ok(0) => return Ok(()),
+            Ok(read) => read,
+            Err(error) if error.kind() == io::ErrorKind::Interrupted => continue,
+            Err(error) => return Err(error),
+        };
+        file.write_all_at(&piece[..read], offset)?;
+        offset += read as u64;
+    }
 }
 
 /// Count the events from `sequence` on, by source: what a writer that died had written but

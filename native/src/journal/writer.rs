@@ -145,7 +145,8 @@ impl Writer {
             }
             return Ok(true);
         }
-        match self.queue.next(self.sync_due, self.tidy_due()) {
+        let is_full = self.unsynced_lines >= self.unsynced_lines_maximum;
+        match self.queue.next(self.sync_due, is_full, self.tidy_due()) {
             Work::Write(batch) => {
                 self.pending.push_back(batch);
                 self.write_pending()?;
@@ -183,7 +184,9 @@ impl Writer {
                 none.insert(segment)
             }
         };
+        let mut waiting_since = Instant::now();
         if let Some(batch) = self.pending.front() {
+            waiting_since = batch.published.unwrap_or(waiting_since);
             let parts = self.encoder.encode(batch).map_err(Error::Invalid)?;
             self.unsynced_bytes += segment.append(parts)?;
             self.unsynced_lines += batch.lines.len();
@@ -193,7 +196,8 @@ impl Writer {
         if self.unsynced_lines >= self.unsynced_lines_maximum {
             self.sync_due = Some(Instant::now());
         }
-        self.sync_due.get_or_insert_with(|| Instant::now() + self.sync_interval);
+        // Also where it has waited for a sync before this one.
+        self.sync_due.get_or_insert(waiting_since + self.sync_interval);
         Ok(())
     }
 

@@ -17,7 +17,7 @@ use crate::decode;
 use crate::error::Error;
 use crate::journal::{Compression, Recovery};
 use crate::receive::config::ListenerConfig;
-use crate::receive::{self, Bounds, Inboxes, Listener, Notice, Sockets};
+use crate::receive::{self, Bounds, Inboxes, Listener, Notice, Sender, Sockets, Submission};
 use crate::shard::{
     Found, Handoff, Keeping, Limits, Pipeline, Reply, Shard, SharedMemory, recover,
 };
@@ -253,6 +253,35 @@ impl PyShard {
 
     fn resume(&self) -> PyResult<bool> {
         self.with(Shard::resume)
+    }
+
+    #[pyo3(signature = (listener, body, peer=None, identity=None))]
+    fn submit(
+        &self,
+        py: Python<'_>,
+        listener: usize,
+        body: &[u8],
+        peer: Option<&str>,
+        identity: Option<&str>,
+    ) -> PyResult<Option<u64>> {
+        let peer = peer.map(|text| {
+            text.parse().map_err(|error| PyValueError::new_err(format!("peer {text:?}: {error}")))
+        });
+        let sender = Sender { peer: peer.transpose()?, identity: identity.map(Arc::from) };
+        let submission = Submission { listener, sender, body };
+        Ok(py.detach(|| self.with(|shard| shard.submit(&submission)))??)
+    }
+
+    fn durable_position(&self) -> PyResult<u64> {
+        self.with(Shard::durable_position)
+    }
+
+    fn acknowledge_progress(&self) -> PyResult<()> {
+        self.with(|shard| shard.acknowledge_progress())
+    }
+
+    fn sync_now(&self) -> PyResult<()> {
+        self.with(Shard::sync_now)
     }
 
     fn tick(&self) -> PyResult<()> {

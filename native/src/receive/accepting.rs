@@ -155,10 +155,10 @@ impl Receiver {
         connection.times.active_ns = self.now_ns;
         connection.counted_bytes = connection.partial_bytes();
         let counted_bytes = connection.counted_bytes;
-        let Ok(place) = self.connections.add(connection) else {
+        let Some(place) = self.connections.add(connection) else {
             self.count_accept_error();
             if from == Source::Worker {
-                self.count_lost(listener);
+                self.count_lost(self.listeners[listener].config.index);
             }
             return None;
         };
@@ -187,10 +187,12 @@ impl Receiver {
         add(opened, 1);
     }
 
-    /// Counts a connection as closed that was opened elsewhere and has no place here.
-    pub(super) fn count_lost(&self, listener: usize) {
-        let index = self.listeners[listener].config.index;
-        add(self.region.listener(self.worker, index, cells::CONNECTIONS_CLOSED, 0), 1);
+    /// Counts a connection as closed that was opened elsewhere and has no place here; `index` is that
+    /// of its listener in the region.
+    pub(super) fn count_lost(&self, index: usize) {
+        if index < self.region.listeners().len() {
+            add(self.region.listener(self.worker, index, cells::CONNECTIONS_CLOSED, 0), 1);
+        }
     }
 
     fn count_connection(&self, listener: usize, is_up: bool) {

@@ -154,17 +154,17 @@ impl Connections {
         0..self.places.len()
     }
 
-    /// Adds a connection and returns its place; gives it back where there is none.
-    pub fn add(&mut self, connection: Connection) -> Result<usize, Connection> {
+    /// Adds a connection and returns its place; closes it where there is none.
+    pub fn add(&mut self, connection: Connection) -> Option<usize> {
         if !self.has_place() {
-            return Err(connection);
+            return None;
         }
         let place = self.vacant.pop().unwrap_or_else(|| {
             self.places.push(None);
             self.places.len() - 1
         });
         self.put(place, connection);
-        Ok(place)
+        Some(place)
     }
 
     /// Puts a connection at the place that it has in the table.

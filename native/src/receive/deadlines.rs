@@ -61,7 +61,7 @@ impl Receiver {
                 Due::Opening => self.end_late_opening(place),
                 // What it leaves has to find room.
                 Due::Expiry(expiry) if intake.has_room() && self.ring.has_room(0) => {
-                    self.expire(place, expiry, intake)
+                    self.expire(place, expiry, intake);
                 }
                 Due::Nothing | Due::Expiry(_) => {}
             }

@@ -30,6 +30,7 @@ mod relieving;
 mod replaying;
 mod rules;
 mod socket;
+mod submitting;
 mod timer;
 mod tls_failure;
 mod tls_files;
@@ -44,6 +45,7 @@ pub use inbox::Inboxes;
 pub use networks::Networks;
 pub use notices::Notice;
 pub use receiver::{Bounds, Listener, Receiver, Sockets};
+pub use submitting::Submission;
 pub use tls_files::check as check_tls;
 
 use crate::counters::Load;
@@ -118,6 +120,9 @@ pub trait Intake {
     /// So many events of a listener (by its index in the region) were read and are not taken, for
     /// the reason with that index within `ingest_events_dropped_total`; the record ends at `mark`.
     fn discard(&mut self, listener: usize, reason: usize, events: u64, mark: u64);
+    /// So many events of a listener were submitted to a predecessor and are not handed on again, for
+    /// nobody was told that they are durable; the record ends at `mark`.
+    fn forgo(&mut self, listener: usize, events: u64, mark: u64);
     /// All of the record that ends at a position was taken or discarded.
     fn complete(&mut self, mark: u64);
     /// Whether nothing that was taken is on its way.

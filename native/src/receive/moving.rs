@@ -265,22 +265,18 @@ impl Receiver {
 
     fn take_over(&mut self, socket: OwnedFd, parcel: Parcel) -> bool {
         let Parcel { listener, peer, cargo } = parcel;
-        if let Cargo::Kept(place) = cargo {
-            return self.restore(place, socket);
-        }
-        let Some(position) = self.listener_of(listener) else {
-            if !matches!(cargo, Cargo::Accepted) && listener < self.region.listeners().len() {
-                add(self.region.listener(self.worker, listener, cells::CONNECTIONS_CLOSED, 0), 1);
+        match (cargo, self.listener_of(listener)) {
+            (Cargo::Kept(place), _) => return self.restore(place, socket),
+            (Cargo::Accepted, Some(at)) => self.begin(socket, at, peer, Source::Listener),
+            (Cargo::Open, Some(at)) => self.begin(socket, at, peer, Source::Worker),
+            (Cargo::Established(state), Some(at)) => {
+                return self.take_established(socket, at, peer, *state);
             }
-            return false;
-        };
-        match cargo {
-            Cargo::Accepted => self.begin(socket, position, peer, Source::Listener),
-            Cargo::Open => self.begin(socket, position, peer, Source::Worker),
-            Cargo::Established(state) => {
-                return self.take_established(socket, position, peer, *state);
+            (Cargo::Accepted, None) => return false,
+            (_, None) => {
+                self.count_lost(listener);
+                return false;
             }
-            Cargo::Kept(_) => {}
         }
         true
     }

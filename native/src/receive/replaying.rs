@@ -130,6 +130,11 @@ impl Receiver {
                 Some(Kind::Stream | Kind::End | Kind::Cut) => {
                     self.replay_stream(&mut replay, (position, record), is_harmful, intake);
                 }
+                Some(Kind::Submitted) => {
+                    intake.forgo(record.subject as usize, record.events(), mark);
+                    intake.complete(mark);
+                    self.ring.consume(mark);
+                }
                 Some(Kind::Skip) => self.ring.consume(mark),
                 // Nothing behind a damaged record can be read.
                 None => self.ring.consume(self.ring.received()),

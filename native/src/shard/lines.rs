@@ -6,13 +6,13 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::Instant;
 
-use super::BATCH_BYTES;
+use super::cycle::Cycle;
 use super::dead_letters::DeadLetters;
 use super::format::Reader;
 use super::handoff::{Handoff, Returned, Run, Verdict};
 use super::predecessor::Predecessor;
 use super::recover::JOURNALS;
-use super::tally::{Tally, count_stages, set_decoding, show_stages};
+use super::tally::{Tally, count_stages, show_stages};
 use crate::counters::{self, Load, Region, add, cells};
 use crate::error::Result;
 use crate::frame::Frame;
@@ -23,19 +23,6 @@ use crate::reject::Reject;
 
 /// A batch for Python of this size is handed over before more is read.
 const HANDOFF_BYTES: usize = 256 * 1024;
-
-/// Reads whose events leave the pipeline together: one, or with Python all until a batch came back
-/// and no event is on its way. The journals are given nothing in between, so that each batch says by
-/// its mark exactly which reads are in it.
-#[derive(Default)]
-pub(super) struct Cycle {
-    /// The position behind the last read.
-    pub(super) taken: u64,
-    /// The same as of the end of the last cycle.
-    pub(super) completed: u64,
-    /// Whether reads are the predecessor's.
-    pub(super) is_replay: bool,
-}
 
 /// Takes frames: runs the pipeline and hands the results to the journals.
 pub(super) struct Lines {
@@ -128,6 +115,11 @@ impl Lines {
         !self.handoff.runs.is_empty()
     }
 
+    /// Whether Python has a batch in its hands: then no other can begin.
+    pub(super) fn is_handed_over(&self) -> bool {
+        !self.has_handoff() && self.held.iter().any(|held| *held > 0)
+    }
+
     /// Takes back what Python made of the batch that was handed over.
     ///
     /// # Errors
@@ -171,74 +163,11 @@ impl Lines {
         Ok(())
     }
 
-    /// What is in Python's hands will not come back; how many events.
-    pub(super) fn give_up(&mut self) -> u64 {
-        let mut all = 0;
-        for listener in 0..self.held.len() {
-            let reason = cells::LOST_DRAIN_DEADLINE;
-            let open = self.predecessor.open[listener];
-            self.predecessor.lose(&self.region, self.worker, listener, open, reason);
-            let again = std::mem::take(&mut self.held_again[listener]);
-            let held = std::mem::take(&mut self.held[listener]) - again;
-            add(self.region.listener(self.worker, listener, cells::LOST, reason), held);
-            add(self.region.listener(self.worker, listener, cells::ACCEPTED, 0), held);
-            set_decoding(&self.region, self.worker, listener, 0);
-            all += open + held;
-        }
-        self.complete_cycle();
-        all
-    }
-
-    /// Whether events of the reads that were taken are on their way through Python.
-    pub(super) fn is_within_cycle(&self) -> bool {
-        self.runners.len() > 1 && self.held.iter().any(|held| *held > 0)
-    }
-
-    /// All reads that were taken have left the pipeline. What is counted says so before the journals
-    /// are given anything.
-    fn complete_cycle(&mut self) {
-        let taken = self.cycle.taken;
-        self.events.set_mark(taken);
-        self.dead.journal.set_mark(taken);
-        self.arena.complete_cycle(taken);
-        self.cycle.completed = taken;
-        if !self.cycle.is_replay && self.predecessor.open.iter().any(|open| *open > 0) {
-            self.predecessor.conclude(&self.region, self.worker);
-            (0..self.held.len()).for_each(|listener| self.show_decoding(listener, 0));
-        }
-        // Full batches go to the writer while the next are read.
-        if self.events.open_bytes().max(self.dead.journal.open_bytes()) >= BATCH_BYTES {
-            self.publish();
-        }
-    }
-
-    /// Shows how many events of a listener have been received and are not handed on: so many others
-    /// still wait.
-    fn show_decoding(&self, listener: usize, waiting: u64) {
-        let held = self.held[listener] - self.held_again[listener];
-        let decoding = held + waiting + self.predecessor.open[listener];
-        set_decoding(&self.region, self.worker, listener, decoding);
-    }
-
     /// Writes a dead letter, unless a predecessor has stored it.
     fn bury(&mut self, line: &[u8], run: &Run, reject: Reject, stage: Option<usize>) {
         if !self.predecessor.has_stored(counters::Journal::Dead, run.mark) {
             self.dead.bury(line, run, reject, stage);
         }
-    }
-
-    /// Events of a listener that is not served any more.
-    fn lose(&mut self, listener: usize, events: u64, mark: u64) {
-        let reason = cells::LOST_WORKER_DIED;
-        if self.predecessor.has_counted(mark) {
-            self.predecessor.lose(&self.region, self.worker, listener, events, reason);
-        } else {
-            let cell = |cell, index| self.region.listener(self.worker, listener, cell, index);
-            add(cell(cells::RECEIVED, 0), events);
-            add(cell(cells::LOST, reason), events);
-            add(cell(cells::ACCEPTED, 0), events);
-        }
-        self.show_decoding(listener, 0);
     }
 
     fn begin_run(&mut self, segment: usize, run: &Run) {
@@ -424,6 +353,13 @@ impl Intake for Lines {
         let cell = |cell, index| self.region.listener(self.worker, listener, cell, index);
         add(cell(cells::RECEIVED, 0), count);
         add(cell(cells::DROPPED, reason), count);
+    }
+
+    fn forgo(&mut self, listener: usize, events: u64, mark: u64) {
+        // Of a cycle that was not complete, nothing is counted any more.
+        if self.predecessor.has_counted(mark) && !self.predecessor.has_stored_all(mark) {
+            self.predecessor.forgone[listener] += events;
+        }
     }
 
     fn complete(&mut self, mark: u64) {

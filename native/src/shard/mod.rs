@@ -2,12 +2,14 @@
 //! every step counted. It decides nothing about time or signals; its caller does.
 
 mod account;
+mod cycle;
 mod dead_letters;
 mod format;
 mod handoff;
 mod lines;
 mod predecessor;
 mod recover;
+mod submitting;
 mod tally;
 
 use std::os::fd::RawFd;
@@ -17,10 +19,11 @@ use std::sync::atomic::Ordering;
 use std::time::{Duration, Instant};
 
 use account::Account;
+use cycle::Cycle;
 use dead_letters::DeadLetters;
 use format::Reader;
 pub use handoff::{Handoff, Returned, Run};
-use lines::{Cycle, Lines};
+use lines::Lines;
 use predecessor::Predecessor;
 use recover::directory;
 pub use recover::{Found, recover};
@@ -213,7 +216,13 @@ impl Shard {
             held: vec![0; count],
             held_again: vec![0; count],
             cycle: Cycle { taken: durable, completed: durable, is_replay: true },
-            predecessor: Predecessor { stored, counted, open, refused: vec![0; count] },
+            predecessor: Predecessor {
+                stored,
+                counted,
+                open,
+                refused: vec![0; count],
+                forgone: vec![0; count],
+            },
             arena,
             discarded: Vec::new(),
             events,

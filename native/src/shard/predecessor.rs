@@ -14,6 +14,9 @@ pub(super) struct Predecessor {
     pub(super) open: Vec<u64>,
     /// By listener, the events of these that the replay filters or drops.
     pub(super) refused: Vec<u64>,
+    /// By listener, events that sources had submitted and that do not come again, as many as there
+    /// can have been.
+    pub(super) forgone: Vec<u64>,
 }
 
 impl Predecessor {
@@ -73,6 +76,10 @@ impl Predecessor {
     /// anything; they decide anew, and their state is gone.
     pub(super) fn conclude(&mut self, region: &Region, worker: usize) {
         for listener in 0..self.open.len() {
+            let unacknowledged = self.open[listener].min(self.forgone[listener]);
+            self.open[listener] -= unacknowledged;
+            let reason = cells::DROPPED_UNACKNOWLEDGED;
+            add(region.listener(worker, listener, cells::DROPPED, reason), unacknowledged);
             let filtered = self.open[listener].min(self.refused[listener]);
             self.open[listener] -= filtered;
             add(region.listener(worker, listener, cells::FILTERED, 0), filtered);

@@ -9,14 +9,25 @@ use std::path::Path;
 const IO_WHO_PROCESS: libc::c_long = 1;
 const IO_CLASS_IDLE: libc::c_long = 3 << 13;
 
+/// Of a thread whose work has to be done some time: about a tenth of what others get.
+const LATER: libc::c_int = 10;
+/// The last of all.
+const LAST: libc::c_int = 19;
+
+/// Let this thread have less of the processors than others who want them.
+pub(super) fn work_later() {
+    // SAFETY: the call takes no pointers; 0 is the calling thread.
+    unsafe { libc::setpriority(libc::PRIO_PROCESS, 0, LATER) };
+}
+
 /// Give this thread only what processors and disks have left over. Where the kernel does not
 /// allow it the thread works as any other, which is what it says here and not an error.
-pub(super) fn give_way() {
+pub(super) fn work_last() {
     // SAFETY: the structure is plain numbers, of which zero is the right one for this class.
     let parameter: libc::sched_param = unsafe { std::mem::zeroed() };
     // SAFETY: `parameter` outlives both calls; 0 is the calling thread in all of them.
     unsafe {
-        libc::setpriority(libc::PRIO_PROCESS, 0, 19);
+        libc::setpriority(libc::PRIO_PROCESS, 0, LAST);
         libc::sched_setscheduler(0, libc::SCHED_IDLE, &raw const parameter);
         libc::syscall(libc::SYS_ioprio_set, IO_WHO_PROCESS, 0, IO_CLASS_IDLE);
     }

@@ -1,4 +1,5 @@
-//! The keeper's thread, and what the writer's tells it.
+//! The keeper's thread, and what the writer's tells it. It seals; a recompression has a thread
+//! of still lower priority.
 
 use std::collections::HashSet;
 use std::path::PathBuf;
@@ -24,6 +25,8 @@ use crate::error::{Error, Result};
 const PERIOD: Duration = Duration::from_secs(1);
 /// How long after an error it tries again.
 const RETRY: Duration = Duration::from_secs(10);
+/// How long a recompression waits for the machine to be idle before it looks again.
+const PAUSE: Duration = Duration::from_millis(200);
 /// How long it may go on after the journal is closed; the next start does what is left.
 const GRACE: Duration = Duration::from_millis(250);
 
@@ -108,7 +111,7 @@ impl Keeper {
             queue: Arc::clone(queue),
             observer,
             following: None,
-            recompression: None,
+            packing: None,
             declined: HashSet::new(),
             chain: None,
             retry_after: None,
@@ -144,7 +147,8 @@ struct Work {
     observer: Arc<dyn Observer>,
     /// The segment that is sealed next.
     following: Option<SegmentDigest>,
-    recompression: Option<Recompression>,
+    /// The recompression in work, on a thread that has to work last.
+    packing: Option<JoinHandle<Packed>>,
     /// Segments that are not looked at again for recompression.
     declined: HashSet<u64>,
     /// Dropped last, and with it the right to the files.
@@ -154,7 +158,7 @@ struct Work {
 
 impl Work {
     fn run(mut self) {
-        idle::give_way();
+        idle::work_later();
         while !self.care.is_over() {
             let is_due = self.retry_after.is_none_or(|after| after <= Instant::now());
             let is_busy = is_due && self.step().unwrap_or_else(|error| self.note(&error));
@@ -164,6 +168,10 @@ impl Work {
                 }
                 thread::park_timeout(PERIOD);
             }
+        }
+        // A draft is this journal's as long as the chain is.
+        if let Some(packing) = self.packing.take() {
+            let _ = packing.join();
         }
     }
 
@@ -247,38 +255,35 @@ impl Work {
         self.chain.as_mut().map_or(Ok(()), |chain| chain.append(seal))
     }
 
-    /// Go on with the recompression in work, or begin one.
+    /// Look what has become of the recompression in work, or begin one.
     fn recompress_next(&mut self) -> Result<bool> {
-        let Some(Recompress { level, pressure_maximum_percent }) = self.recompress else {
-            return Ok(false);
-        };
-        if !idle::is_machine_idle(pressure_maximum_percent) {
-            return Ok(false);
-        }
-        let Some(recompression) = &mut self.recompression else {
-            return self.begin_recompression(level);
-        };
-        let first_sequence = recompression.seal().first_sequence;
-        match recompression.step() {
-            Ok(Progress::Working) => {}
-            Ok(Progress::Ready(contents)) => self.replace(&contents)?,
-            Ok(Progress::Declined) => self.decline(first_sequence),
-            Ok(Progress::Postponed) => self.recompression = None,
-            Err(error) => {
-                self.decline(first_sequence);
-                return Err(error);
+        let Some(recompress) = self.recompress else { return Ok(false) };
+        if let Some(packing) = self.packing.take_if(|packing| packing.is_finished()) {
+            let Ok((recompression, result)) = packing.join() else { return Ok(true) };
+            let first_sequence = recompression.seal().first_sequence;
+            match result {
+                Ok(Progress::Ready(contents)) => self.replace(&recompression, &contents)?,
+                Ok(Progress::Working | Progress::Postponed) => {}
+                Ok(Progress::Declined) => self.decline(first_sequence),
+                Err(error) => {
+                    self.decline(first_sequence);
+                    return Err(error);
+                }
             }
+            return Ok(true);
         }
-        Ok(true)
+        if self.packing.is_none() && idle::is_machine_idle(recompress.pressure_maximum_percent) {
+            self.begin_recompression(recompress)?;
+        }
+        Ok(false)
     }
 
     fn decline(&mut self, first_sequence: u64) {
-        self.recompression = None;
         self.declined.insert(first_sequence);
     }
 
-    fn begin_recompression(&mut self, level: i32) -> Result<bool> {
-        let Some(chain) = &self.chain else { return Ok(false) };
+    fn begin_recompression(&mut self, recompress: Recompress) -> Result<()> {
+        let Some(chain) = &self.chain else { return Ok(()) };
         let segments = list_segments(&self.directory)?;
         self.declined
             .retain(|sequence| segments.iter().any(|segment| segment.first_sequence == *sequence));
@@ -293,21 +298,28 @@ impl Work {
                 && has_room(&segment.path, seal);
             is_new.then(|| (segment.path, seal.clone()))
         });
-        let Some((path, seal)) = wanted else { return Ok(false) };
-        match Recompression::begin(&path, &seal, level) {
-            Ok(recompression) => self.recompression = Some(recompression),
+        let Some((path, seal)) = wanted else { return Ok(()) };
+        let first_sequence = seal.first_sequence;
+        let care = Arc::clone(&self.care);
+        let packing = Recompression::begin(&path, &seal, recompress.level).and_then(|begun| {
+            thread::Builder::new()
+                .name(format!("packer-{:04}", self.shard))
+                .spawn(move || pack(begun, recompress, &care))
+                .map_err(|error| Error::io("start the journal's packer thread", error))
+        });
+        match packing {
+            Ok(packing) => self.packing = Some(packing),
             Err(error) => {
-                self.decline(seal.first_sequence);
+                self.decline(first_sequence);
                 return Err(error);
             }
         }
-        Ok(true)
+        Ok(())
     }
 
     /// First the seal, then the file: a reader of the chain knows both contents to be the same.
-    fn replace(&mut self, contents: &Contents) -> Result<()> {
+    fn replace(&mut self, recompression: &Recompression, contents: &Contents) -> Result<()> {
         self.append(Cause::Recompressed, contents)?;
-        let Some(recompression) = self.recompression.take() else { return Ok(()) };
         let bytes_before = recompression.seal().bytes;
         self.care.exchange.offer(Swap {
             draft: recompression.draft_path().to_owned(),
@@ -331,4 +343,23 @@ impl Work {
             thread::park_timeout(PERIOD);
         }
     }
+}
+
+/// A recompression and how it ended.
+type Packed = (Recompression, Result<Progress>);
+
+/// Recompress a segment, but only while the machine is idle and the journal open.
+fn pack(mut recompression: Recompression, recompress: Recompress, care: &Care) -> Packed {
+    idle::work_last();
+    while !care.is_ending() {
+        if !idle::is_machine_idle(recompress.pressure_maximum_percent) {
+            thread::sleep(PAUSE);
+            continue;
+        }
+        match recompression.step() {
+            Ok(Progress::Working) => {}
+            result => return (recompression, result),
+        }
+    }
+    (recompression, Ok(Progress::Postponed))
 }

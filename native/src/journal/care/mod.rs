@@ -1,5 +1,5 @@
-//! What becomes of closed segments: a thread of the lowest priority seals each of them into
-//! the shard's chain and, if wished, has it take fewer bytes while the machine is idle.
+//! What becomes of closed segments: a thread of low priority seals each of them into the
+//! shard's chain and, if wished, has it take fewer bytes while the machine is idle.
 //!
 //! It never delays the writer: they share atomics, and a draft that the writer puts in place.
 //! Of the directory only `seals.ndjson` and drafts are this thread's, and only while it has the

@@ -13,6 +13,7 @@
 //! All but the first three are sparse: only pages that were written to take memory.
 
 mod counting;
+mod entry;
 mod image;
 mod moves;
 mod reads;
@@ -26,14 +27,14 @@ use std::ptr::NonNull;
 use std::sync::atomic::AtomicU64;
 
 pub use counting::Counted;
+pub use entry::{Entry, State};
 use image::Image;
 pub(super) use reads::{Intent, Reads};
 pub use receipts::{CONTROL_WORDS, DESCRIPTORS, MESSAGE_BYTES, NOTHING, Receipts};
-use record::ALIGNMENT;
-pub(super) use record::{Kind, Record};
+pub(super) use record::{ALIGNMENT, Kind, Record};
 pub(super) use ring::Ring;
 pub(super) use table::{Content, Description};
-pub use table::{Entry, PLACES, State, Table};
+pub use table::{PLACES, Table};
 
 use super::datagrams::DATAGRAMS_BYTES;
 use crate::error::{Error, Result};

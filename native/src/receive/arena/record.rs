@@ -27,6 +27,8 @@ pub enum Kind {
     End = 4,
     /// Nothing: the connection was given up, and what is left of a frame is incomplete.
     Cut = 5,
+    /// Nothing: what a source submitted, of which nobody was told that it is durable.
+    Submitted = 6,
 }
 
 /// A record without its bytes.
@@ -37,7 +39,7 @@ pub struct Record {
     terminator: u8,
     partial: u8,
     prefix_length: u8,
-    /// The place of the connection; of datagrams, the index of the listener in the region.
+    /// The place of the connection; of what is of none, the index of the listener in the region.
     pub subject: u32,
     /// How many bytes follow.
     pub length: u32,
@@ -85,6 +87,7 @@ impl Record {
             3 => Some(Kind::Datagrams),
             4 => Some(Kind::End),
             5 => Some(Kind::Cut),
+            6 => Some(Kind::Submitted),
             _ => None,
         }
     }
@@ -108,6 +111,16 @@ impl Record {
             self.prefix[..at].copy_from_slice(&framer.bytes()[..at]);
             self.prefix_length = at as u8;
         }
+    }
+
+    /// Notes how many events were submitted with it.
+    pub fn note_events(&mut self, events: usize) {
+        self.frame_length = events as u64;
+    }
+
+    /// How many events were submitted with it.
+    pub fn events(&self) -> u64 {
+        self.frame_length
     }
 
     /// The framing state behind it.

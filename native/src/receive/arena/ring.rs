@@ -135,14 +135,14 @@ impl Ring {
     pub fn record(&self, position: u64) -> (Record, u64) {
         debug_assert!(position < self.received());
         // SAFETY: a record was written there; every value is one of its plain integers.
-        let record = unsafe { self.at(position).cast::<Record>().read() };
+        let record = unsafe { self.at::<Record>(position).read() };
         (record, position + record.size())
     }
 
     /// Writes the header of a record that was received anew.
     pub fn write(&mut self, position: u64, record: Record) {
         // SAFETY: positions of records are aligned like records and lie within the ring.
-        unsafe { self.at(position).cast::<Record>().write(record) };
+        unsafe { self.at::<Record>(position).write(record) };
     }
 
     /// The bytes of a record.
@@ -202,7 +202,7 @@ impl Ring {
         self.arena.complete_cycle(received);
     }
 
-    fn at(&self, position: u64) -> *mut u8 {
+    fn at<T>(&self, position: u64) -> *mut T {
         #[allow(clippy::cast_possible_truncation)] // less than the capacity
         let offset = (position % self.arena.capacity() as u64) as usize;
         self.arena.at(Layout::RING + offset)

@@ -4,11 +4,10 @@
 //! An entry is written by the worker, or by what comes after its death; its state is stored last when
 //! it is opened and first when it ends, so that what is open is whole.
 
-use std::net::{IpAddr, Ipv6Addr, SocketAddr};
 use std::os::fd::RawFd;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
 
+use super::entry::{BROKEN, Entry, State, TAKES_TURNS, get, set, size};
 use super::{Arena, IDENTITY_BYTES, PAGE, PARTIAL_BYTES, Record};
 use crate::frame::{FrameState, Framer};
 use crate::receive::Sender;
@@ -17,82 +16,6 @@ use crate::receive::Sender;
 pub const PLACES: usize = 65_536;
 /// A long partial frame gives its memory back, but for this.
 const KEPT_PARTIAL: usize = 256 * 1024;
-
-/// What an entry stands for.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum State {
-    /// Nothing.
-    Free = 0,
-    /// Open, and bound to its process: TLS, or a header that has begun.
-    Pinned = 1,
-    /// Open, and nothing was read of it yet: what has to come first is still waited for.
-    Untouched = 2,
-    /// Open, and nothing but its descriptor and this entry.
-    Movable = 3,
-    /// In a message to another worker; whether that was sent, its receipt says.
-    Departing = 4,
-    /// Gone to another worker. What was read of it here may not be durable yet.
-    Departed = 5,
-    /// Closed, or about to be. What was read of it may not be durable yet.
-    Ended = 6,
-}
-
-impl State {
-    fn of(word: u64) -> Self {
-        match word {
-            1 => Self::Pinned,
-            2 => Self::Untouched,
-            3 => Self::Movable,
-            4 => Self::Departing,
-            5 => Self::Departed,
-            6 => Self::Ended,
-            _ => Self::Free,
-        }
-    }
-
-    /// Whether the connection is this worker's.
-    pub fn is_open(self) -> bool {
-        matches!(self, Self::Pinned | Self::Untouched | Self::Movable | Self::Departing)
-    }
-}
-
-/// One connection. Words, so that each store is whole.
-#[repr(C, align(256))]
-#[derive(Debug)]
-pub struct Entry {
-    state: AtomicU64,
-    descriptor: AtomicU64,
-    /// Index of the listener in the region.
-    listener: AtomicU64,
-    /// 0: no address; else 1 + the port.
-    port: AtomicU64,
-    address: [AtomicU64; 2],
-    identity_length: AtomicU64,
-    received_ns: AtomicU64,
-    /// Whether the workers read it in turn; whether it broke.
-    flags: AtomicU64,
-    /// The position behind the last that was read of it, once it is gone.
-    closed_at: AtomicU64,
-    base: Base,
-}
-
-/// The framing state as of a position.
-#[repr(C)]
-#[derive(Debug)]
-struct Base {
-    position: AtomicU64,
-    /// Terminator, and what the partial frame is, a byte each.
-    kind: AtomicU64,
-    length: AtomicU64,
-    left: AtomicU64,
-    /// How much of the partial frame is kept.
-    kept: AtomicU64,
-    /// How much of the memory for it was ever written since it was given back.
-    touched: AtomicU64,
-}
-
-const TAKES_TURNS: u64 = 1;
-const BROKEN: u64 = 2;
 
 /// What does not change with each read of a connection.
 pub(crate) struct Description<'a> {
@@ -112,79 +35,6 @@ pub(crate) struct Content {
     pub received_ns: u64,
     pub takes_turns: bool,
     pub is_broken: bool,
-}
-
-fn get(cell: &AtomicU64) -> u64 {
-    cell.load(Ordering::Acquire)
-}
-
-fn set(cell: &AtomicU64, value: u64) {
-    cell.store(value, Ordering::Release);
-}
-
-fn size(cell: &AtomicU64, most: usize) -> usize {
-    usize::try_from(get(cell)).unwrap_or(most).min(most)
-}
-
-impl Entry {
-    /// What it stands for.
-    pub fn state(&self) -> State {
-        State::of(get(&self.state))
-    }
-
-    /// Makes it stand for something else.
-    pub fn set_state(&self, state: State) {
-        set(&self.state, state as u64);
-    }
-
-    /// The descriptor, valid in the table of the worker and its holder while it is open.
-    pub fn descriptor(&self) -> RawFd {
-        RawFd::try_from(get(&self.descriptor)).unwrap_or(-1)
-    }
-
-    /// Index of its listener in the region.
-    pub fn listener(&self) -> usize {
-        usize::try_from(get(&self.listener)).unwrap_or(usize::MAX)
-    }
-
-    /// The other end.
-    pub fn peer(&self) -> Option<SocketAddr> {
-        let port = get(&self.port).checked_sub(1)?;
-        let [high, low] = [0, 1].map(|word| u128::from(get(&self.address[word])));
-        let address = IpAddr::V6(Ipv6Addr::from_bits(high << 64 | low)).to_canonical();
-        Some(SocketAddr::new(address, u16::try_from(port).ok()?))
-    }
-
-    /// The position behind the last that was read of it, once it is gone.
-    pub(crate) fn closed_at(&self) -> u64 {
-        get(&self.closed_at)
-    }
-
-    pub(crate) fn set_descriptor(&self, descriptor: RawFd) {
-        set(&self.descriptor, u64::try_from(descriptor).unwrap_or(u64::MAX));
-    }
-
-    pub(crate) fn note_turns(&self, takes_turns: bool) {
-        let flags = get(&self.flags);
-        set(&self.flags, if takes_turns { flags | TAKES_TURNS } else { flags & !TAKES_TURNS });
-    }
-
-    pub(crate) fn note_broken(&self) {
-        set(&self.flags, get(&self.flags) | BROKEN);
-    }
-
-    fn set_peer(&self, peer: Option<SocketAddr>) {
-        let address = match peer.map(|peer| peer.ip()) {
-            Some(IpAddr::V4(address)) => address.to_ipv6_mapped().to_bits(),
-            Some(IpAddr::V6(address)) => address.to_bits(),
-            None => 0,
-        };
-        #[allow(clippy::cast_possible_truncation)] // its two halves
-        for (word, half) in self.address.iter().zip([(address >> 64) as u64, address as u64]) {
-            set(word, half);
-        }
-        set(&self.port, peer.map_or(0, |peer| 1 + u64::from(peer.port())));
-    }
 }
 
 /// The table in the arena.
@@ -341,7 +191,7 @@ impl<'a> Table<'a> {
         }
         // SAFETY: the area of a place has PARTIAL_BYTES, and nobody else writes to it.
         unsafe {
-            self.partial(place).add(at).copy_from_nonoverlapping(bytes.as_ptr(), bytes.len())
+            self.partial(place).add(at).copy_from_nonoverlapping(bytes.as_ptr(), bytes.len());
         };
     }
 
@@ -369,18 +219,9 @@ impl<'a> Table<'a> {
     }
 }
 
-impl Base {
-    fn store(&self, terminator: u8, partial: u8, [length, left, kept]: [u64; 3], position: u64) {
-        set(&self.kind, u64::from_le_bytes([terminator, partial, 0, 0, 0, 0, 0, 0]));
-        set(&self.length, length);
-        set(&self.left, left);
-        set(&self.kept, kept);
-        set(&self.position, position);
-    }
-}
-
 #[cfg(test)]
 mod tests {
+    use std::net::SocketAddr;
     use std::os::fd::AsRawFd;
 
     use super::*;
@@ -402,9 +243,8 @@ mod tests {
         first.table().entry(70).note_broken();
 
         let table = second.table();
-        let opened: Vec<_> =
-            table.open_places().map(|at| (at, table.entry(at).descriptor())).collect();
-        assert_eq!(opened, [(70, 12)]);
+        assert_eq!(table.open_places().collect::<Vec<_>>(), [70]);
+        assert_eq!(table.entry(70).descriptor(), 12);
         let found = table.content(70);
         assert_eq!((found.listener, &found.sender, found.received_ns), (3, &sender, 5));
         assert_eq!((found.framer.state(), found.framer.bytes()), (framer.state(), framer.bytes()));

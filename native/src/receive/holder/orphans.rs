@@ -8,7 +8,7 @@ use super::passing::Item;
 use crate::receive::parcel;
 use crate::receive::socket::{peer_address, zeroed};
 
-/// The end of a socket address that the kernel gives.
+/// Gives the address of one end of a socket.
 type Name = unsafe extern "C" fn(i32, *mut libc::sockaddr, *mut libc::socklen_t) -> i32;
 
 /// The connections in the table of descriptors that belong to one of the listeners, given with their

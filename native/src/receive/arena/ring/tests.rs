@@ -132,7 +132,7 @@ fn long_partial_frames_give_their_memory_back() {
     while ring.received() < 3 * arena.capacity() as u64 {
         let end = read(&mut ring, 0, &mut framer, b"\n").unwrap();
         ring.release(end);
-        if ring.received() % 4096 == 0 {
+        if ring.received().is_multiple_of(4096) {
             ring.reserve(4096).unwrap().fill(0);
         }
     }
