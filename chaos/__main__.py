@@ -40,6 +40,7 @@ def main() -> int:
         deadline=time.monotonic() + options.seconds,
         keep=options.keep,
     )
+    facts = machine.describe(plan.directory)
     faults = [BY_NAME[name] for name in options.faults]
     verdicts: list[Verdict] = []
     unavailable: dict[str, str] = {}
@@ -57,7 +58,7 @@ def main() -> int:
         rate=options.rate,
         connections=options.connections,
         workers=options.workers,
-        machine=machine.describe(plan.directory),
+        machine=facts,
         verdicts=verdicts,
         unavailable=unavailable,
     )
