@@ -269,7 +269,7 @@ mod tests {
             assert_eq!(unsafe { libc::fstat(arena.fileno(), &raw mut status) }, 0);
             usize::try_from(status.st_blocks).unwrap() * 512
         };
-        let (mut framer, mut frames) = (Framer::default(), Frames::default());
+        let (mut framer, mut whole) = (Framer::default(), Frames::default());
         let of = Description {
             descriptor: 12,
             listener: 0,
@@ -282,7 +282,7 @@ mod tests {
         for (position, chunk, most) in
             [(64, &long[..], 200_000 + PAGE), (128, b"\nshort", 2 * PAGE + SPARE_PARTIAL)]
         {
-            framer.feed(chunk, PARTIAL_BYTES, &mut frames);
+            framer.feed(chunk, PARTIAL_BYTES, &mut whole);
             let mut record = Record::new(Kind::Stream, 0, chunk.len(), 0);
             record.note(&framer);
             arena.table().advance(0, position, &record, chunk);
