@@ -17,6 +17,7 @@ from bench.pipelines import NAMES, PIPELINES, FapilogCase, PipelineCase, Rounds
 from bench.region import Region
 from bench.runs import Plan, Run
 from bench.server import FailedRunError
+from chaos.faults.kills import KillWorkerWithPlugin
 from ingest.config import load
 
 REGION = "bench.region:Region"
@@ -170,7 +171,7 @@ def test_the_case_with_credentials_has_all_of_the_preset() -> None:
 
 def test_every_case_has_a_configuration() -> None:
     files = {file.stem for file in settings.configuration("none").parent.iterdir()}
-    assert files == {*NAMES, reload.PIPELINE}
+    assert files == {*NAMES, reload.PIPELINE, KillWorkerWithPlugin.pipeline}
 
 
 async def test_fapilog_beside_us_does_the_work_of_the_reference() -> None:
