@@ -207,11 +207,15 @@ class Tier:
     def standing_still(self) -> Iterator[None]:
         """Stop the workers for a moment; no system call of theirs is under way then."""
         pids = self.processes_of("worker")
-        threads = [int(path.name) for pid in pids for path in Path(f"/proc/{pid}/task").iterdir()]
+
+        def stopped() -> bool:
+            threads = [path.name for pid in pids for path in Path(f"/proc/{pid}/task").iterdir()]
+            return {processes.state(int(thread)) for thread in threads} == {"T"}
+
         for pid in pids:
             os.kill(pid, signal.SIGSTOP)
         try:
-            wait_until(lambda: {processes.state(thread) for thread in threads} == {"T"})
+            wait_until(stopped)
             yield
         finally:
             for pid in pids:

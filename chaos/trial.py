@@ -57,7 +57,7 @@ def run(plan: Plan, kind: type[Fault], rounds: int, number: int) -> Verdict:
     try:
         verdict = _run(plan, fault, tier, rounds, chance)
         keep = plan.keep and bool(verdict.wrong)
-    except (AssertionError, subprocess.SubprocessError) as error:
+    except (AssertionError, OSError, subprocess.SubprocessError) as error:
         verdict = judge.failed(kind, tier.rounds, str(error))
         keep = plan.keep
     finally:
