@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
-import resource
+import shutil
 import socket
+import sys
+from collections.abc import Sequence
 from contextlib import ExitStack, suppress
 from pathlib import Path
 from random import Random
 from typing import TYPE_CHECKING
 
-from chaos.fault import Fault
+from chaos.fault import Fault, Unavailable
 from chaos.faults.kills import NOTHING_LOST
 from chaos.memory_limit import MemoryLimit
 from tests.harness import PATIENCE_SECONDS, wait_until
@@ -17,9 +19,10 @@ from tests.harness import PATIENCE_SECONDS, wait_until
 if TYPE_CHECKING:
     from chaos.tier import Tier
 
-_CROWD = 100
-"""Connections that say nothing."""
-_MOST_SPARE_DESCRIPTORS = 10
+_DESCRIPTORS = 200
+"""For each process: enough for the senders, with what workers reserve for their journals."""
+_CROWD = 300
+"""Connections that say nothing, at least."""
 _LIMIT_BYTES = 4 * 1024 * 1024
 _HALF_A_LINE = b'{"message":"' + b"x" * 500_000
 _GREEDY = 64
@@ -27,21 +30,22 @@ _GREEDY = 64
 
 
 class ExhaustDescriptors(Fault):
-    """The workers have no file descriptors left for those who want to connect."""
+    """The processes of the server may open few files, and a crowd wants more connections."""
 
     name = "exhaust-descriptors"
     promise = NOTHING_LOST
 
+    def wrapper(self) -> Sequence[str]:
+        """Start the server with a low limit."""
+        if (prlimit := shutil.which("prlimit")) is None:
+            raise Unavailable("there is no prlimit")
+        return (prlimit, f"--nofile={_DESCRIPTORS}:{_DESCRIPTORS}", sys.executable, "-m")
+
     def strike(self, tier: Tier, chance: Random) -> None:
-        """Lower the limits of all workers, let a crowd connect, and raise them again."""
+        """Let a crowd connect until somebody has to wait, and leave again."""
+        before = _pauses(tier)
         with ExitStack() as stack:
-            for pid in tier.ready_workers().values():
-                limits = resource.prlimit(pid, resource.RLIMIT_NOFILE)
-                stack.callback(resource.prlimit, pid, resource.RLIMIT_NOFILE, limits)
-                lower = _descriptors_end(pid) + chance.randint(0, _MOST_SPARE_DESCRIPTORS)
-                resource.prlimit(pid, resource.RLIMIT_NOFILE, (lower, limits[1]))
-            before = _pauses(tier)
-            for _ in range(_CROWD):
+            for _ in range(_CROWD + chance.randrange(_CROWD)):
                 stack.enter_context(tier.server.connect())
             wait_until(lambda: _pauses(tier) > before)
             tier.await_intake()
@@ -69,11 +73,6 @@ class ExhaustMemory(Fault):
                 connection.settimeout(PATIENCE_SECONDS)
                 _send_what_fits(connection)
             tier.await_successor(index, pid)
-
-
-def _descriptors_end(pid: int) -> int:
-    """Return the number behind the highest descriptor that a process has open."""
-    return 1 + max(int(entry.name) for entry in Path(f"/proc/{pid}/fd").iterdir())
 
 
 def _pauses(tier: Tier) -> int:
