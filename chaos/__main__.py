@@ -44,9 +44,14 @@ def main() -> int:
     faults = [BY_NAME[name] for name in options.faults]
     verdicts: list[Verdict] = []
     unavailable: dict[str, str] = {}
+    is_short = False
     for fault in faults:
         try:
-            verdicts += _run(plan, fault, options.rounds)
+            mine = _run(plan, fault, options.rounds)
+            verdicts += mine
+            if (rounds := sum(verdict.rounds for verdict in mine)) < options.rounds:
+                is_short = True
+                print(f"{fault.name}: {rounds} of {options.rounds} rounds", flush=True)
         except Unavailable as reason:
             unavailable[fault.name] = str(reason)
             print(f"{fault.name}: not here: {reason}", flush=True)
@@ -66,7 +71,7 @@ def main() -> int:
     if options.why:
         print(f"written to {page.keep(results, _RESULTS)} and {_PAGE}")
         page.write(_PAGE, _RESULTS)
-    return int(any(verdict.wrong for verdict in verdicts))
+    return int(is_short or any(verdict.wrong for verdict in verdicts))
 
 
 def _run(plan: Plan, fault: type[Fault], rounds: int) -> list[Verdict]:

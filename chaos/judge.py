@@ -67,6 +67,7 @@ def judge(
         (found.foreign, f"{found.foreign} events that nobody sent"),
         (found.reordered, f"{found.reordered} events out of order"),
         (found.missing_sequences, f"{found.missing_sequences} sequence numbers missing"),
+        (found.damages, f"{found.damages} places in the segments that are no batch"),
         (found.repeated_sequences, f"{found.repeated_sequences} sequence numbers given twice"),
         (sent.unclosed, f"{sent.unclosed} connections that the server did not close at the end"),
         (not promise.breaks_connections and broken, f"{broken} connections broken"),
