@@ -59,6 +59,7 @@ class Arbiter:
         self._booted = self._announced = False
         self._stop_requests = 0
         self._stop_requested_at = -inf
+        self._turned_at = inf
         self._failure: IngestError | None = None
 
     def run(self) -> ExitStatus:
@@ -82,6 +83,7 @@ class Arbiter:
     def _turn(self, deadline: float) -> None:
         """Wait for a signal, the next thing due or the deadline, then do all there is to do."""
         now = time.monotonic()
+        self._excuse_all_if_late(now, self._turned_at)
         # No later than this, so that a pause of the whole machine is seen as coming late.
         look_again = now + self._supervision.heartbeat_timeout / 4
         self._disk.tend(now, self._reloading.deployment.settings.journal)
@@ -94,7 +96,7 @@ class Arbiter:
             self._handle(number)
         for pid, code in process.reap():
             self._handle_end(pid, code)
-        now = time.monotonic()
+        now = self._turned_at = time.monotonic()
         for post in self._posts:
             post.tend(now)
 
