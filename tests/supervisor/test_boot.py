@@ -11,7 +11,7 @@ import pytest
 
 from ingest.errors import BootError, ExitStatus
 from ingest.supervisor.data_directory import DataDirectory
-from tests.harness import Server
+from tests.harness import Server, wait_until
 
 NOBODY = 65534
 
@@ -130,6 +130,7 @@ def test_the_limit_of_open_files_is_raised(tmp_path: Path) -> None:
 def test_what_a_start_logs(tmp_path: Path) -> None:
     """Where it listens and that it is ready, for people and for machines."""
     with Server(tmp_path / "data") as server:
+        wait_until(lambda: '"Ready."' in server.log())
         entries = [json.loads(line) for line in server.log().splitlines()]
         listening = [entry for entry in entries if entry["message"] == "Listening."]
         assert {(entry["kind"], entry["address"]) for entry in listening} == {
