@@ -103,7 +103,7 @@ def test_every_public_metric_is_exported_and_explained(server: Server) -> None:
 
 
 def test_the_status_page_is_the_document_of_the_command(server: Server) -> None:
-    """Whatever reads one can read the other; only the clock has gone on between the two."""
+    """Whatever reads one can read the other; only clock and disk have gone on between the two."""
     status, page = get(server, "/status")
     assert status == 200
     command = run_command("status", "--json", "--data-dir", server.data_dir).stdout
@@ -111,6 +111,8 @@ def test_the_status_page_is_the_document_of_the_command(server: Server) -> None:
     for document in documents:
         assert document.uptime_seconds > 0
         document.uptime_seconds = 0
+        assert document.disk.free_bytes > 0
+        document.disk.free_bytes = 0
         for worker in document.workers:
             assert worker.heartbeat_age_seconds is not None
             worker.heartbeat_age_seconds = 0
