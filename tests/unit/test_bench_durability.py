@@ -6,6 +6,7 @@ import mmap
 import os
 from pathlib import Path
 
+import msgspec
 import pytest
 
 from bench import footprint
@@ -16,8 +17,8 @@ from bench.footprint import Footprint
 from bench.group_commit import GroupCommit
 from bench.runs import Run
 from bench.soak import Leg, Soak
-from bench.stored import Findings
 from ingest.counters import LedgerStatus
+from tests.measured import FINDINGS
 
 MIB = 1024 * 1024
 
@@ -79,18 +80,7 @@ def test_segments_are_no_descriptors_that_count(tmp_path: Path) -> None:
 
 
 def test_the_page_of_a_soak_says_what_grew_and_what_was_lost() -> None:
-    findings = Findings(
-        events=10,
-        other_runs=0,
-        foreign=0,
-        lost=0,
-        duplicated=0,
-        reordered=0,
-        received_out_of_order=0,
-        timed=0,
-        moved_connections=0,
-        clean=True,
-    )
+    findings = msgspec.structs.replace(FINDINGS, timed=0, moved_connections=0)
     samples = [Footprint(float(at), (100 + at) * MIB, 90, 4) for at in range(10)]
     leg = Leg(10, 5.0, 0.0, 3, samples[0], LedgerStatus(), findings)
     found = Soak(

@@ -9,7 +9,7 @@ import msgspec
 import pytest
 
 from bench import settings
-from bench.generator import Deeds, Sent
+from bench.generator import Deeds
 from bench.network.balance import BalanceCase, BalanceRun, busiest
 from bench.network.cases import NetworkCase
 from bench.network.datagrams import DatagramCase, DatagramRun
@@ -21,37 +21,8 @@ from bench.network.sides import Side, table
 from bench.network.syslog import SyslogCase
 from bench.network.tls import TlsCase
 from bench.runs import Load, Plan, Run
-from bench.stored import Findings
 from ingest.config import load
-
-SENT = Sent(
-    run=1,
-    events=10,
-    bytes=3200,
-    seconds=1.0,
-    cpu_seconds=0.1,
-    started_ns=0,
-    ended_ns=1,
-    resets=0,
-    closed=0,
-    failed=0,
-    unclosed=0,
-    send_errors=0,
-    per_connection=[5, 5],
-    broken=[],
-)
-FINDINGS = Findings(
-    events=10,
-    other_runs=0,
-    foreign=0,
-    lost=0,
-    duplicated=0,
-    reordered=0,
-    received_out_of_order=0,
-    timed=10,
-    moved_connections=1,
-    clean=True,
-)
+from tests.measured import FINDINGS, SENT
 
 
 def run(cost: float) -> Run:

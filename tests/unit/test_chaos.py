@@ -17,6 +17,7 @@ from chaos.judge import Verdict
 from chaos.oracle import Findings
 from chaos.table import Results
 from ingest.counters import LedgerStatus
+from tests import measured
 
 CLEAN = Findings(
     events=100,
@@ -32,21 +33,8 @@ CLEAN = Findings(
     damages=0,
     damaged_bytes=0,
 )
-SENT = Sent(
-    run=0,
-    events=100,
-    bytes=32_000,
-    seconds=1.0,
-    cpu_seconds=0.1,
-    started_ns=0,
-    ended_ns=1,
-    resets=0,
-    closed=0,
-    failed=0,
-    unclosed=0,
-    send_errors=0,
-    per_connection=[50, 50],
-    broken=[],
+SENT = msgspec.structs.replace(
+    measured.SENT, run=0, events=100, bytes=32_000, per_connection=[50, 50]
 )
 
 
