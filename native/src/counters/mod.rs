@@ -14,7 +14,7 @@ mod table;
 pub(crate) use ledger::commit;
 pub use ledger::{Journal, Ledger, counted_sequence, resume, settle};
 pub use names::Sample;
-pub use region::{Region, add, observe};
+pub use region::{MAXIMUM_LISTENERS, Region, add, observe};
 pub use schema::{Cell, Kind, Metric, Scope, cells};
 pub use sources::{Load, Place, Rates, Sources};
 pub use table::{

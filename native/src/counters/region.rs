@@ -32,7 +32,8 @@ const HEADER_WORDS: usize = 11;
 const VERSION_WORD: usize = 10;
 /// Far above any machine; bounds what a damaged header can make us map.
 const MAXIMUM_WORKERS: usize = 4096;
-const MAXIMUM_LISTENERS: usize = 4096;
+/// Listeners that a server can have in its life; memory is taken for those that there are.
+pub const MAXIMUM_LISTENERS: usize = 4096;
 /// A Python pipeline names the stage that decided about an event in one byte.
 const MAXIMUM_STAGES: usize = 256;
 /// How many more of them there may be before the server has to be restarted.

@@ -3,8 +3,8 @@
 
 use std::sync::atomic::{AtomicU64, Ordering};
 
-use super::{Arena, LISTENERS, Layout};
-use crate::counters::{DROP_REASONS, Region, cells};
+use super::{Arena, Layout};
+use crate::counters::{DROP_REASONS, MAXIMUM_LISTENERS, Region, cells};
 
 /// The image of one listener, valid while its cycle is the one in work.
 #[repr(C, align(64))]
@@ -51,7 +51,7 @@ impl Arena {
     }
 
     fn image(&self, listener: usize) -> &Image {
-        assert!(listener < LISTENERS, "no such listener");
+        assert!(listener < MAXIMUM_LISTENERS, "no such listener");
         // SAFETY: within the mapping, aligned, and all fields are atomics.
         unsafe { &*self.at(Layout::IMAGES + listener * size_of::<Image>()) }
     }

@@ -37,13 +37,12 @@ pub(super) use table::{Content, Description};
 pub use table::{PLACES, Table};
 
 use super::datagrams::DATAGRAMS_BYTES;
+use crate::counters::MAXIMUM_LISTENERS;
 use crate::error::{Error, Result};
 
 const MAGIC: u64 = u64::from_le_bytes(*b"INGESTAR");
 const LAYOUT_VERSION: u64 = 1;
 const PAGE: usize = 4096;
-/// Far above any machine, as in the region.
-const LISTENERS: usize = 4096;
 const IDENTITY_BYTES: usize = 4096;
 /// The longest frame that a listener can be told to take.
 const PARTIAL_BYTES: usize = 16 << 20;
@@ -81,7 +80,7 @@ struct Layout {
 
 impl Layout {
     const IMAGES: usize = PAGE;
-    const RECEIPTS: usize = Self::IMAGES + LISTENERS * size_of::<Image>();
+    const RECEIPTS: usize = Self::IMAGES + MAXIMUM_LISTENERS * size_of::<Image>();
     const RING: usize = Self::RECEIPTS + size_of::<Receipts>().next_multiple_of(PAGE);
 
     fn entries(self) -> usize {

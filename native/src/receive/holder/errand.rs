@@ -5,10 +5,8 @@ use std::ptr::NonNull;
 use std::sync::atomic::{AtomicBool, AtomicI32, AtomicUsize, Ordering};
 
 use super::Errand;
+use crate::counters::MAXIMUM_LISTENERS;
 use crate::error::{Error, Result};
-
-/// As many as a region can have; memory is taken for those that there are.
-const LISTENERS: usize = 4096;
 
 #[repr(C)]
 struct Cells {
@@ -17,7 +15,7 @@ struct Cells {
     outbox: AtomicI32,
     arena: AtomicI32,
     listeners: AtomicUsize,
-    listener: [(AtomicUsize, AtomicI32); LISTENERS],
+    listener: [(AtomicUsize, AtomicI32); MAXIMUM_LISTENERS],
 }
 
 /// A place for one errand.
@@ -52,7 +50,7 @@ impl SharedErrand {
     pub(super) fn write(&self, errand: &Errand) -> Result<()> {
         let cells = self.cells();
         let Errand { lifeline, outbox, arena, listeners } = errand;
-        if listeners.len() > LISTENERS || cells.is_written.load(Ordering::Acquire) {
+        if listeners.len() > MAXIMUM_LISTENERS || cells.is_written.load(Ordering::Acquire) {
             return Err(Error::Invalid("a second errand, or too many listeners".into()));
         }
         cells.lifeline.store(*lifeline, Ordering::Relaxed);
@@ -75,7 +73,7 @@ impl SharedErrand {
         }
         let number = |cell: &AtomicUsize| cell.load(Ordering::Relaxed);
         let descriptor = |cell: &AtomicI32| -> RawFd { cell.load(Ordering::Relaxed) };
-        let listeners = &cells.listener[..number(&cells.listeners).min(LISTENERS)];
+        let listeners = &cells.listener[..number(&cells.listeners).min(MAXIMUM_LISTENERS)];
         Some(Errand {
             lifeline: descriptor(&cells.lifeline),
             outbox: descriptor(&cells.outbox),
