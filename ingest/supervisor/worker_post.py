@@ -186,20 +186,10 @@ class WorkerPost(Post):
     def settle(self) -> None:
         """Do for a worker that has no successor what the successor does: tell durable from lost."""
         if self.unsettled:
-            self._close_connections()
             data_dir = str(self._resources.data_directory.path)
             for note in recover_worker(self._region, self.index, data_dir).notes:
                 self._log.warning("The journal was repaired.", reason=note)
             self.unsettled = False
-
-    def _close_connections(self) -> None:
-        """Count what a worker had open as closed: with the server it is."""
-        self._set("ingest_connections", 0)
-        for listener in range(len(self._region.listeners)):
-            closed = self._region.get(self.index, "ingest_listener_connections", listener=listener)
-            self._region.set(self.index, "ingest_listener_connections", 0, listener=listener)
-            metric = "ingest_connections_closed_total"
-            self._region.add(self.index, metric, closed, listener=listener)
 
     def _tend_succession(self, succession: Succession, now: float) -> None:
         state = succession.state

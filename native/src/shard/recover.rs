@@ -36,18 +36,18 @@ pub(super) fn directory(data_dir: &Path, journal: counters::Journal, shard: usiz
 /// # Errors
 /// When a journal cannot be read, its torn tail cannot be cut, or a writer is at work.
 pub fn recover(region: &Region, worker: usize, data_dir: &Path) -> Result<Found> {
-    let [events, dead] = JOURNALS.map(|journal| {
-        let counted = counters::counted_sequence(region, worker, journal);
-        journal::recover(&directory(data_dir, journal, worker), counted)
-    });
-    let (found, _) = settle(region, worker, data_dir, [events?, dead?], None)?;
-    // Nobody else closes its connections.
+    // Nobody else closes its connections, and they are closed whatever its journals hold.
     for listener in 0..region.listeners().len() {
         let cell = |cell| region.listener(worker, listener, cell, 0);
         let open = cell(cells::LISTENER_CONNECTIONS).swap(0, Ordering::SeqCst);
         add(cell(cells::CONNECTIONS_CLOSED), open);
     }
     region.worker(worker, cells::CONNECTIONS, 0).store(0, Ordering::SeqCst);
+    let [events, dead] = JOURNALS.map(|journal| {
+        let counted = counters::counted_sequence(region, worker, journal);
+        journal::recover(&directory(data_dir, journal, worker), counted)
+    });
+    let (found, _) = settle(region, worker, data_dir, [events?, dead?], None)?;
     Ok(found)
 }
 
