@@ -16,6 +16,9 @@ import msgspec
 Transport = Literal["tcp", "tls", "udp"]
 Format = Literal["json", "rfc5424", "rfc3164"]
 
+EVENT_BYTES: dict[Format, int] = {"json": 320, "rfc5424": 200, "rfc3164": 200}
+"""How long events are, on average, where no length is asked for."""
+
 _CONNECT_SECONDS = 10.0
 _CRATE = Path(__file__).parent / "loadgen"
 
@@ -105,6 +108,7 @@ class Sending(_AtWork):
         connections: int,
         events: int | None,
         message_format: Format = "json",
+        event_bytes: int | None = None,
         run: int = 0,
         rate: float | None = None,
         burst: int | None = None,
@@ -115,7 +119,10 @@ class Sending(_AtWork):
         options = [f"--{transport}={address}", f"--connections={connections}", f"--run={run}"]
         options += [f"--format={message_format}"]
         options += ["--until-end-of-input"] if events is None else [f"--events={events}"]
+        if event_bytes == EVENT_BYTES[message_format]:
+            event_bytes = None
         for name, value in (
+            ("event-bytes", event_bytes),
             ("rate", rate),
             ("burst", burst),
             ("await-close", await_close_seconds),

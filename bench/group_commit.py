@@ -7,23 +7,16 @@ other, and whichever came first in a pair comes second in the next.
 
 from __future__ import annotations
 
-import os
 from collections.abc import Callable
-from pathlib import Path
 
 import msgspec
 
 from bench import runs
 from bench.figures import Summary, markdown, ratio, spread, summarise
 from bench.runs import Load, Plan, Run
-from bench.server import FailedRunError
-from chaos import preload
-from chaos.fault import Unavailable
 
 PIPELINE = "none"
 CONNECTIONS = 4
-
-_SOURCE = Path(__file__).parent / "no_sync.c"
 
 _TITLE = """
 ## Group commit
@@ -74,11 +67,7 @@ def measure(plan: Plan, tell: Callable[[str], None]) -> GroupCommit:
     """Measure a pair in every round; raise FailedRunError if any run loses count of an event."""
     found = GroupCommit(CONNECTIONS, plan.events, [], [])
     synced = Load(pipeline=PIPELINE, connections=CONNECTIONS, events=plan.events)
-    try:
-        preloaded = {"LD_PRELOAD": os.fspath(preload.library(_SOURCE))}
-    except Unavailable as reason:
-        raise FailedRunError(str(reason)) from reason
-    unsynced = msgspec.structs.replace(synced, environment=preloaded)
+    unsynced = msgspec.structs.replace(synced, sync="off")
     for number in range(1, plan.runs + 1):
         pair = [(synced, found.synced), (unsynced, found.unsynced)]
         for load, measured in pair if number % 2 else reversed(pair):

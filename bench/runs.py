@@ -1,4 +1,7 @@
-"""One run: a fresh server with some pipeline, warmed up, that takes the events of a load."""
+"""One run: a fresh server, warmed up, that takes the events of a load and is asked for all of them.
+
+What it says it did is checked, and what it stored is read back.
+"""
 
 from __future__ import annotations
 
@@ -9,8 +12,9 @@ from pathlib import Path
 
 import msgspec
 
-from bench import processes, settings, stored
-from bench.generator import Format, Sending, Sent, Transport
+from bench import processes, settings, stored, switched_off
+from bench.generator import Sending, Sent, Transport
+from bench.parameters import Parameters
 from bench.server import FailedRunError, Server
 
 DEADLINE_SECONDS = 120.0
@@ -30,78 +34,95 @@ class Plan(msgspec.Struct, frozen=True):
     data_dir: Path
 
 
-class Load(msgspec.Struct, frozen=True):
-    """What a server is set to do, and what it is sent."""
+class Load(Parameters, frozen=True, kw_only=True):
+    """What a server is set to do, and how much of what it is sent."""
 
-    pipeline: str
-    """The name of a file in bench/configurations/."""
-    connections: int
     events: int
+    """Where the pipeline drops DEBUG, whole cycles of levels on every connection."""
     warm_up_events: int = 200_000
-    drops_debug: bool = False
-    """Whether the pipeline's filter drops DEBUG; then every connection sends whole cycles."""
-    transport: Transport = "tcp"
-    message_format: Format = "json"
     rate: float | None = None
     """Events per second; none is as fast as the server takes them."""
     burst: int | None = None
     """The most events that a connection sends at a time."""
-    environment: dict[str, str] = {}
-    """Added to that of the server."""
+
+    def whole_cycles(self, events: float) -> int:
+        """Return about so many, at least one cycle of levels on every connection."""
+        cycle = self.connections * DEBUG_ONE_IN
+        return max(1, int(events) // cycle) * cycle
 
     def filtered(self, events: int) -> int:
-        """Return how many of so many events the filter drops."""
-        return events // DEBUG_ONE_IN if self.drops_debug else 0
+        """Return how many of so many events the pipeline drops."""
+        return events // DEBUG_ONE_IN if settings.drops_debug(self.pipeline) else 0
 
 
 class Run(msgspec.Struct, frozen=True):
     """One fresh server under load; rates and costs are of events received."""
 
+    events: int
+    """Sent, after the warm-up."""
+    bytes: int
+    """Of these, as sent."""
+    kernel_dropped: int
+    """Datagrams that the kernel had no room for."""
+    stored_events: int | None
+    """Of these, as counted in the journal that was read back; null where nothing is written."""
     events_per_second: float
+    """Until the last one was durable."""
     cpu_seconds_per_million: float
     """Of all processes of the server."""
     worker_cpu_seconds_per_million: float
     generator_cpu_seconds_per_million: float
     peak_resident_bytes: dict[str, int]
+    """By role and process id. A `holder` is a copy of its worker that shares its memory."""
+
+    @property
+    def largest_worker_bytes(self) -> int:
+        """The peak of the worker that had the highest."""
+        peaks = self.peak_resident_bytes.items()
+        return max(peak for process, peak in peaks if process.startswith("worker "))
 
 
-def measure(plan: Plan, load: Load, *, look_at_events: bool = False) -> Run:
-    """Measure once; raise FailedRunError if the ledger is not what it has to be.
-
-    To `look_at_events` is to read the journal back: each event once, each connection in order.
-    """
+def measure(plan: Plan, load: Load) -> Run:
+    """Measure once; raise FailedRunError if anything was lost, or stored twice or out of order."""
     with warm_server(plan, load) as server:
         workers = [pid for pid in server.pids if processes.role(pid) == "worker"]
         all_before, workers_before = map(processes.cpu_seconds, (server.pids, workers))
         sent = send(server, load, load.events)
-        settled_ns = server.await_settled(load.warm_up_events + load.events, DEADLINE_SECONDS)
+        settled_ns, kernel_dropped = await_settled(server, load, sent)
         all_after, workers_after = map(processes.cpu_seconds, (server.pids, workers))
-        check_ledger(server, load, load.events)
-        if look_at_events and not (findings := stored.check(server.data_dir, sent)).clean:
-            raise FailedRunError(f"what was stored is not what was sent: {findings}")
-        millions = load.events / 1e6
-        return Run(
-            events_per_second=load.events * 1e9 / (settled_ns - sent.started_ns),
-            cpu_seconds_per_million=(all_after - all_before) / millions,
-            worker_cpu_seconds_per_million=(workers_after - workers_before) / millions,
-            generator_cpu_seconds_per_million=sent.cpu_seconds / millions,
-            peak_resident_bytes={
-                f"{processes.role(pid)} {pid}": processes.peak_resident_bytes(pid)
-                for pid in server.pids
-            },
-        )
+        resident = {
+            f"{processes.role(pid)} {pid}": processes.peak_resident_bytes(pid)
+            for pid in server.pids
+        }
+        check_ledger(server, load, load.events, kernel_dropped)
+        stored_events = None if load.journal == "off" else _check_stored(server, load, sent)
+    received = load.events - kernel_dropped
+    millions = received / 1e6
+    return Run(
+        events=load.events,
+        bytes=sent.bytes,
+        kernel_dropped=kernel_dropped,
+        stored_events=stored_events,
+        events_per_second=received * 1e9 / (settled_ns - sent.started_ns),
+        cpu_seconds_per_million=(all_after - all_before) / millions,
+        worker_cpu_seconds_per_million=(workers_after - workers_before) / millions,
+        generator_cpu_seconds_per_million=sent.cpu_seconds * 1e6 / load.events,
+        peak_resident_bytes=resident,
+    )
 
 
 def sending(
     server: Server, load: Load, events: int, *, run: int = MEASURED, timeline: Path | None = None
 ) -> Sending:
-    """Begin to send so many events of a load."""
+    """Begin to send so many events of a load; the warm-up goes where nothing gets lost."""
+    transport = load.transport if run == MEASURED else _warm_up_transport(load)
     return Sending(
-        load.transport,
-        server.addresses[load.transport],
+        transport,
+        server.addresses[transport],
         connections=load.connections,
         events=events,
         message_format=load.message_format,
+        event_bytes=load.event_bytes,
         run=run,
         rate=load.rate if run == MEASURED else None,
         burst=load.burst,
@@ -125,12 +146,43 @@ def check_unbroken(sent: Sent) -> Sent:
     return sent
 
 
-def check_ledger(server: Server, load: Load, events: int) -> None:
+def await_settled(server: Server, load: Load, sent: Sent) -> tuple[int, int]:
+    """Wait until all is durable or filtered.
+
+    Return when that was, in monotonic ns, and how many datagrams the kernel dropped.
+    """
+    dropped = server.await_datagrams(sent.events) if load.transport == "udp" else 0
+    events = load.warm_up_events + sent.events - dropped
+    return server.await_settled(events, DEADLINE_SECONDS), dropped
+
+
+def check_ledger(server: Server, load: Load, events: int, kernel_dropped: int = 0) -> None:
     """Fail unless the warm-up and so many events were stored, but for those that are filtered."""
-    server.check_ledger(
-        sent=load.warm_up_events + events,
-        filtered=load.filtered(load.warm_up_events) + load.filtered(events),
-    )
+    filtered = load.filtered(load.warm_up_events) + load.filtered(events)
+    if kernel_dropped:
+        # How many of those the filter would have dropped, nobody knows.
+        filtered = min(filtered, max(server.ledger().filtered, filtered - kernel_dropped))
+    server.check_ledger(sent=load.warm_up_events + events - kernel_dropped, filtered=filtered)
+
+
+def _check_stored(server: Server, load: Load, sent: Sent) -> int:
+    """Read the journal back; return how many events of the measured part it has.
+
+    The ledger has been checked, so what has to be there is what it says is journaled.
+    """
+    findings = stored.check(server.data_dir, sent)
+    # Datagrams of one socket go to any worker, whose queues are not equally long.
+    disorder = findings.reordered + findings.received_out_of_order if load.transport != "udp" else 0
+    journaled = server.ledger().journaled
+    if (
+        findings.events + findings.other_runs != journaled
+        or findings.other_runs != load.warm_up_events - load.filtered(load.warm_up_events)
+        or findings.foreign + findings.duplicated + disorder
+    ):
+        raise FailedRunError(
+            f"{journaled} events are journaled, but what is stored is not them: {findings}"
+        )
+    return findings.events
 
 
 @contextmanager
@@ -147,11 +199,17 @@ def warm_server(plan: Plan, load: Load, *also: Transport) -> Iterator[Server]:
     It also listens for the transports named.
     """
     with server_directory(plan) as directory:
-        listeners = dict.fromkeys((load.transport, *also), settings.ANY_PORT)
-        configuration = settings.write(directory, load.pipeline, listeners)
+        transports = (load.transport, _warm_up_transport(load), *also)
+        listeners = dict.fromkeys(transports, settings.ANY_PORT)
+        configuration = settings.write(directory, load.pipeline, listeners, journal=load.journal)
+        environment = switched_off.environment(load)
         with Server(
-            directory / "data", directory / "log", configuration, plan.workers, load.environment
+            directory / "data", directory / "log", configuration, plan.workers, environment
         ) as server:
             send(server, load, load.warm_up_events, run=WARM_UP)
             server.await_settled(load.warm_up_events, DEADLINE_SECONDS)
             yield server
+
+
+def _warm_up_transport(load: Load) -> Transport:
+    return "tcp" if load.transport == "udp" else load.transport

@@ -23,6 +23,7 @@ _STOP_SECONDS = 60.0
 _POLL_SECONDS = 0.001
 _LOOK_SECONDS = 0.1
 _QUIET_SECONDS = 1.0
+_DATAGRAM_SECONDS = 10.0
 # The server looks for plugins where they are installed; ours stand in the repository.
 _ENVIRONMENT = {**os.environ, "PYTHONPATH": os.fspath(Path(__file__).parents[1])}
 
@@ -122,6 +123,25 @@ class Server:
                 raise FailedRunError(f"{events} events were never settled: {self.ledger()}")
             time.sleep(_POLL_SECONDS)
         return time.monotonic_ns()
+
+    def await_datagrams(self, sent: int) -> int:
+        """Wait until every datagram is accounted for; return how many the kernel dropped."""
+        deadline = time.monotonic() + _DATAGRAM_SECONDS
+        while True:
+            received = self.sum_of("ingest_datagrams_received_total", "udp")
+            dropped = self.kernel_dropped()
+            if received + dropped == sent:
+                return dropped
+            if time.monotonic() > deadline:
+                raise FailedRunError(
+                    f"{sent} datagrams were sent, but {received} received and {dropped} counted"
+                    f" as dropped: {sent - received - dropped} are nowhere"
+                )
+            time.sleep(_POLL_SECONDS)
+
+    def kernel_dropped(self) -> int:
+        """Return how many datagrams the kernel had no room for so far."""
+        return self.sum_of("ingest_kernel_dropped_total", "udp")
 
     def await_quiet(self, deadline_seconds: float) -> LedgerStatus:
         """Wait until nothing has been received for a while and nothing is in flight."""

@@ -1,4 +1,4 @@
-"""Writes the configuration of a server under test: a pipeline and listeners.
+"""Writes the configuration of a server under test: a pipeline, listeners, the journal.
 
 For TLS it makes a certificate of its own with the `openssl` command, valid for this measurement.
 """
@@ -6,13 +6,18 @@ For TLS it makes a certificate of its own with the `openssl` command, valid for 
 from __future__ import annotations
 
 import subprocess
+import tomllib
 from collections.abc import Mapping
+from functools import cache
 from pathlib import Path
 
 from bench.generator import Transport
+from bench.parameters import Journal
 
 _CONFIGURATIONS = Path(__file__).parent / "configurations"
 _FILE = "config.toml"
+
+_COMPRESSION: dict[Journal, str] = {"stored": "none", "zstd": "zstd", "off": "none"}
 
 ANY_PORT = "127.0.0.1:0"
 
@@ -22,11 +27,18 @@ def configuration(pipeline: str) -> Path:
     return _CONFIGURATIONS / f"{pipeline}.toml"
 
 
+@cache
+def drops_debug(pipeline: str) -> bool:
+    """Return whether a pipeline drops the events that are DEBUG."""
+    return "level" in tomllib.loads(configuration(pipeline).read_text())["pipeline"]["filters"]
+
+
 def write(
     directory: Path,
     pipeline: str,
     listeners: Mapping[Transport, str],
     *,
+    journal: Journal = "stored",
     label: str | None = None,
 ) -> Path:
     """Write the file into `directory` and return it.
@@ -37,6 +49,7 @@ def write(
     one before, and events that say which one they were received under.
     """
     parts = [configuration(pipeline).read_text()]
+    parts.append(f'[journal]\ncompression = "{_COMPRESSION[journal]}"\n')
     for transport, address in listeners.items():
         parts.append(
             f'[[listeners]]\nkind = "{transport}"\nname = "{transport}"\naddress = "{address}"\n'

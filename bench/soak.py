@@ -195,7 +195,7 @@ def measure(plan: Plan, soak: SoakPlan, tell: Callable[[str], None]) -> Soak:
 
 def half_of_maximum(plan: Plan, tell: Callable[[str], None]) -> float:
     """Return half of the events/s that a server takes over as many connections."""
-    load = Load(PIPELINE, CONNECTIONS, plan.events)
+    load = Load(pipeline=PIPELINE, connections=CONNECTIONS, events=plan.events)
     maximum = summarise(runs.measure(plan, load).events_per_second for _ in range(plan.runs))
     tell(f"maximum: {spread(maximum, ',.0f')} events/s over {CONNECTIONS} connections")
     return maximum.median / 2

@@ -1,0 +1,163 @@
+"""The cases on the page for people: a table for each group, the latency of all, what failed."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Sequence
+
+from bench import distribution
+from bench.case_result import CaseResult
+from bench.figures import markdown, spread, summarise
+from bench.matrix import GROUPS, Group
+from bench.runs import Run
+
+ENOUGH_ROUNDS = 5
+"""With fewer, the least and the most say little about how far figures vary."""
+
+_MIB = 1024 * 1024
+_UNKNOWN = "-"
+
+_TITLE = """
+## Cases
+
+Medians of {rounds} rounds, least to most in brackets. In a round every case ran once, and ratios
+are of figures of the same round. The generator is on the same machine. Rates and costs are of
+events received. {verdict} What the cases are, and how a figure is made, stands in `docs/bench.md`.
+{few}"""
+_FEW = """
+These are fewer than {enough} rounds: enough to see whether something is wrong, too few to claim a
+speed.
+"""
+_CLEAN = (
+    "Every run ended with a closed ledger, and with exactly the events in the journal"
+    " that had been sent and not filtered."
+)
+_FAILED = "**Runs failed**, see [below](#failures); the figures of these cases are of the others."
+_GROUP = """
+### {title}
+
+{table}
+"""
+_DROPPED = """
+Of {sent:,} datagrams of `{name}` the kernel had no room for {dropped:,} ({share:.1%}), all of them
+counted.
+"""
+_UNREAD = """
+What `{name}` stored cannot be read back, for it stores nothing: its count is that of the ledger.
+"""
+_LATENCY = """
+### Latency
+
+Milliseconds from sending an event to having it durable, at half of the median rate above, for
+every event.
+
+{percentiles}
+"""
+_FAILURES = """
+### Failures
+
+{failures}
+"""
+
+_HEAD = (
+    "case",
+    "events/s until durable",
+    "MB/s",
+    "server CPU-s per million",
+    "events/s to",
+    "CPU to",
+    "peak RSS, MiB",
+    "of the largest worker",
+    "generator CPU-s per million",
+)
+
+_Figure = Callable[[Run], float]
+
+
+def section(results: Sequence[CaseResult]) -> str:
+    """Return the part of the page for people."""
+    rounds = max(len(result.runs) for result in results)
+    failures = [f"- `{each.name}`, {text}" for each in results for text in each.failures]
+    parts = [
+        _TITLE.format(
+            rounds=rounds,
+            verdict=_FAILED if failures else _CLEAN,
+            few=_FEW.format(enough=ENOUGH_ROUNDS) if rounds < ENOUGH_ROUNDS else "",
+        )
+    ]
+    for group in GROUPS:
+        own = [result for result in results if result.group == group]
+        if own:
+            parts.append(_GROUP.format(title=group.capitalize(), table=table(results, group)))
+            parts += [note for result in own for note in _notes(result)]
+    latencies = [
+        (
+            f"`{each.name}`, {each.latency.events_per_second:,.0f} events/s",
+            each.latency.milliseconds,
+        )
+        for each in results
+        if each.latency is not None
+    ]
+    if latencies:
+        parts.append(_LATENCY.format(percentiles=distribution.percentiles("case", latencies)))
+    if failures:
+        parts.append(_FAILURES.format(failures="\n".join(failures)))
+    return "".join(parts)
+
+
+def table(results: Sequence[CaseResult], group: Group) -> str:
+    """Return the table of a group; what its cases are compared to comes first."""
+    own = [result for result in results if result.group == group]
+    others = {result.compared_to for result in own} - {result.name for result in own}
+    compared = [result for result in results if result.name in others]
+    by_name = {result.name: result for result in results}
+    return markdown(_HEAD, [_row(result, by_name) for result in (*compared, *own)])
+
+
+def _row(result: CaseResult, by_name: dict[str, CaseResult]) -> list[str]:
+    other = by_name.get(result.compared_to or "")
+    return [
+        f"`{result.name}`",
+        _figure(result, lambda run: run.events_per_second, ",.0f"),
+        _figure(result, _megabytes_per_second, ",.0f"),
+        _figure(result, _cost, ".2f"),
+        _ratio(result, other, lambda run: run.events_per_second),
+        _ratio(result, other, _cost),
+        _figure(result, lambda run: sum(run.peak_resident_bytes.values()) / _MIB, ",.0f"),
+        _figure(result, lambda run: run.largest_worker_bytes / _MIB, ",.0f"),
+        _figure(result, lambda run: run.generator_cpu_seconds_per_million, ".2f"),
+    ]
+
+
+def _figure(result: CaseResult, figure: _Figure, form: str) -> str:
+    if not result.completed:
+        return "failed"
+    return spread(summarise(map(figure, result.completed)), form)
+
+
+def _ratio(result: CaseResult, other: CaseResult | None, figure: _Figure) -> str:
+    """Return the ratio to another case, of the rounds in which neither failed."""
+    if other is None:
+        return _UNKNOWN
+    ratios = [
+        figure(run) / figure(against)
+        for run, against in zip(result.runs, other.runs, strict=True)
+        if run is not None and against is not None
+    ]
+    return f"{spread(summarise(ratios), '.2f')} `{other.name}`" if ratios else _UNKNOWN
+
+
+def _cost(run: Run) -> float:
+    return run.cpu_seconds_per_million
+
+
+def _megabytes_per_second(run: Run) -> float:
+    return run.events_per_second * run.bytes / run.events / 1e6
+
+
+def _notes(result: CaseResult) -> Iterable[str]:
+    sent = sum(run.events for run in result.completed)
+    dropped = sum(run.kernel_dropped for run in result.completed)
+    if dropped:
+        yield _DROPPED.format(name=result.name, sent=sent, dropped=dropped, share=dropped / sent)
+    if any(run.stored_events is None for run in result.completed):
+        yield _UNREAD.format(name=result.name)
