@@ -175,6 +175,14 @@ bench: build ## Measure TCP to durable journal; results go to bench/results (BEN
 	cargo build --quiet --release $(LOADGEN)
 	$(BIN)/python -m bench $(BENCH_ARGUMENTS)
 
+# Linked so that what is at an offset in the file is at the same address in memory: perf finds the
+# callers of a function only then.
+.PHONY: profile
+profile: build ## Sample the workers under load: CPU per event by phase (PROFILE_ARGUMENTS=...; needs perf)
+	cargo build --quiet --release $(LOADGEN)
+	cargo rustc --quiet $(CRATE) --profile profiling --lib -- -C link-arg=-Wl,-z,separate-code
+	$(BIN)/python -m bench.profile $(PROFILE_ARGUMENTS)
+
 .PHONY: chaos
 chaos: build ## Strike a loaded server with faults; what survived goes to docs/chaos.md (CHAOS_ARGUMENTS=...)
 	cargo build --quiet --release $(LOADGEN)

@@ -1,6 +1,7 @@
 """`python -m bench.profile`: where the CPU time of the workers goes, phase by phase.
 
-Needs `perf` and a library with symbols, which `make profile` builds.
+Needs `perf` and a library with symbols, which `make profile` builds. The cases are those of
+`python -m bench`.
 """
 
 from __future__ import annotations
@@ -12,17 +13,17 @@ from datetime import UTC, datetime
 from pathlib import Path
 from subprocess import CalledProcessError
 
-from bench import machine, pipelines
+from bench import machine, matrix, rounds
 from bench.profile import breakdown, recording, report
 from bench.runs import Plan
 from bench.server import FailedRunError
 
 _RESULTS = Path(__file__).parents[1] / "results"
-_DEFAULT = ["none", "reference"]
+_DEFAULT = ["raw", "reference"]
 
 
 def main() -> int:
-    """Profile each pipeline, write the results, and fail if any run did."""
+    """Profile each case, write the results, and fail if any run did."""
     options = _parse()
     started = datetime.now(UTC)
     plan = Plan(
@@ -37,14 +38,12 @@ def main() -> int:
     try:
         recording.check_programs()
         facts = machine.describe(plan.data_dir)
-        for pipeline in pipelines.PIPELINES:
-            if pipeline.name not in options.cases:
-                continue
-            load = pipelines.load(plan, pipeline)
-            profile, samples = recording.profile(plan, load)
+        for name in options.cases:
+            load = rounds.load(plan, matrix.BY_NAME[name])
+            profile, samples = recording.profile(plan, name, load)
             profiles.append(profile)
-            print(f"{profile.pipeline}\n\n{breakdown.table(profile)}\n", flush=True)
-            report.write_stacks(samples, directory, profile.pipeline)
+            print(f"{name}\n\n{breakdown.table(profile)}\n", flush=True)
+            report.write_stacks(samples, directory, name)
     except (FailedRunError, CalledProcessError) as error:
         print(f"FAILED: {error}", file=sys.stderr)
         return 1
@@ -67,7 +66,9 @@ def _parse() -> argparse.Namespace:
         description=__doc__,
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
-    parser.add_argument("--cases", nargs="+", default=_DEFAULT, choices=pipelines.NAMES)
+    parser.add_argument(
+        "--cases", nargs="+", default=_DEFAULT, choices=matrix.BY_NAME, metavar="CASE"
+    )
     parser.add_argument("--events", type=int, default=10_000_000, help="of a fast case")
     parser.add_argument("--workers", type=int, help="default: the server's own")
     parser.add_argument("--directory", type=Path, help="for the results")

@@ -12,6 +12,9 @@ from bench.profile.phases import PHASES, THREADS, is_copy, phase_of, thread_of
 from bench.profile.samples import Sample
 
 
+_Counts = Counter[tuple[str, str, bool]]
+
+
 class Phase(msgspec.Struct, frozen=True):
     """What one phase costs."""
 
@@ -28,7 +31,8 @@ class Phase(msgspec.Struct, frozen=True):
 class Profile(msgspec.Struct, frozen=True):
     """Where the CPU time of the workers of one run went."""
 
-    pipeline: str
+    case: str
+    """Of bench/matrix.py."""
     connections: int
     workers: int
     events: int
@@ -46,32 +50,25 @@ def phases(samples: Sequence[Sample], cpu_seconds_per_million: float) -> list[Ph
     """Return the phases that have samples; their costs add up to what all of it costs."""
     counts = Counter((phase_of(each), thread_of(each), is_copy(each)) for each in samples)
     return [
-        Phase(
-            name=name,
-            share=(share := sum(shares.values())),
-            cpu_seconds_per_million=share * cpu_seconds_per_million,
-            copies_share=_total(counts, name, is_copy=True) / len(samples),
-            share_by_thread=shares,
-        )
+        _phase(name, counts, cpu_seconds_per_million)
         for name in PHASES
-        if any(shares := {kind: _total(counts, name, kind) / len(samples) for kind in THREADS})
-        and sum(shares.values())
+        if any(phase == name for phase, _, _ in counts)
     ]
 
 
-def _total(
-    counts: Counter[tuple[str, str, bool]],
-    phase: str,
-    thread: str | None = None,
-    *,
-    is_copy: bool | None = None,
-) -> int:
-    return sum(
-        count
-        for (its_phase, its_thread, its_copy), count in counts.items()
-        if its_phase == phase
-        and thread in (None, its_thread)
-        and is_copy in (None, its_copy)
+def _phase(name: str, counts: _Counts, cpu_seconds_per_million: float) -> Phase:
+    samples = counts.total()
+    own = {key: count for key, count in counts.items() if key[0] == name}
+    share = sum(own.values()) / samples
+    return Phase(
+        name=name,
+        share=share,
+        cpu_seconds_per_million=share * cpu_seconds_per_million,
+        copies_share=sum(count for (_, _, copies), count in own.items() if copies) / samples,
+        share_by_thread={
+            kind: sum(count for (_, thread, _), count in own.items() if thread == kind) / samples
+            for kind in THREADS
+        },
     )
 
 

@@ -17,9 +17,7 @@ _UNKNOWN = "??"
 def expand(samples: Sequence[Sample], library: Path) -> list[Sample]:
     """Return the samples with every frame of `library` replaced by the functions inlined there."""
     name = str(library)
-    addresses = {
-        frame.address for each in samples for frame in each.frames if frame.object == name
-    }
+    addresses = {frame.address for each in samples for frame in each.frames if frame.object == name}
     inlined = _look_up(library, sorted(addresses))
     return [
         Sample(

@@ -13,8 +13,6 @@ from contextlib import contextmanager
 from pathlib import Path
 from signal import SIGINT
 
-import msgspec
-
 import ingest
 from bench import processes, runs
 from bench.profile import breakdown, inlining, samples
@@ -44,28 +42,26 @@ def check_programs() -> None:
             raise FailedRunError(f"the program {program} is missing; {where}")
 
 
-def profile(plan: Plan, load: Load) -> tuple[Profile, list[Sample]]:
+def profile(plan: Plan, case: str, load: Load) -> tuple[Profile, list[Sample]]:
     """Run once and return the cost of each phase, and all samples."""
     native = _library()
     with (
         _package_with(native) as directory,
         tempfile.NamedTemporaryFile(dir=plan.data_dir, prefix="bench-") as recorded,
-        runs.warm_server(plan, _on_package(load, directory)) as server,
+        runs.warm_server(plan, load, environment=_environment(directory)) as server,
     ):
         workers = [pid for pid in server.pids if processes.role(pid) == "worker"]
         before = processes.cpu_seconds(workers)
         with _sampling(workers, Path(recorded.name)):
             sent = runs.send(server, load, load.events)
-            settled_ns = server.await_settled(
-                load.warm_up_events + load.events, runs.DEADLINE_SECONDS
-            )
+            settled_ns, _ = runs.await_settled(server, load, sent)
             cpu_seconds = processes.cpu_seconds(workers) - before
         runs.check_ledger(server, load, load.events)
         found = inlining.expand(_read(Path(recorded.name)), native)
     cost = cpu_seconds / (load.events / 1e6)
     return (
         Profile(
-            pipeline=load.pipeline,
+            case=case,
             connections=load.connections,
             workers=len(workers),
             events=load.events,
@@ -81,7 +77,8 @@ def profile(plan: Plan, load: Load) -> tuple[Profile, list[Sample]]:
 
 def _library() -> Path:
     """Return where `make profile` has cargo leave the library that has symbols."""
-    command = ["cargo", "metadata", "--format-version=1", "--no-deps", "--manifest-path", _MANIFEST]
+    command = ["cargo", "metadata", "--format-version=1", "--no-deps"]
+    command.append(f"--manifest-path={_MANIFEST}")
     output = subprocess.run(command, check=True, stdout=subprocess.PIPE).stdout
     target = Path(json.loads(output)["target_directory"])
     return (target / "profiling" / f"lib{_NATIVE}.so").resolve(strict=True)
@@ -98,12 +95,11 @@ def _package_with(native: Path) -> Iterator[Path]:
         yield Path(directory)
 
 
-def _on_package(load: Load, directory: Path) -> Load:
-    """Return the load for a server that runs the package in a directory."""
-    path = os.pathsep.join((str(directory), str(_REPOSITORY)))
+def _environment(package: Path) -> dict[str, str]:
+    """Return what makes a server run the package in a directory."""
+    path = os.pathsep.join((str(package), str(_REPOSITORY)))
     # Safe: or the package in the current directory would come first.
-    environment = {**load.environment, "PYTHONPATH": path, "PYTHONSAFEPATH": "1"}
-    return msgspec.structs.replace(load, environment=environment)
+    return {"PYTHONPATH": path, "PYTHONSAFEPATH": "1"}
 
 
 @contextmanager
@@ -133,8 +129,5 @@ def _sampling(pids: Sequence[int], file: Path) -> Iterator[None]:
 
 def _read(file: Path) -> list[Sample]:
     command = ["perf", "script", f"--input={file}", "--no-inline", "--fields=comm,tid,ip,sym,dso"]
-    with subprocess.Popen(
-        command, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True
-    ) as perf:
-        assert perf.stdout is not None
-        return list(samples.parse(perf.stdout))
+    output = subprocess.run(command, check=True, capture_output=True, text=True).stdout
+    return list(samples.parse(output.splitlines()))

@@ -22,12 +22,12 @@ _HEAD = """\
 
 Machine: {machine.cpu}, {machine.cores} cores, {machine.memory_gib} GiB, Linux {machine.kernel}.
 
-The phases, and how they are told apart, are explained in `docs/performance.md`. The CPU time is that
-of the workers as the kernel accounts for it; the samples say what it was spent on.
+The phases, and how they are told apart, are explained in `docs/performance.md`. The CPU time is
+that of the workers as the kernel accounts for it; the samples say what it was spent on.
 """
 
 _SECTION = """
-## `{profile.pipeline}`
+## `{profile.case}`
 
 {profile.events:,} events over {profile.connections} connections to {profile.workers} workers,
 {profile.events_per_second:,.0f} events/s. {profile.samples:,} samples, which stand for
@@ -54,10 +54,10 @@ def write(profiles: Profiles, directory: Path) -> None:
     (directory / _PAGE).write_text(page(profiles))
 
 
-def write_stacks(samples: Iterable[Sample], directory: Path, pipeline: str) -> None:
-    """Write the stacks of one pipeline into `directory`."""
+def write_stacks(samples: Iterable[Sample], directory: Path, case: str) -> None:
+    """Write the stacks of one case into `directory`."""
     directory.mkdir(parents=True, exist_ok=True)
-    (directory / f"{pipeline}.folded").write_text(breakdown.folded(samples))
+    (directory / f"{case}.folded").write_text(breakdown.folded(samples))
 
 
 def read(directory: Path) -> Profiles | None:
