@@ -11,7 +11,6 @@ from bench.figures import markdown
 from bench.profile.phases import PHASES, THREADS, is_copy, phase_of, thread_of
 from bench.profile.samples import Sample
 
-
 _Counts = Counter[tuple[str, str, bool]]
 
 
