@@ -175,6 +175,13 @@ bench: build ## Measure TCP to durable journal; results go to bench/results (BEN
 	cargo build --quiet --release $(LOADGEN)
 	$(BIN)/python -m bench $(BENCH_ARGUMENTS)
 
+# Runs are kept in .benchmarks; BENCH_MICRO_ARGUMENTS=--benchmark-compare compares with the last one.
+.PHONY: bench-micro
+bench-micro: build $(VENV)/installed-test ## Measure each part of the hot path (BENCH_MICRO_ARGUMENTS=--benchmark-compare)
+	$(BIN)/python -m pytest bench/micro -p no:randomly --timeout=0 --benchmark-autosave \
+		--benchmark-group-by=group --benchmark-columns=min,median,iqr,rounds --benchmark-sort=name \
+		--benchmark-disable-gc $(BENCH_MICRO_ARGUMENTS)
+
 # Linked so that what is at an offset in the file is at the same address in memory: perf finds the
 # callers of a function only then.
 .PHONY: profile
