@@ -37,12 +37,13 @@ pub struct Block {
 impl Block {
     /// Builds the messages of a run; their timestamps are now.
     pub fn new(format: Format, framing: Framing, run: usize) -> Self {
-        let writer = Writer::new(format);
-        let mut block = Self {
-            bytes: Vec::with_capacity(EVENTS * 340),
-            starts: vec![0],
-            identities: Vec::with_capacity(EVENTS),
-        };
+        Self::of(&Writer::new(format), framing, run)
+    }
+
+    /// Builds the messages of a run from a writer.
+    pub fn of(writer: &Writer, framing: Framing, run: usize) -> Self {
+        let mut block =
+            Self { bytes: Vec::new(), starts: vec![0], identities: Vec::with_capacity(EVENTS) };
         for sequence in 0..EVENTS {
             let identity = Identity { run, connection: 0, sequence };
             block.push(&writer.message(identity), framing, &identity.to_string());

@@ -12,7 +12,7 @@ use rustix::io::Errno;
 use rustix::net::{MMsgHdr, SendAncillaryBuffer, SendFlags, sendmmsg};
 
 use crate::arguments::{Send, Target, share};
-use crate::block::{Block, EVENTS};
+use crate::block::EVENTS;
 use crate::input::EndOfInput;
 use crate::pace::{Pace, TICK};
 use crate::record::Recorder;
@@ -42,7 +42,7 @@ pub fn send(options: &Send, timeline: &mut Timeline) -> io::Result<Sent> {
             Ok(Sender { socket: connect(&options.target)?, sent: 0, end })
         })
         .collect::<io::Result<Vec<Sender>>>()?;
-    let mut block = Block::new(options.format, options.framing, options.run);
+    let mut block = options.block();
     let burst = options.burst.unwrap_or(BURST);
     let mut breaks = Breaks::default();
     let (mut events, mut bytes) = (0, 0);
@@ -148,6 +148,7 @@ mod tests {
         let options = Send {
             target: Target::Udp(receiver.local_addr().unwrap()),
             format: Format::Rfc5424,
+            event_bytes: None,
             framing: Framing::Datagram,
             run: 4,
             connections: 2,

@@ -1,5 +1,7 @@
-//! The texts of the messages: JSON events of about 320 bytes, syslog messages of about 200.
+//! The texts of the messages: JSON events of about 320 bytes, or of a given length, and syslog
+//! messages of about 200.
 
+use std::ops::RangeInclusive;
 use std::time::SystemTime;
 
 use crate::identity::{Identity, KEY};
@@ -38,10 +40,19 @@ impl std::str::FromStr for Format {
     }
 }
 
+/// How long JSON events may be asked to be: as short as they can be, and still a datagram.
+pub const EVENT_BYTES: RangeInclusive<usize> = 100..=60_000;
+/// From here on an event of a given length has all members that one of about 320 bytes has.
+const WHOLE_BYTES: usize = 340;
+/// About what a frame of a stack trace takes.
+const FRAME_BYTES: usize = 70;
+
 /// Writes messages that are alike in form and differ in content; their timestamps are one moment.
 pub struct Writer {
     format: Format,
     timestamp: String,
+    /// How long each JSON event is; none is what comes of its members.
+    event_bytes: Option<usize>,
 }
 
 impl Writer {
@@ -52,7 +63,13 @@ impl Writer {
             Format::Json | Format::Rfc5424 => humantime::format_rfc3339_micros(now).to_string(),
             Format::Rfc3164 => bsd_timestamp(now),
         };
-        Self { format, timestamp }
+        Self { format, timestamp, event_bytes: None }
+    }
+
+    /// The same, with JSON events of exactly so many bytes, which has to be in [`EVENT_BYTES`].
+    #[must_use]
+    pub fn with_event_bytes(self, event_bytes: Option<usize>) -> Self {
+        Self { event_bytes, ..self }
     }
 
     /// The text of the message, without what ends it on a stream.
@@ -72,7 +89,10 @@ impl Writer {
             noise,
         };
         match self.format {
-            Format::Json => fields.json(),
+            Format::Json => match self.event_bytes {
+                None => fields.json(fields.message, ""),
+                Some(bytes) => fields.json_of(bytes),
+            },
             Format::Rfc5424 => fields.rfc5424(),
             Format::Rfc3164 => fields.rfc3164(),
         }
@@ -91,15 +111,73 @@ struct Fields<'a> {
 }
 
 impl Fields<'_> {
-    fn json(&self) -> String {
-        let Self { identity, timestamp, level, logger, message, status, noise, .. } = self;
+    /// An event of exactly so many bytes: a short one has only the members that matter, a long
+    /// one a stack trace for about half of what it has more, and the rest is message.
+    fn json_of(&self, bytes: usize) -> String {
+        let trace = self.trace(bytes.saturating_sub(WHOLE_BYTES) / 2 / FRAME_BYTES);
+        let with_message = |message: &str| {
+            if bytes < WHOLE_BYTES { self.short_json(message) } else { self.json(message, &trace) }
+        };
+        let left = bytes.saturating_sub(with_message("").len());
+        with_message(&self.text(left))
+    }
+
+    /// A text of so many bytes that does not repeat itself.
+    fn text(&self, bytes: usize) -> String {
+        let parts = MESSAGES.iter().cycle().zip(0u32..).map(|(message, number)| {
+            let noise = self.noise.rotate_left(number * 7).wrapping_add(number.into());
+            format!("{message} {noise:x}; ")
+        });
+        let mut text = String::with_capacity(bytes);
+        for part in parts {
+            if text.len() >= bytes {
+                break;
+            }
+            text.push_str(&part);
+        }
+        text.truncate(bytes);
+        text
+    }
+
+    /// The members of an exception with so many frames, to stand behind others; none is nothing.
+    fn trace(&self, frames: usize) -> String {
+        if frames == 0 {
+            return String::new();
+        }
+        let frames = (0u32..).take(frames).map(|number| {
+            let line = self.noise.rotate_left(number) % 900 + 1;
+            format!(r#"{{"file":"shop/step_{number:02}.py","line":{line},"function":"settle"}}"#)
+        });
+        let frames = frames.collect::<Vec<_>>().join(",");
+        format!(r#","exception":{{"type":"TimeoutError","frames":[{frames}]}}"#)
+    }
+
+    fn short_json(&self, message: &str) -> String {
+        let Self { identity, level, noise, .. } = self;
+        let secret = noise % 0xFFFF;
+        format!(
+            concat!(
+                r#"{{"level":"{level}","message":"{message}","{key}":"{identity}","#,
+                r#""data":{{"password":"{secret:04x}"}}}}"#,
+            ),
+            level = level,
+            message = message,
+            key = KEY,
+            identity = identity,
+            secret = secret,
+        )
+    }
+
+    /// An event with `more` members behind the last one of `data`.
+    fn json(&self, message: &str, more: &str) -> String {
+        let Self { identity, timestamp, level, logger, status, noise, .. } = self;
         format!(
             concat!(
                 r#"{{"timestamp":"{timestamp}","level":"{level}","logger":"{logger}","#,
                 r#""message":"{message}","context":{{"{key}":"{identity}","#,
                 r#""trace_id":"{noise:016x}{mixed:016x}"}},"data":{{"ip":"203.0.113.{host}","#,
                 r#""path":"/v1/orders/{order}","status":{status},"duration":0.{micros:06},"#,
-                r#""password":"horse-{secret:04x}"}}}}"#,
+                r#""password":"horse-{secret:04x}"{more}}}}}"#,
             ),
             key = KEY,
             identity = identity,
@@ -114,6 +192,7 @@ impl Fields<'_> {
             order = noise % 1_000_000,
             micros = noise % 900_000 + 1,
             secret = noise % 0xFFFF,
+            more = more,
         )
     }
 
@@ -192,6 +271,23 @@ mod tests {
         for format in [Format::Rfc5424, Format::Rfc3164] {
             let syslog = mean_bytes(format);
             assert!((190..=210).contains(&syslog), "{syslog} bytes per message, {format:?}");
+        }
+    }
+
+    #[test]
+    fn a_json_event_is_as_long_as_asked_for() {
+        for bytes in [100, 200, 339, 340, 1024, 8192, 60_000] {
+            let writer = Writer::new(Format::Json).with_event_bytes(Some(bytes));
+            let (mut debug, search) = (0, Search::new());
+            for sequence in 0..1000 {
+                let identity = Identity { run: 1, connection: 2, sequence };
+                let event = writer.message(identity);
+                assert_eq!(event.len(), bytes, "{event}");
+                assert_eq!(search.identity(event.as_bytes()), Some(identity), "{event}");
+                assert!(event.contains(r#""data":{"#) && event.contains(r#""password":""#));
+                debug += usize::from(event.contains(r#""level":"DEBUG""#));
+            }
+            assert_eq!(debug, 200);
         }
     }
 

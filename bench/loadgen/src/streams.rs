@@ -18,6 +18,8 @@ use crate::timeline::Timeline;
 
 /// A paced sender gives each stream few events at a time, as many small senders would.
 const PACED_BURST: u64 = 100;
+/// What a stream is offered at a time: no more than it may take is worth being numbered.
+const OFFER_BYTES: usize = 512 * 1024;
 
 struct Connection {
     /// None once it has ended.
@@ -135,7 +137,7 @@ impl Sender {
     fn send_all(&mut self, options: &Send, timeline: &mut Timeline) -> io::Result<u64> {
         let pace = Pace::new(options.rate);
         let burst = options.burst.unwrap_or(options.rate.map_or(u64::MAX, |_| PACED_BURST));
-        let mut block = Block::new(options.format, options.framing, options.run);
+        let mut block = options.block();
         let mut recorder = options.record.as_deref().map(Recorder::create).transpose()?;
         let mut end_of_input = options.until_end_of_input.then(EndOfInput::watch);
         let (mut events, mut bytes) = (0, 0);
@@ -279,12 +281,13 @@ impl Connection {
         to.note(index, lines)
     }
 
-    /// Writes at most `limit` events, and at most to the end of the block.
+    /// Writes at most `limit` events, and at most to the end of the block or what it is offered.
     fn write(&mut self, index: usize, limit: u64, block: &mut Block) -> io::Result<usize> {
         let Some(stream) = &mut self.stream else { return Ok(0) };
         let slot = usize::try_from(self.next % EVENTS as u64).unwrap_or_default();
         let count = limit.min(self.end - self.next).min((EVENTS - slot) as u64);
         let last = slot + usize::try_from(count).unwrap_or_default();
+        let last = last.min(block.slot_at(block.start(slot) + OFFER_BYTES));
         let events = block.numbered(index, self.next / EVENTS as u64, slot..last);
         let written = stream.write(&events[self.partial..])?;
         let reached_byte = block.start(slot) + self.partial + written;
@@ -315,6 +318,7 @@ mod tests {
         Send {
             target,
             format: Format::Json,
+            event_bytes: None,
             framing: Framing::Newline,
             run: 1,
             connections: 2,

@@ -14,10 +14,12 @@ pub use send::{Send, Target, share};
 pub const USAGE: &str = "\
 loadgen send (--tcp HOST:PORT | --tls HOST:PORT | --udp HOST:PORT | --unix PATH
               | --unix-datagram PATH) [--format json|rfc5424|rfc3164] [--octet-count]
-             [--connections N] [--events N] [--rate EVENTS_PER_SECOND] [--burst N] [--run NUMBER]
+             [--event-bytes N] [--connections N] [--events N] [--rate EVENTS_PER_SECOND]
+             [--burst N] [--run NUMBER]
              [--ca FILE] [--certificate FILE --key FILE] [--await-close SECONDS]
              [--timeline FILE] [--record FILE] [--until-end-of-input]
     Sends N events in all and prints one JSON object about it; fails if a connection broke.
+    JSON events are of about 320 bytes, or with --event-bytes of exactly N, 100 to 60000.
     Without --rate as fast as the receiver takes them, else each connection in turn sends a burst.
     Without --ca every TLS server is trusted. With --await-close the server has so long to close
     its side once all is sent, and only then can it be seen that no connection was reset.

@@ -9,9 +9,9 @@ use lexopt::prelude::{Long, ValueExt};
 use rustls::ClientConfig;
 
 use super::Mistake;
-use crate::block::Framing;
+use crate::block::{Block, Framing};
 use crate::identity::{CONNECTION_DIGITS, RUN_DIGITS};
-use crate::messages::Format;
+use crate::messages::{EVENT_BYTES, Format, Writer};
 use crate::tls;
 
 /// Where the server listens, and how events travel there.
@@ -34,6 +34,8 @@ pub struct Send {
     pub target: Target,
     /// What events are written as.
     pub format: Format,
+    /// How long each is, of JSON; none means about 320 bytes.
+    pub event_bytes: Option<usize>,
     /// How they are told apart.
     pub framing: Framing,
     /// Names this run in the events, so that others can be stored beside it.
@@ -56,6 +58,14 @@ pub struct Send {
     pub record: Option<PathBuf>,
 }
 
+impl Send {
+    /// The messages to send, over and over.
+    pub fn block(&self) -> Block {
+        let writer = Writer::new(self.format).with_event_bytes(self.event_bytes);
+        Block::of(&writer, self.framing, self.run)
+    }
+}
+
 impl Target {
     /// Is an event a datagram there?
     pub fn takes_datagrams(&self) -> bool {
@@ -75,7 +85,7 @@ pub(super) fn parse(parser: &mut lexopt::Parser) -> Result<Send, Mistake> {
     let (mut format, mut framing, mut run) = (Format::Json, Framing::Newline, 0);
     let (mut connections, mut events) = (1, 1_000_000);
     let (mut rate, mut burst, mut await_close, mut timeline) = (None, None, None, None);
-    let (mut until_end_of_input, mut record) = (false, None);
+    let (mut until_end_of_input, mut record, mut event_bytes) = (false, None, None);
     while let Some(argument) = parser.next()? {
         match argument {
             Long("tcp") => target = Some(Target::Tcp(parser.value()?.parse()?)),
@@ -84,6 +94,7 @@ pub(super) fn parse(parser: &mut lexopt::Parser) -> Result<Send, Mistake> {
             Long("unix") => target = Some(Target::Unix(parser.value()?.into())),
             Long("unix-datagram") => target = Some(Target::UnixDatagram(parser.value()?.into())),
             Long("format") => format = parser.value()?.parse()?,
+            Long("event-bytes") => event_bytes = Some(parser.value()?.parse()?),
             Long("octet-count") => framing = Framing::OctetCount,
             Long("run") => run = parser.value()?.parse()?,
             Long("connections") => connections = parser.value()?.parse()?,
@@ -118,6 +129,10 @@ pub(super) fn parse(parser: &mut lexopt::Parser) -> Result<Send, Mistake> {
     if run >= runs || connections == 0 || connections > most {
         return Err(format!("--run must be below {runs}, --connections 1 to {most}").into());
     }
+    if event_bytes.is_some_and(|bytes| format != Format::Json || !EVENT_BYTES.contains(&bytes)) {
+        let (least, most) = EVENT_BYTES.into_inner();
+        return Err(format!("--event-bytes is for JSON, {least} to {most}").into());
+    }
     if rate.is_some_and(|rate: f64| rate <= 0.0) || burst == Some(0) {
         return Err("--rate and --burst must be above zero".into());
     }
@@ -127,6 +142,7 @@ pub(super) fn parse(parser: &mut lexopt::Parser) -> Result<Send, Mistake> {
     Ok(Send {
         target,
         format,
+        event_bytes,
         framing,
         run,
         connections,
@@ -164,6 +180,14 @@ mod tests {
         assert_eq!(udp.framing, Framing::Datagram);
         let tcp = parsed(&["--octet-count", "--tcp", "127.0.0.1:1"]).unwrap();
         assert_eq!(tcp.framing, Framing::OctetCount);
+    }
+
+    #[test]
+    fn only_json_has_a_length_to_choose_and_not_any() {
+        let parse = |more: &[&str]| parsed(&[&["--tcp", "127.0.0.1:1"], more].concat());
+        assert_eq!(parse(&["--event-bytes", "100"]).unwrap().event_bytes, Some(100));
+        assert!(parse(&["--event-bytes", "99"]).err().unwrap().contains("100 to 60000"));
+        assert!(parse(&["--event-bytes", "200", "--format", "rfc3164"]).is_err());
     }
 
     #[test]
