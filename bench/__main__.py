@@ -15,7 +15,17 @@ from datetime import UTC, datetime
 from pathlib import Path
 from subprocess import CalledProcessError
 
-from bench import acknowledging, arguments, group_commit, machine, matrix, report, rounds, soak
+from bench import (
+    acknowledging,
+    arguments,
+    group_commit,
+    machine,
+    matrix,
+    report,
+    rounds,
+    scaling,
+    soak,
+)
 from bench.network.cases import CASES
 from bench.network.plan import NetworkPlan
 from bench.runs import Plan
@@ -42,6 +52,7 @@ def main() -> int:
         network = [CASES[name](_network_plan(plan, options), _tell) for name in options.network]
         cost = group_commit.measure(plan, _tell) if options.group_commit else None
         acknowledged = acknowledging.measure(plan, _tell) if options.ack else None
+        scaled = scaling.measure(plan, _tell) if options.scaling else []
         soaked = soak.measure(plan, _soak_plan(plan, options), _tell) if options.soak else None
     except (FailedRunError, CalledProcessError) as error:
         print(f"FAILED, nothing is written: {error}", file=sys.stderr)
@@ -57,6 +68,7 @@ def main() -> int:
         group_commit=cost,
         acknowledging=acknowledged,
         soak=soaked,
+        scaling=scaled,
     )
     slug = re.sub(r"[^a-z0-9]+", "-", options.why.lower()).strip("-")
     directory = _RESULTS / f"{started:%Y-%m-%d}-{slug}"

@@ -6,12 +6,13 @@ from pathlib import Path
 
 import msgspec
 
-from bench import matrix_page
+from bench import matrix_page, scaling
 from bench.acknowledging import Acknowledging
 from bench.case_result import CaseResult
 from bench.group_commit import GroupCommit
 from bench.machine import Machine
 from bench.network.cases import NetworkCase
+from bench.scaling import ScalingCase
 from bench.soak import Soak
 
 _HEAD = """\
@@ -50,6 +51,8 @@ class Results(msgspec.Struct, frozen=True):
     """Requests that wait until they are durable."""
     soak: Soak | None
     """A long run under faults."""
+    scaling: list[ScalingCase] = []
+    """With more of something."""
 
 
 def write(results: Results, directory: Path) -> None:
@@ -74,6 +77,8 @@ def page(results: Results) -> str:
         parts.append(results.acknowledging.section())
     if results.soak is not None:
         parts.append(results.soak.section())
+    if results.scaling:
+        parts.append(scaling.section(results.scaling))
     return "".join(parts)
 
 
