@@ -190,6 +190,10 @@ profile: build ## Sample the workers under load: CPU per event by phase (PROFILE
 	cargo rustc --quiet $(CRATE) --profile profiling --lib -- -C link-arg=-Wl,-z,separate-code
 	$(BIN)/python -m bench.profile $(PROFILE_ARGUMENTS)
 
+.PHONY: plots
+plots: build ## Draw results into docs/pictures (RESULTS="bench/results/... bench/results/...-profile")
+	$(BIN)/python -m bench.plots $(RESULTS)
+
 .PHONY: chaos
 chaos: build ## Strike a loaded server with faults; what survived goes to docs/chaos.md (CHAOS_ARGUMENTS=...)
 	cargo build --quiet --release $(LOADGEN)
