@@ -18,19 +18,11 @@ from bench.group_commit import GroupCommit
 from bench.runs import Run
 from bench.soak import Leg, Soak
 from ingest.counters import LedgerStatus
-from tests.measured import FINDINGS
-
-MIB = 1024 * 1024
+from tests.measured import FINDINGS, MIB, RUN
 
 
 def run(rate: float) -> Run:
-    return Run(
-        events_per_second=rate,
-        cpu_seconds_per_million=0.5,
-        worker_cpu_seconds_per_million=0.5,
-        generator_cpu_seconds_per_million=0.1,
-        peak_resident_bytes={},
-    )
+    return msgspec.structs.replace(RUN, events_per_second=rate)
 
 
 def test_the_cost_of_group_commit_is_that_within_pairs() -> None:
