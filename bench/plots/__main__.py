@@ -12,7 +12,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from bench.plots import pictures
-from bench.plots.pictures import Picture
+from bench.plots.picture import Picture
 
 _DOCUMENTS = Path(__file__).parents[2] / "docs"
 _PICTURES = "pictures"

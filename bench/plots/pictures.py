@@ -16,27 +16,21 @@ import msgspec
 from bench.case_result import CaseResult
 from bench.distribution import BOUNDS_MS
 from bench.figures import Summary, summarise
+from bench.plots import comparison
 from bench.plots.bars import Bar, Stack, bars, stacks
+from bench.plots.comparison import Limits, Peers
 from bench.plots.curves import Curve, curves
+from bench.plots.picture import COST, RATE, Picture
 from bench.profile import report
 from bench.profile.breakdown import Profile
 from bench.scaling import ScalingCase
 
-_RATE, _COST = ",.0f", ".2f"
+_PARTS = {"cases": "matrix", "scaling": "scaling", "peers": "peers", "limits": "limits"}
 _MOST_CURVES = 6
 _REFERENCE = "reference"
 _NOTHING = 0.1  # per cent
 _SMALL_SHARE = 0.015
 _REST = "all others"
-
-
-class Picture(msgspec.Struct, frozen=True):
-    """One picture."""
-
-    name: str
-    """Of the file, without its suffix."""
-    caption: str
-    text: str
 
 
 class Shown(msgspec.Struct, frozen=True):
@@ -45,6 +39,8 @@ class Shown(msgspec.Struct, frozen=True):
     cases: list[CaseResult] = []
     profiles: list[Profile] = []
     scaling: list[ScalingCase] = []
+    peers: Peers = Peers()
+    limits: Limits = Limits()
 
 
 def read(directories: Sequence[Path]) -> Shown:
@@ -53,9 +49,7 @@ def read(directories: Sequence[Path]) -> Shown:
     for directory in directories:
         if (file := directory / "results.json").exists():
             results = msgspec.json.decode(file.read_bytes())
-            for part, name in (("cases", "matrix"), ("scaling", "scaling")):
-                if results.get(name):
-                    found[part] = results[name]
+            found |= {part: results[name] for part, name in _PARTS.items() if results.get(name)}
         if profiles := report.read(directory):
             found["profiles"] = msgspec.to_builtins(profiles.profiles)
     return msgspec.convert(found, Shown)
@@ -63,6 +57,8 @@ def read(directories: Sequence[Path]) -> Shown:
 
 def pictures(shown: Shown) -> Iterator[Picture]:
     """Yield the pictures that there are results for."""
+    yield from comparison.of_peers(shown.peers)
+    yield from comparison.of_limits(shown.limits)
     completed = [case for case in shown.cases if case.completed]
     if completed:
         yield from _of_cases(completed)
@@ -79,7 +75,7 @@ def _of_cases(cases: Sequence[CaseResult]) -> Iterator[Picture]:
     yield Picture(
         "cases-rate",
         "Events per second until durable, case by case: medians, and the least and the most.",
-        bars("Events/s until durable", [Bar(case.name, _rate(case)) for case in cases], _RATE),
+        bars("Events/s until durable", [Bar(case.name, _rate(case)) for case in cases], RATE),
     )
     yield Picture(
         "cases-cpu",
@@ -87,13 +83,13 @@ def _of_cases(cases: Sequence[CaseResult]) -> Iterator[Picture]:
         bars(
             "Server CPU-seconds per million events",
             [Bar(case.name, _cost(case)) for case in cases],
-            _COST,
+            COST,
         ),
     )
 
 
 def _over_a_number(cases: Sequence[CaseResult]) -> Iterator[Picture]:
-    rate, volume = ("Events/s until durable", _RATE, _rate), ("MB/s until durable", _RATE, _volume)
+    rate, volume = ("Events/s until durable", RATE, _rate), ("MB/s until durable", RATE, _volume)
     for group, field, across, speed in (
         ("connections", "connections", "connections", rate),
         ("sizes", "event_bytes", "bytes of an event", volume),
@@ -105,7 +101,7 @@ def _over_a_number(cases: Sequence[CaseResult]) -> Iterator[Picture]:
         members.sort(key=lambda case: getattr(case.parameters, field))
         for kind, (title, form, figure) in (
             ("speed", speed),
-            ("cpu", ("Server CPU-seconds per million events", _COST, _cost)),
+            ("cpu", ("Server CPU-seconds per million events", COST, _cost)),
         ):
             numbers = [getattr(case.parameters, field) for case in members]
             figures = [figure(case) for case in members]
@@ -183,7 +179,7 @@ def _scaling(cases: Sequence[ScalingCase]) -> Picture:
     return Picture(
         "scaling",
         "What an event costs with more of one thing; [Scaling](scaling.md) says what follows.",
-        bars("Worker CPU-seconds per million events", rows, _COST),
+        bars("Worker CPU-seconds per million events", rows, COST),
     )
 
 
