@@ -46,11 +46,13 @@ MACHINES = (
     Machine("8 cores", 8, 100, 25, 3_000),
     Machine("64 cores", 64, 300, 100, 6_000),
 )
-# Worker CPU of the newest profile, 4 connections. Zstandard at a fast level: 1.05 GB/s a core, 3.2.
+# Worker CPU-seconds per million events of bench/results/2026-11-26-profile.
+_RAW, _REFERENCE = 0.81, 1.03
+# Compressed: Zstandard at a fast level, 1.05 GB/s on a core, to less than a third.
 WORKS = (
-    Work("raw", 320, 0.78, 16, 1.0),
-    Work("reference", 320, 0.98, 16, 1.0),
-    Work("reference, compressed", 320, 0.98 + 0.32 / 1.05, 17, 3.2),
+    Work("raw", 320, _RAW, 16, 1.0),
+    Work("reference", 320, _REFERENCE, 16, 1.0),
+    Work("reference, compressed", 320, _REFERENCE + 0.32 / 1.05, 17, 3.2),
 )
 
 

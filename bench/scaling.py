@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import json
 import os
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack
 from typing import Literal
 
@@ -95,8 +95,17 @@ def configuration(case: ScalingCase) -> str:
     return "\n".join(lines)
 
 
-def section(measured: list[ScalingCase]) -> str:
+def section(measured: Sequence[ScalingCase]) -> str:
     """Return the part of the page for people."""
+    return (
+        f"\n## Scaling\n\nJSON events of about 320 bytes over {CONNECTIONS} TCP connections until"
+        " durable, no pipeline but what the case\nnames: medians, least to most in brackets."
+        f" Ratios are of figures of one round.\n\n{table(measured)}\n"
+    )
+
+
+def table(measured: Sequence[ScalingCase]) -> str:
+    """Return a row for each case, held against the first of its dimension."""
     rows = []
     for case in measured:
         first = next(each for each in measured if each.dimension == case.dimension)
@@ -109,12 +118,7 @@ def section(measured: list[ScalingCase]) -> str:
                 spread(ratio(costs, _costs(first)), ".2f"),
             ]
         )
-    head = ["case", "events/s", "worker CPU-s per million", "CPU to the first"]
-    return (
-        f"\n## Scaling\n\nJSON events of about 320 bytes over {CONNECTIONS} TCP connections until"
-        " durable, no pipeline but what the case\nnames: medians, least to most in brackets."
-        f" Ratios are of figures of one round.\n\n{markdown(head, rows)}\n"
-    )
+    return markdown(["case", "events/s", "worker CPU-s per million", "CPU to the first"], rows)
 
 
 def _run(plan: Plan, case: ScalingCase) -> ScalingRun:

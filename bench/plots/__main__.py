@@ -1,7 +1,8 @@
 """`python -m bench.plots DIRECTORY...`: draws what is in directories of results.
 
-Writes SVG into docs/pictures and the page docs/pictures.md, which shows them. A picture whose part
-of the results is missing is taken away.
+Writes SVG into docs/pictures and the page docs/pictures.md, which shows them, and the tables in
+docs/performance.md and docs/scaling.md. A picture whose part of the results is missing is taken
+away.
 """
 
 from __future__ import annotations
@@ -11,7 +12,7 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
-from bench.plots import pictures
+from bench.plots import pictures, tables
 from bench.plots.picture import Picture
 
 _DOCUMENTS = Path(__file__).parents[2] / "docs"
@@ -38,12 +39,15 @@ def main() -> int:
     parser.add_argument("results", nargs="+", type=Path, metavar="DIRECTORY")
     parser.add_argument("--documents", type=Path, default=_DOCUMENTS, help="default: docs")
     options = parser.parse_args()
-    drawn = list(pictures.pictures(pictures.read(options.results)))
+    shown = pictures.read(options.results)
+    drawn = list(pictures.pictures(shown))
     if not drawn:
         print("there is nothing to draw in these directories", file=sys.stderr)
         return 1
     write(drawn, options.results, options.documents)
     print(f"{len(drawn)} pictures in {options.documents / _PICTURES}")
+    for page in tables.write(shown, options.documents):
+        print(f"a table in {page}")
     return 0
 
 

@@ -7,10 +7,11 @@ from typing import Any
 from xml.etree import ElementTree as ET
 
 import msgspec
+import pytest
 
 from bench.figures import Summary
 from bench.plots import __main__ as plots
-from bench.plots import bars, pictures
+from bench.plots import bars, pictures, tables
 from bench.plots.bars import Bar
 
 RUN = {"events_per_second": 2e6, "cpu_seconds_per_million": 0.5}
@@ -103,6 +104,25 @@ def test_a_missing_part_has_no_picture_and_takes_an_old_one_away(tmp_path: Path)
     page = (tmp_path / "pictures.md").read_text()
     assert all(f"(pictures/{name})" in page for name in files)
     assert page.count(".svg)") == len(files)
+
+
+def test_tables_are_written_between_their_marks(tmp_path: Path) -> None:
+    """Also where some were written before; a page without marks is a mistake."""
+    shown = pictures.read([written(tmp_path, {"scaling": RESULTS["scaling"]})])
+    page = tmp_path / "scaling.md"
+    marks = ("<!-- scaling: written by make plots -->", "<!-- scaling: end -->")
+    page.write_text("\n".join(("before", marks[0], "| old |", marks[1], "behind", "")))
+    assert tables.write(shown, tmp_path) == [page]
+    first = page.read_text()
+    assert tables.write(shown, tmp_path) == [page]
+    assert page.read_text() == first
+    lines = first.splitlines()
+    assert (lines[0], lines[-1]) == ("before", "behind")
+    assert "| old |" not in lines
+    assert sum(line.startswith("| 4 listeners |") for line in lines) == 1
+    page.write_text("no marks")
+    with pytest.raises(ValueError, match="marks of scaling"):
+        tables.write(shown, tmp_path)
 
 
 def test_directories_without_results_have_no_pictures(tmp_path: Path) -> None:
