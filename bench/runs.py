@@ -73,7 +73,7 @@ class Run(msgspec.Struct, frozen=True):
     worker_cpu_seconds_per_million: float
     generator_cpu_seconds_per_million: float
     peak_resident_bytes: dict[str, int]
-    """By role and process id. A `holder` is a copy of its worker that shares its memory."""
+    """By role and process id."""
 
     @property
     def largest_worker_bytes(self) -> int:

@@ -151,7 +151,7 @@ def test_the_page_says_what_was_dropped_and_what_could_not_be_read_back() -> Non
     )
     assert "Of 100 datagrams of `udp` the kernel had no room for 20 (20.0%)" in page
     assert "What `journal-off` stored cannot be read back" in page
-    assert "fewer than 5 rounds" in page
+    assert "Fewer than 5 rounds" in page
 
 
 def test_the_page_shows_what_was_measured_and_no_more() -> None:
