@@ -187,12 +187,12 @@ bench-micro: build $(VENV)/installed-test ## Measure each part of the hot path (
 		--benchmark-group-by=group --benchmark-columns=min,median,iqr,rounds --benchmark-sort=name \
 		--benchmark-disable-gc $(BENCH_MICRO_ARGUMENTS)
 
-# Linked so that what is at an offset in the file is at the same address in memory: perf finds the
-# callers of a function only then.
+# As maturin builds it, but with symbols, and linked so that what is at an offset in the file is at the
+# same address in memory: perf finds the callers of a function only then.
 .PHONY: profile
 profile: build ## Sample the workers under load: CPU per event by phase (PROFILE_ARGUMENTS=...; needs perf)
 	cargo build --quiet --release $(LOADGEN)
-	cargo rustc --quiet $(CRATE) --profile profiling --lib -- -C link-arg=-Wl,-z,separate-code
+	PYO3_BUILD_EXTENSION_MODULE=1 cargo rustc --quiet $(CRATE) --profile profiling --lib -- -C link-arg=-Wl,-z,separate-code
 	$(BIN)/python -m bench.profile $(PROFILE_ARGUMENTS)
 
 .PHONY: plots
