@@ -81,7 +81,10 @@ def _library() -> Path:
     command.append(f"--manifest-path={_MANIFEST}")
     output = subprocess.run(command, check=True, stdout=subprocess.PIPE).stdout
     target = Path(json.loads(output)["target_directory"])
-    return (target / "profiling" / f"lib{_NATIVE}.so").resolve(strict=True)
+    library = target / "profiling" / f"lib{_NATIVE}.so"
+    if not library.exists():
+        raise FailedRunError(f"there is no {library}; make profile builds it")
+    return library.resolve()
 
 
 @contextmanager
@@ -114,8 +117,7 @@ def _sampling(pids: Sequence[int], file: Path) -> Iterator[None]:
         os.close(command_read)
         os.close(answer_write)
         try:
-            os.write(command_write, b"enable\n")
-            if not os.read(answer_read, 16):
+            if not _enable(command_write, answer_read):
                 raise FailedRunError(
                     "perf may not sample; see /proc/sys/kernel/perf_event_paranoid"
                 )
@@ -125,6 +127,15 @@ def _sampling(pids: Sequence[int], file: Path) -> Iterator[None]:
             perf.wait()
             os.close(command_write)
             os.close(answer_read)
+
+
+def _enable(command: int, answer: int) -> bool:
+    """Tell perf to begin; return whether it did, or else has ended."""
+    try:
+        os.write(command, b"enable\n")
+    except BrokenPipeError:
+        return False
+    return bool(os.read(answer, 16))
 
 
 def _read(file: Path) -> list[Sample]:
