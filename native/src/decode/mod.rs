@@ -2,11 +2,13 @@
 //! where the event would not be canonical. There is no tree and no allocation per event.
 //!
 //! `line` and `stops` (an index of the line) are under `cursor`, which reads it; `strings`,
-//! `numbers` and `keys` check tokens, `scanner` the grammar; `edits` makes the event canonical.
+//! `numbers` and `keys` check tokens, `scanner` the grammar, `layout` spares it where a line is like
+//! one before; `edits` makes the event canonical.
 
 mod cursor;
 mod edits;
 mod keys;
+mod layout;
 mod line;
 mod numbers;
 mod observer;
@@ -106,7 +108,7 @@ impl Decoder {
     ) -> Result<Edits, Reject> {
         let only_checks = self.only_checks;
         let scan = self.scan_last(start, observer, out)?;
-        if only_checks || scan.notes.is_canonical() && !scan.has_breaks {
+        if only_checks || scan.is_canonical() {
             return Ok(Edits::default());
         }
         let edits = make_canonical(scan, line, start, out)?;

@@ -5,6 +5,7 @@ use super::Limits;
 use super::cursor::Cursor;
 use super::edits::{Member, Notes, Role};
 use super::keys::{Keys, Scope};
+use super::layout::Layouts;
 use super::line::Line;
 use super::observer::Observer;
 use super::stops::Stops;
@@ -25,6 +26,7 @@ struct Container {
 /// The memory that scanning a line takes, used again for the next.
 pub struct Scanner {
     stops: Stops,
+    layouts: Layouts,
     scan: Scan,
 }
 
@@ -41,10 +43,11 @@ impl Scanner {
     pub fn new() -> Self {
         let scan =
             Scan { around: Vec::new(), keys: Keys::new(), notes: Notes::new(), has_breaks: false };
-        Self { stops: Stops::new(), scan }
+        Self { stops: Stops::new(), layouts: Layouts::new(), scan }
     }
 
-    /// Checks a line that begins with `{` and has no blanks at its end.
+    /// Checks a line that begins with `{` and has no blanks at its end. The limits are the same
+    /// for all lines.
     pub fn scan(
         &mut self,
         line: Line,
@@ -52,15 +55,39 @@ impl Scanner {
         observer: &mut impl Observer,
     ) -> Result<&Scan, Reject> {
         let stops = self.stops.find(line);
-        self.scan.around.clear();
-        self.scan.keys.reset(limits.keys);
-        self.scan.notes.reset();
-        self.scan.event(line, stops, limits.depth as usize, observer)?;
+        self.scan.reset(limits);
+        if self.layouts.fit(line, stops, observer) {
+            return Ok(&self.scan);
+        }
+        let depth = limits.depth as usize;
+        if self.layouts.want(stops) {
+            let mut learner = self.layouts.learner(observer);
+            self.scan.event(line, stops, depth, &mut learner)?;
+            if self.scan.is_canonical() {
+                self.layouts.learn(line, stops, observer.epoch());
+            }
+        } else {
+            self.scan.event(line, stops, depth, observer)?;
+        }
         Ok(&self.scan)
     }
 }
 
 impl Scan {
+    #[inline]
+    fn reset(&mut self, limits: Limits) {
+        self.around.clear();
+        self.keys.reset(limits.keys);
+        self.notes.reset();
+        self.has_breaks = false;
+    }
+
+    /// Whether the line is its canonical event already.
+    #[inline]
+    pub fn is_canonical(&self) -> bool {
+        self.notes.is_canonical() && !self.has_breaks
+    }
+
     /// Checks that the line is one object.
     #[inline(never)]
     fn event(
@@ -107,7 +134,9 @@ impl Scan {
                     continue 'container;
                 }
                 let start = cursor.at;
-                let end = cursor.skip_scalar()?;
+                cursor.skip_scalar()?;
+                let end = cursor.at;
+                cursor.skip_blanks();
                 observer.scalar(place, line, start, end);
                 if role == Role::Edited {
                     self.notes.end_edit(end);

@@ -11,9 +11,17 @@ mod oracle;
 
 const LIMITS: Limits = Limits { depth: 64, keys: 1024 };
 
+/// Whether it is the first line or the next one like it.
 fn decode_within(limits: Limits, line: &[u8]) -> Result<(String, Edits), Reject> {
+    let mut decoder = Decoder::new(limits);
+    let first = decode_with(&mut decoder, line);
+    assert_eq!(decode_with(&mut decoder, line), first, "{}", String::from_utf8_lossy(line));
+    first
+}
+
+fn decode_with(decoder: &mut Decoder, line: &[u8]) -> Result<(String, Edits), Reject> {
     let mut out = b"before".to_vec();
-    let edits = Decoder::new(limits).decode(line, false, &mut Blind, &mut out);
+    let edits = decoder.decode(line, false, &mut Blind, &mut out);
     let event = out.strip_prefix(b"before").expect("what was there stays").to_vec();
     if edits.is_err() {
         assert!(event.is_empty(), "a rejected line leaves nothing");
@@ -456,6 +464,8 @@ proptest! {
         ], 0..3_u8), 1..4),
     ) {
         let mut line = line.into_bytes();
+        let mut decoder = Decoder::new(LIMITS);
+        let _ = decode_with(&mut decoder, &line);
         for (at, byte, how) in mutations {
             let at = at.index(line.len());
             match how {
@@ -466,10 +476,44 @@ proptest! {
             }
         }
         check_against_oracle(&line)?;
+        // The line before it says nothing about this one.
+        prop_assert_eq!(decode_with(&mut decoder, &line), decode_within(LIMITS, &line));
     }
 
     #[test]
     fn any_bytes_decode_like_the_oracle(line in vec(select(b"{}[]:,\"\\ 01-.eu\n".to_vec()), 0..24)) {
         check_against_oracle(&[b"{\"a\":", &line[..], b"}"].concat())?;
+    }
+}
+
+/// Lines of one layout differ in their values only, and each value is checked as if it were the
+/// first; a layout that is another falls back to the whole grammar.
+#[test]
+fn lines_like_one_before_are_checked_as_strictly() {
+    let line = |value: &str, end: &str| format!(r#"{{"a":{{"b":"x","c":{value}}},"d":[1]{end}"#);
+    let mut decoder = Decoder::new(LIMITS);
+    let known = line("7", "}");
+    for (value, end, expected) in [
+        ("7", "}", Ok(())),
+        ("-1.5e3", "}", Ok(())),
+        ("true", "}", Ok(())),
+        ("\"\"", "}", Ok(())),
+        (r#""\"\u00e9""#, "}", Ok(())),
+        ("[]", "}", Ok(())),
+        ("7 ", "}", Ok(())),
+        ("", "}", Err(Reject::InvalidJson)),
+        ("07", "}", Err(Reject::InvalidJson)),
+        ("tru", "}", Err(Reject::InvalidJson)),
+        ("1e999", "}", Err(Reject::NumberOutOfRange)),
+        (r#""\ud800""#, "}", Err(Reject::LoneSurrogate)),
+        ("\"\t\"", "}", Err(Reject::InvalidJson)),
+        ("7", "", Err(Reject::InvalidJson)),
+        ("7", "}}", Err(Reject::InvalidJson)),
+        ("7", ",\"d\":2}", Err(Reject::DuplicateKey)),
+    ] {
+        decode_with(&mut decoder, known.as_bytes()).expect("valid");
+        let text = line(value, end);
+        let decoded = decode_with(&mut decoder, text.as_bytes());
+        assert_eq!(decoded.map(|_| ()), expected, "{text}");
     }
 }

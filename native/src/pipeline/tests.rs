@@ -43,8 +43,12 @@ fn pass(runner: &mut Runner, line: &str) -> Result<Option<String>, Reject> {
     }
 }
 
+/// Whether it is the first line or the next one like it.
 fn kept(stages: &str, line: &str) -> String {
-    pass(&mut runner(stages), line).unwrap().unwrap()
+    let mut runner = runner(stages);
+    let first = pass(&mut runner, line).unwrap().unwrap();
+    assert_eq!(pass(&mut runner, line).unwrap().as_deref(), Some(&*first), "{line}");
+    first
 }
 
 const ADD_ORIGIN: &str = r#"{"index":0,"kernel":"origin","config":{}}"#;
