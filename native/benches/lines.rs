@@ -7,7 +7,7 @@
 use std::hint::black_box;
 use std::time::{Duration, Instant};
 
-use _native::decode::Limits;
+use _native::decode::{Limits, Source};
 use _native::frame::{Frame, Framer, Frames};
 use _native::pipeline::{Origin, Passage, Runner};
 
@@ -90,12 +90,15 @@ fn take(chunk: &[u8], frames: &Frames, runner: &mut Runner, out: &mut Vec<u8>) -
         shard: 0,
     });
     let is_utf8 = simdutf8::basic::from_utf8(frames.whole_lines(chunk)).is_ok();
-    let head = frames.head(LINE_BYTES).map(|frame| (frame, false));
-    let lines = frames.lines(chunk, LINE_BYTES).map(|(_, frame)| (frame, is_utf8));
+    let head = frames.head(LINE_BYTES).map(|frame| (0, frame, &[][..]));
     let mut count = 0;
-    for (frame, is_utf8) in head.into_iter().chain(lines) {
+    for (_, frame, bytes) in head.into_iter().chain(frames.lines(chunk, LINE_BYTES)) {
         let Frame::Line(line) = frame else { continue };
-        if matches!(runner.run(line, is_utf8, out), Ok(Passage::Kept(_))) {
+        let source = match bytes {
+            [] => Source::alone(line, false),
+            _ => Source::within(bytes, line.len(), is_utf8),
+        };
+        if matches!(runner.run(&source, out), Ok(Passage::Kept(_))) {
             out.push(b'\n');
         }
         count += 1;
@@ -111,8 +114,8 @@ fn measure(name: &str, segment: &str) {
     let segment = serde_json::from_str(segment).expect("a segment");
     let mut runner =
         Runner::new(&segment, Limits { depth: 64, keys: 1024 }, None).expect("a pipeline");
-    let (mut framer, mut frames) = (Framer::default(), Frames::default());
-    let mut batches = vec![Vec::with_capacity(BATCH_BYTES * 3 / 2); BATCHES];
+    let (mut connection, mut frames) = (Framer::default(), Frames::default());
+    let mut batches = [(); BATCHES].map(|()| Vec::with_capacity(BATCH_BYTES * 3 / 2));
     let mut batch = 0;
     let sent = stream(64);
     // As the kernel does: into memory that the processor has not seen for a while.
@@ -128,7 +131,7 @@ fn measure(name: &str, segment: &str) {
             chunk.copy_from_slice(read);
             at += READ_BYTES + 64;
             let start = Instant::now();
-            framer.feed(black_box(chunk), LINE_BYTES, &mut frames);
+            connection.feed(black_box(chunk), LINE_BYTES, &mut frames);
             let count = take(chunk, &frames, &mut runner, &mut batches[batch]);
             let elapsed = start.elapsed();
             if batches[batch].len() >= BATCH_BYTES {

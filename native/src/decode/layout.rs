@@ -12,7 +12,7 @@ use super::observer::Observer;
 const SLOTS: usize = 64;
 /// A layout with more pieces is not kept.
 const PIECES_MAXIMUM: usize = 256;
-/// A slot that never fits is learned again after this many lines at most.
+/// What is in vain again and again is tried again after so many lines at most.
 const WAIT_MAXIMUM: u32 = 255;
 const PIECE_BYTES: usize = 32;
 
@@ -62,19 +62,50 @@ impl Piece {
     }
 }
 
+/// Whether to try what costs more than it brings when it is in vain.
+#[derive(Clone, Copy)]
+pub struct Patience {
+    /// So many times it is not tried ...
+    wait: u32,
+    /// ... and so many after the next attempt.
+    next: u32,
+}
+
+impl Patience {
+    /// Tries the first time.
+    pub const NEW: Self = Self { wait: 0, next: 0 };
+
+    /// Whether to try now. That it succeeds has to be said.
+    #[inline]
+    pub fn tries(&mut self) -> bool {
+        let tries = self.wait == 0;
+        if tries {
+            self.wait = self.next;
+            self.next = (2 * self.next + 1).min(WAIT_MAXIMUM);
+        } else {
+            self.wait -= 1;
+        }
+        tries
+    }
+
+    /// It was not in vain.
+    #[inline]
+    pub fn succeed(&mut self) {
+        self.next = 0;
+    }
+}
+
 /// One layout: pieces, with values between them.
 struct Layout {
     pieces: Vec<Piece>,
     /// Of the observer, when its places were learned.
     epoch: u64,
-    /// So many lines that do not fit are let pass before another layout is learned ...
-    wait: u32,
-    /// ... and so many after that.
-    next_wait: u32,
+    /// Whether to learn another one from a line that does not fit.
+    learning: Patience,
 }
 
 impl Layout {
-    const EMPTY: Self = Self { pieces: Vec::new(), epoch: 0, wait: 0, next_wait: 0 };
+    const EMPTY: Self = Self { pieces: Vec::new(), epoch: 0, learning: Patience::NEW };
 
     /// Whether the line has this layout and its values are valid. The observer was told of the
     /// line then; otherwise what it was told does not count.
@@ -161,7 +192,7 @@ impl Layouts {
         let layout = &mut self.slots[stops.len() % SLOTS];
         let fits = layout.fits(line, stops, observer);
         if fits {
-            layout.next_wait = 0;
+            layout.learning.succeed();
         }
         fits
     }
@@ -169,13 +200,7 @@ impl Layouts {
     /// Whether a line that does not fit should be learned.
     #[inline]
     pub fn want(&mut self, stops: &[u32]) -> bool {
-        let layout = &mut self.slots[stops.len() % SLOTS];
-        let wants = layout.wait == 0;
-        layout.wait = if wants { layout.next_wait } else { layout.wait - 1 };
-        if wants {
-            layout.next_wait = (2 * layout.next_wait + 1).min(WAIT_MAXIMUM);
-        }
-        wants
+        self.slots[stops.len() % SLOTS].learning.tries()
     }
 
     /// An observer that looks on with another, so that [`Self::learn`] can follow.

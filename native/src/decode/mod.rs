@@ -13,6 +13,7 @@ mod line;
 mod numbers;
 mod observer;
 mod scanner;
+mod source;
 mod stops;
 mod strings;
 #[cfg(test)]
@@ -22,6 +23,7 @@ pub use edits::Edits;
 pub use keys::Print;
 pub use line::Line;
 pub use observer::{Blind, Observer};
+pub use source::Source;
 
 use line::PADDING;
 use scanner::{Scan, Scanner};
@@ -61,6 +63,19 @@ impl Decoder {
     pub fn of_events(limits: Limits) -> Self {
         let depth = limits.depth.max(2) + ADDED_DEPTH;
         Self { only_checks: true, ..Self::new(Limits { depth, keys: u32::MAX }) }
+    }
+
+    /// The canonical event, where the line is it already and that shows at once, because it is like
+    /// one before. The observer was told of it then. None: [`Self::decode`] tells.
+    #[inline]
+    pub fn recognise<'a>(
+        &mut self,
+        source: &Source<'a>,
+        observer: &mut impl Observer,
+    ) -> Option<&'a [u8]> {
+        let text = trim_blanks_behind(source.line());
+        let line = Line::in_place(source.bytes, text.len()).filter(|_| source.is_utf8)?;
+        self.scanner.knows(line, observer).then_some(text)
     }
 
     /// Appends the canonical event, a single line without its newline, to `out`. What the
@@ -156,11 +171,16 @@ fn make_canonical(
     Ok(edits)
 }
 
-/// A line without the blanks around it: of a canonical one, its event.
+/// A line without the blanks around it.
 pub fn trim_blanks(mut line: &[u8]) -> &[u8] {
     while let [b' ' | b'\t' | b'\n' | b'\r', rest @ ..] = line {
         line = rest;
     }
+    trim_blanks_behind(line)
+}
+
+#[inline]
+fn trim_blanks_behind(mut line: &[u8]) -> &[u8] {
     while let [rest @ .., b' ' | b'\t' | b'\n' | b'\r'] = line {
         line = rest;
     }

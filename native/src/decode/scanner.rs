@@ -5,7 +5,7 @@ use super::Limits;
 use super::cursor::Cursor;
 use super::edits::{Member, Notes, Role};
 use super::keys::{Keys, Scope};
-use super::layout::Layouts;
+use super::layout::{Layouts, Patience};
 use super::line::Line;
 use super::observer::Observer;
 use super::stops::Stops;
@@ -27,6 +27,8 @@ struct Container {
 pub struct Scanner {
     stops: Stops,
     layouts: Layouts,
+    /// Whether to look for the layout of a line before anything else is done with it.
+    early: Patience,
     scan: Scan,
 }
 
@@ -43,7 +45,18 @@ impl Scanner {
     pub fn new() -> Self {
         let scan =
             Scan { around: Vec::new(), keys: Keys::new(), notes: Notes::new(), has_breaks: false };
-        Self { stops: Stops::new(), layouts: Layouts::new(), scan }
+        Self { stops: Stops::new(), layouts: Layouts::new(), early: Patience::NEW, scan }
+    }
+
+    /// Whether a line, of which [`Line::in_place`] is enough, is canonical and valid because it is
+    /// like one before. If not, nothing is said of it.
+    #[inline]
+    pub fn knows(&mut self, line: Line, observer: &mut impl Observer) -> bool {
+        let knows = self.early.tries() && self.layouts.fit(line, self.stops.find(line), observer);
+        if knows {
+            self.early.succeed();
+        }
+        knows
     }
 
     /// Checks a line that begins with `{` and has no blanks at its end. The limits are the same

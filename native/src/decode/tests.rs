@@ -4,7 +4,7 @@ use proptest::collection::vec;
 use proptest::prelude::*;
 use proptest::sample::{Index, select};
 
-use super::{Blind, Decoder, Edits, Limits};
+use super::{Blind, Decoder, Edits, Limits, Source};
 use crate::reject::Reject;
 
 mod oracle;
@@ -16,7 +16,18 @@ fn decode_within(limits: Limits, line: &[u8]) -> Result<(String, Edits), Reject>
     let mut decoder = Decoder::new(limits);
     let first = decode_with(&mut decoder, line);
     assert_eq!(decode_with(&mut decoder, line), first, "{}", String::from_utf8_lossy(line));
+    if let Some(event) = recognise(&mut decoder, line) {
+        assert_eq!(first, Ok((event, Edits::default())));
+    }
     first
+}
+
+/// What a decoder sees at once of a line that lies between others.
+fn recognise(decoder: &mut Decoder, line: &[u8]) -> Option<String> {
+    let bytes = [line, b"\n", line, b"\"}],\"", &[b'7'; 64]].concat();
+    let is_utf8 = str::from_utf8(line).is_ok();
+    let event = decoder.recognise(&Source::within(&bytes, line.len(), is_utf8), &mut Blind)?;
+    Some(String::from_utf8(event.to_vec()).expect("UTF-8"))
 }
 
 fn decode_with(decoder: &mut Decoder, line: &[u8]) -> Result<(String, Edits), Reject> {
@@ -466,6 +477,7 @@ proptest! {
         let mut line = line.into_bytes();
         let mut decoder = Decoder::new(LIMITS);
         let _ = decode_with(&mut decoder, &line);
+        let known = line.clone();
         for (at, byte, how) in mutations {
             let at = at.index(line.len());
             match how {
@@ -477,7 +489,12 @@ proptest! {
         }
         check_against_oracle(&line)?;
         // The line before it says nothing about this one.
-        prop_assert_eq!(decode_with(&mut decoder, &line), decode_within(LIMITS, &line));
+        let expected = decode_within(LIMITS, &line);
+        if let Some(event) = recognise(&mut decoder, &line) {
+            prop_assert_eq!(&expected, &Ok((event, Edits::default())));
+        }
+        let _ = decode_with(&mut decoder, &known);
+        prop_assert_eq!(decode_with(&mut decoder, &line), expected);
     }
 
     #[test]
@@ -513,7 +530,18 @@ fn lines_like_one_before_are_checked_as_strictly() {
     ] {
         decode_with(&mut decoder, known.as_bytes()).expect("valid");
         let text = line(value, end);
-        let decoded = decode_with(&mut decoder, text.as_bytes());
-        assert_eq!(decoded.map(|_| ()), expected, "{text}");
+        let verdict = decode_with(&mut decoder, text.as_bytes()).map(|_| ());
+        assert_eq!(verdict, expected, "{text}");
+    }
+    let mut decoder = Decoder::new(LIMITS);
+    assert_eq!(recognise(&mut decoder, known.as_bytes()), None);
+    decode_with(&mut decoder, known.as_bytes()).expect("valid");
+    // What is in vain is not tried at once again.
+    for _ in 0..2 {
+        let _ = recognise(&mut decoder, known.as_bytes());
+    }
+    for end in ["", "\r", "\t\r"] {
+        let line = [known.as_bytes(), end.as_bytes()].concat();
+        assert_eq!(recognise(&mut decoder, &line).as_ref(), Some(&known));
     }
 }
