@@ -300,12 +300,9 @@ impl Intake for Lines {
         let is_utf8 = simdutf8::basic::from_utf8(whole).is_ok();
         let head = read.frames.head(read.line_limit).map(|frame| (0, frame, &[][..]));
         let lines = read.frames.lines(read.chunk, read.line_limit);
-        let mut frames = head
-            .into_iter()
-            .chain(lines)
-            .map(|(end, frame, bytes)| (read.origin.peer(end), frame, bytes))
-            .peekable();
-        while let Some(&(peer, ..)) = frames.peek() {
+        let mut frames = head.into_iter().chain(lines).peekable();
+        while let Some(&(end, ..)) = frames.peek() {
+            let peer = read.origin.peer(end);
             let sender = Sender { peer, identity: read.origin.identity().cloned() };
             let run = Run { listener, sender, received_ns, count: 0, mark };
             self.begin_run(0, &run);
@@ -317,7 +314,9 @@ impl Intake for Lines {
                 (true, false) => &mut self.events.batch().lines,
                 (true, true) => &mut self.discarded,
             };
-            while let Some((_, frame, bytes)) = frames.next_if(|(next, ..)| *next == peer) {
+            while let Some((_, frame, bytes)) =
+                frames.next_if(|(end, ..)| read.origin.is_from(peer, *end))
+            {
                 let (reject, raw, length) = match frame {
                     Frame::Overlong { head, length } => (Reject::LineTooLong, head, length),
                     Frame::Incomplete { head, length } => (Reject::IncompleteFrame, head, length),
