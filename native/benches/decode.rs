@@ -8,7 +8,7 @@ mod measure;
 
 use std::hint::black_box;
 
-use _native::decode::{Blind, Decoder, Limits};
+use _native::decode::{Blind, Decoder, Limits, Source};
 use _native::pipeline::{Origin, Runner};
 use measure::{measure, print_heading};
 use serde::de::IgnoredAny;
@@ -113,7 +113,7 @@ fn measure_pipeline(name: &str, events: &[Vec<u8>], segment: &str) {
         if out.len() > 500_000 {
             out.clear();
         }
-        black_box(runner.run(event, true, &mut out)).expect("a valid event");
+        black_box(runner.run(&Source::alone(event, true), &mut out)).expect("a valid event");
     });
 }
 

@@ -10,7 +10,7 @@ const LIMIT: usize = 32;
 fn frames<'a>(parts: impl Iterator<Item = &'a [u8]>) -> Vec<(bool, Vec<u8>, u64)> {
     let (mut framer, mut frames, mut found) = (Framer::default(), Frames::default(), vec![]);
     let mut collect = |frames: &Frames, part: &[u8]| {
-        let lines = frames.lines(part, LIMIT).map(|(_, frame)| frame);
+        let lines = frames.lines(part, LIMIT).map(|(_, frame, _)| frame);
         found.extend(frames.head(LIMIT).into_iter().chain(lines).map(|frame| match frame {
             Frame::Line(line) => (false, line.to_vec(), line.len() as u64),
             Frame::Overlong { head, length } => (false, head.to_vec(), length),

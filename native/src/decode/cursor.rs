@@ -40,7 +40,7 @@ impl<'a> Cursor<'a> {
     }
 
     #[inline(always)]
-    fn skip_blanks(&mut self) {
+    pub fn skip_blanks(&mut self) {
         if self.byte() <= b' ' {
             let (at, saw_breaks) = skip_blanks(self.line, self.at);
             self.saw_breaks |= saw_breaks;
@@ -79,17 +79,24 @@ impl<'a> Cursor<'a> {
         self.skip_byte();
     }
 
-    /// Moves behind the string, number or literal that begins here, and its blanks; the position
-    /// of its end.
+    /// Moves behind text that is known to be here, and to have so many stops.
     #[inline(always)]
-    pub fn skip_scalar(&mut self) -> Result<usize, Reject> {
+    pub fn skip_known(&mut self, length: u8, stops: u8) {
+        self.at += usize::from(length);
+        self.next += usize::from(stops);
+    }
+
+    /// Moves behind the string, number or literal that begins here, not behind its blanks.
+    #[inline(always)]
+    pub fn skip_scalar(&mut self) -> Result<(), Reject> {
         let first = self.byte();
         // Most values are strings: asked first, they do not wait for the jump table.
         if first == b'"' {
             let stop = self.stop_of_string();
             if self.line.byte(stop) == b'"' {
-                self.skip_plain_string(stop);
-                return Ok(stop + 1);
+                self.next += 2;
+                self.at = stop + 1;
+                return Ok(());
             }
             let closing = skip_escapes(self.line, stop)?;
             self.jump(closing + 1);
@@ -102,9 +109,7 @@ impl<'a> Cursor<'a> {
                 _ => return Err(Reject::InvalidJson),
             };
         }
-        let end = self.at;
-        self.skip_blanks();
-        Ok(end)
+        Ok(())
     }
 
     #[inline(always)]

@@ -1,6 +1,7 @@
 //! The bytes under the scanner: one line followed by zero bytes that may be read.
 //! Zero is a control character, which no token of JSON holds bare, so every loop of the
 //! scanner ends at the padding by itself and needs no check for the end of the line.
+//! Where blanks are not skipped, any other control character ends them too.
 
 /// How many bytes are indexed at once.
 pub const BLOCK: usize = 64;
@@ -8,7 +9,7 @@ pub const BLOCK: usize = 64;
 /// Zero bytes behind the line: a block may begin at any position up to the line's end.
 pub const PADDING: [u8; BLOCK] = [0; BLOCK];
 
-/// A line with [`PADDING`] behind it.
+/// A line with [`PADDING`] behind it, or a control character and other bytes in their place.
 #[derive(Clone, Copy)]
 pub struct Line<'a> {
     padded: &'a [u8],
@@ -20,6 +21,14 @@ impl<'a> Line<'a> {
     pub fn new(padded: &'a [u8]) -> Self {
         debug_assert!(padded.ends_with(&PADDING));
         Self { padded }
+    }
+
+    /// The line of that length in the place where it lies, if what is behind it will do. Not for a
+    /// scanner that skips blanks: some are control characters.
+    #[inline]
+    pub fn in_place(bytes: &'a [u8], length: usize) -> Option<Self> {
+        let padded = bytes.get(..length + BLOCK)?;
+        (padded[length] < b' ').then_some(Self { padded })
     }
 
     /// The position of the first byte of padding.

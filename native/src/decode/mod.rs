@@ -2,15 +2,18 @@
 //! where the event would not be canonical. There is no tree and no allocation per event.
 //!
 //! `line` and `stops` (an index of the line) are under `cursor`, which reads it; `strings`,
-//! `numbers` and `keys` check tokens, `scanner` the grammar; `edits` makes the event canonical.
+//! `numbers` and `keys` check tokens, `scanner` the grammar, `layout` spares it where a line is like
+//! one before; `edits` makes the event canonical.
 
 mod cursor;
 mod edits;
 mod keys;
+mod layout;
 mod line;
 mod numbers;
 mod observer;
 mod scanner;
+mod source;
 mod stops;
 mod strings;
 #[cfg(test)]
@@ -20,6 +23,7 @@ pub use edits::Edits;
 pub use keys::Print;
 pub use line::Line;
 pub use observer::{Blind, Observer};
+pub use source::Source;
 
 use line::PADDING;
 use scanner::{Scan, Scanner};
@@ -59,6 +63,19 @@ impl Decoder {
     pub fn of_events(limits: Limits) -> Self {
         let depth = limits.depth.max(2) + ADDED_DEPTH;
         Self { only_checks: true, ..Self::new(Limits { depth, keys: u32::MAX }) }
+    }
+
+    /// The canonical event, where the line is it already and that shows at once, because it is like
+    /// one before. The observer was told of it then. None: [`Self::decode`] tells.
+    #[inline]
+    pub fn recognise<'a>(
+        &mut self,
+        source: &Source<'a>,
+        observer: &mut impl Observer,
+    ) -> Option<&'a [u8]> {
+        let text = trim_blanks_behind(source.line());
+        let line = Line::in_place(source.bytes, text.len()).filter(|_| source.is_utf8)?;
+        self.scanner.knows(line, observer).then_some(text)
     }
 
     /// Appends the canonical event, a single line without its newline, to `out`. What the
@@ -106,7 +123,7 @@ impl Decoder {
     ) -> Result<Edits, Reject> {
         let only_checks = self.only_checks;
         let scan = self.scan_last(start, observer, out)?;
-        if only_checks || scan.notes.is_canonical() && !scan.has_breaks {
+        if only_checks || scan.is_canonical() {
             return Ok(Edits::default());
         }
         let edits = make_canonical(scan, line, start, out)?;
@@ -154,11 +171,16 @@ fn make_canonical(
     Ok(edits)
 }
 
-/// A line without the blanks around it: of a canonical one, its event.
+/// A line without the blanks around it.
 pub fn trim_blanks(mut line: &[u8]) -> &[u8] {
     while let [b' ' | b'\t' | b'\n' | b'\r', rest @ ..] = line {
         line = rest;
     }
+    trim_blanks_behind(line)
+}
+
+#[inline]
+fn trim_blanks_behind(mut line: &[u8]) -> &[u8] {
     while let [rest @ .., b' ' | b'\t' | b'\n' | b'\r'] = line {
         line = rest;
     }

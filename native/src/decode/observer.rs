@@ -11,6 +11,10 @@ pub trait Observer {
     /// False: it learns nothing, so a line need not be scanned for its sake.
     const LOOKS: bool;
 
+    /// Changes when places that it named before mean nothing any more.
+    fn epoch(&self) -> u64;
+    /// Whether it does anything when told that an object or array at a place begins or ends.
+    fn wants(&self, place: u32) -> bool;
     /// A line begins; the place of its event.
     fn begin(&mut self, line: Line) -> u32;
     /// A member of the object at a place; the place of its value.
@@ -31,6 +35,14 @@ pub struct Blind;
 impl Observer for Blind {
     const LOOKS: bool = false;
 
+    #[inline]
+    fn epoch(&self) -> u64 {
+        0
+    }
+    #[inline]
+    fn wants(&self, _place: u32) -> bool {
+        false
+    }
     #[inline]
     fn begin(&mut self, _line: Line) -> u32 {
         0

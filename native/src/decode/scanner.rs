@@ -5,6 +5,7 @@ use super::Limits;
 use super::cursor::Cursor;
 use super::edits::{Member, Notes, Role};
 use super::keys::{Keys, Scope};
+use super::layout::{Layouts, Patience};
 use super::line::Line;
 use super::observer::Observer;
 use super::stops::Stops;
@@ -25,6 +26,9 @@ struct Container {
 /// The memory that scanning a line takes, used again for the next.
 pub struct Scanner {
     stops: Stops,
+    layouts: Layouts,
+    /// Whether to look for the layout of a line before anything else is done with it.
+    early: Patience,
     scan: Scan,
 }
 
@@ -41,10 +45,22 @@ impl Scanner {
     pub fn new() -> Self {
         let scan =
             Scan { around: Vec::new(), keys: Keys::new(), notes: Notes::new(), has_breaks: false };
-        Self { stops: Stops::new(), scan }
+        Self { stops: Stops::new(), layouts: Layouts::new(), early: Patience::NEW, scan }
     }
 
-    /// Checks a line that begins with `{` and has no blanks at its end.
+    /// Whether a line, of which [`Line::in_place`] is enough, is canonical and valid because it is
+    /// like one before. If not, nothing is said of it.
+    #[inline]
+    pub fn knows(&mut self, line: Line, observer: &mut impl Observer) -> bool {
+        let knows = self.early.tries() && self.layouts.fit(line, self.stops.find(line), observer);
+        if knows {
+            self.early.succeed();
+        }
+        knows
+    }
+
+    /// Checks a line that begins with `{` and has no blanks at its end. The limits are the same
+    /// for all lines.
     pub fn scan(
         &mut self,
         line: Line,
@@ -52,15 +68,39 @@ impl Scanner {
         observer: &mut impl Observer,
     ) -> Result<&Scan, Reject> {
         let stops = self.stops.find(line);
-        self.scan.around.clear();
-        self.scan.keys.reset(limits.keys);
-        self.scan.notes.reset();
-        self.scan.event(line, stops, limits.depth as usize, observer)?;
+        self.scan.reset(limits);
+        if self.layouts.fit(line, stops, observer) {
+            return Ok(&self.scan);
+        }
+        let depth = limits.depth as usize;
+        if self.layouts.want(stops) {
+            let mut learner = self.layouts.learner(observer);
+            self.scan.event(line, stops, depth, &mut learner)?;
+            if self.scan.is_canonical() {
+                self.layouts.learn(line, stops, observer.epoch());
+            }
+        } else {
+            self.scan.event(line, stops, depth, observer)?;
+        }
         Ok(&self.scan)
     }
 }
 
 impl Scan {
+    #[inline]
+    fn reset(&mut self, limits: Limits) {
+        self.around.clear();
+        self.keys.reset(limits.keys);
+        self.notes.reset();
+        self.has_breaks = false;
+    }
+
+    /// Whether the line is its canonical event already.
+    #[inline]
+    pub fn is_canonical(&self) -> bool {
+        self.notes.is_canonical() && !self.has_breaks
+    }
+
     /// Checks that the line is one object.
     #[inline(never)]
     fn event(
@@ -107,7 +147,9 @@ impl Scan {
                     continue 'container;
                 }
                 let start = cursor.at;
-                let end = cursor.skip_scalar()?;
+                cursor.skip_scalar()?;
+                let end = cursor.at;
+                cursor.skip_blanks();
                 observer.scalar(place, line, start, end);
                 if role == Role::Edited {
                     self.notes.end_edit(end);

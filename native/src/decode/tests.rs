@@ -4,16 +4,35 @@ use proptest::collection::vec;
 use proptest::prelude::*;
 use proptest::sample::{Index, select};
 
-use super::{Blind, Decoder, Edits, Limits};
+use super::{Blind, Decoder, Edits, Limits, Source};
 use crate::reject::Reject;
 
 mod oracle;
 
 const LIMITS: Limits = Limits { depth: 64, keys: 1024 };
 
+/// Whether it is the first line or the next one like it.
 fn decode_within(limits: Limits, line: &[u8]) -> Result<(String, Edits), Reject> {
+    let mut decoder = Decoder::new(limits);
+    let first = decode_with(&mut decoder, line);
+    assert_eq!(decode_with(&mut decoder, line), first, "{}", String::from_utf8_lossy(line));
+    if let Some(event) = recognise(&mut decoder, line) {
+        assert_eq!(first, Ok((event, Edits::default())));
+    }
+    first
+}
+
+/// What a decoder sees at once of a line that lies between others.
+fn recognise(decoder: &mut Decoder, line: &[u8]) -> Option<String> {
+    let bytes = [line, b"\n", line, b"\"}],\"", &[b'7'; 64]].concat();
+    let is_utf8 = str::from_utf8(line).is_ok();
+    let event = decoder.recognise(&Source::within(&bytes, line.len(), is_utf8), &mut Blind)?;
+    Some(String::from_utf8(event.to_vec()).expect("UTF-8"))
+}
+
+fn decode_with(decoder: &mut Decoder, line: &[u8]) -> Result<(String, Edits), Reject> {
     let mut out = b"before".to_vec();
-    let edits = Decoder::new(limits).decode(line, false, &mut Blind, &mut out);
+    let edits = decoder.decode(line, false, &mut Blind, &mut out);
     let event = out.strip_prefix(b"before").expect("what was there stays").to_vec();
     if edits.is_err() {
         assert!(event.is_empty(), "a rejected line leaves nothing");
@@ -456,6 +475,9 @@ proptest! {
         ], 0..3_u8), 1..4),
     ) {
         let mut line = line.into_bytes();
+        let mut decoder = Decoder::new(LIMITS);
+        let _ = decode_with(&mut decoder, &line);
+        let known = line.clone();
         for (at, byte, how) in mutations {
             let at = at.index(line.len());
             match how {
@@ -466,10 +488,60 @@ proptest! {
             }
         }
         check_against_oracle(&line)?;
+        // The line before it says nothing about this one.
+        let expected = decode_within(LIMITS, &line);
+        if let Some(event) = recognise(&mut decoder, &line) {
+            prop_assert_eq!(&expected, &Ok((event, Edits::default())));
+        }
+        let _ = decode_with(&mut decoder, &known);
+        prop_assert_eq!(decode_with(&mut decoder, &line), expected);
     }
 
     #[test]
     fn any_bytes_decode_like_the_oracle(line in vec(select(b"{}[]:,\"\\ 01-.eu\n".to_vec()), 0..24)) {
         check_against_oracle(&[b"{\"a\":", &line[..], b"}"].concat())?;
+    }
+}
+
+/// Lines of one layout differ in their values only, and each value is checked as if it were the
+/// first; a layout that is another falls back to the whole grammar.
+#[test]
+fn lines_like_one_before_are_checked_as_strictly() {
+    let line = |value: &str, end: &str| format!(r#"{{"a":{{"b":"x","c":{value}}},"d":[1]{end}"#);
+    let mut decoder = Decoder::new(LIMITS);
+    let known = line("7", "}");
+    for (value, end, expected) in [
+        ("7", "}", Ok(())),
+        ("-1.5e3", "}", Ok(())),
+        ("true", "}", Ok(())),
+        ("\"\"", "}", Ok(())),
+        (r#""\"\u00e9""#, "}", Ok(())),
+        ("[]", "}", Ok(())),
+        ("7 ", "}", Ok(())),
+        ("", "}", Err(Reject::InvalidJson)),
+        ("07", "}", Err(Reject::InvalidJson)),
+        ("tru", "}", Err(Reject::InvalidJson)),
+        ("1e999", "}", Err(Reject::NumberOutOfRange)),
+        (r#""\ud800""#, "}", Err(Reject::LoneSurrogate)),
+        ("\"\t\"", "}", Err(Reject::InvalidJson)),
+        ("7", "", Err(Reject::InvalidJson)),
+        ("7", "}}", Err(Reject::InvalidJson)),
+        ("7", ",\"d\":2}", Err(Reject::DuplicateKey)),
+    ] {
+        decode_with(&mut decoder, known.as_bytes()).expect("valid");
+        let text = line(value, end);
+        let verdict = decode_with(&mut decoder, text.as_bytes()).map(|_| ());
+        assert_eq!(verdict, expected, "{text}");
+    }
+    let mut decoder = Decoder::new(LIMITS);
+    assert_eq!(recognise(&mut decoder, known.as_bytes()), None);
+    decode_with(&mut decoder, known.as_bytes()).expect("valid");
+    // What is in vain is not tried at once again.
+    for _ in 0..2 {
+        let _ = recognise(&mut decoder, known.as_bytes());
+    }
+    for end in ["", "\r", "\t\r"] {
+        let line = [known.as_bytes(), end.as_bytes()].concat();
+        assert_eq!(recognise(&mut decoder, &line).as_ref(), Some(&known));
     }
 }

@@ -76,15 +76,17 @@ impl Frames {
         (length > 0).then(|| frame(head, length, limit))
     }
 
-    /// The frames within the chunk, each with the offset of its end.
+    /// The frames within the chunk, each with the offset of its end, and the chunk from its beginning
+    /// on.
     pub fn lines<'a>(
         &'a self,
         chunk: &'a [u8],
         limit: usize,
-    ) -> impl Iterator<Item = (u32, Frame<'a>)> {
+    ) -> impl Iterator<Item = (u32, Frame<'a>, &'a [u8])> {
         self.spans.iter().map(move |span| {
-            let line = &chunk[span.start as usize..span.end as usize];
-            (span.end, frame(line, line.len() as u64, limit))
+            let bytes = &chunk[span.start as usize..];
+            let line = &bytes[..(span.end - span.start) as usize];
+            (span.end, frame(line, line.len() as u64, limit), bytes)
         })
     }
 

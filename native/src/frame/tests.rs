@@ -28,7 +28,7 @@ fn lines(texts: &[&str]) -> Vec<Found> {
 fn collect(frames: &Frames, chunk: &[u8], into: &mut Vec<Found>) {
     let before = into.len();
     into.extend(frames.head(LIMIT).map(owned));
-    into.extend(frames.lines(chunk, LIMIT).map(|(_, frame)| owned(frame)));
+    into.extend(frames.lines(chunk, LIMIT).map(|(_, frame, _)| owned(frame)));
     assert_eq!(into.len() - before, frames.count());
 }
 
@@ -117,7 +117,7 @@ fn a_raised_limit_joins_nothing_to_what_was_cut() {
     connection.feed(end, 100 * LIMIT, &mut frames);
     let head = frames.head(100 * LIMIT).map(owned);
     assert_eq!(head, Some(('o', vec![b'x'; LIMIT], 2 * LIMIT as u64 + 3)));
-    let lines: Vec<_> = frames.lines(end, 100 * LIMIT).map(|(_, frame)| owned(frame)).collect();
+    let lines: Vec<_> = frames.lines(end, 100 * LIMIT).map(|(_, frame, _)| owned(frame)).collect();
     assert_eq!(lines, [line(b"next")]);
 }
 
@@ -189,7 +189,7 @@ fn datagrams_are_lines_of_json_or_frames() {
     assert_eq!(found, expected);
     // Each frame ends within its datagram, which is how its sender is found.
     let datagram_of = |end| ends.partition_point(|datagram| *datagram < end);
-    let places: Vec<_> = frames.lines(&chunk, LIMIT).map(|(end, _)| datagram_of(end)).collect();
+    let places: Vec<_> = frames.lines(&chunk, LIMIT).map(|(end, ..)| datagram_of(end)).collect();
     assert_eq!(places, [0, 0, 1, 4, 5, 6, 7, 8]);
 }
 

@@ -6,7 +6,7 @@ use std::net::SocketAddr;
 use std::ops::Range;
 
 use super::redact::Redactor;
-use super::tape::Tape;
+use super::tape::{Entry, Tape};
 use crate::clock;
 use crate::decode::{Decoder, Limits};
 use crate::text::write_string;
@@ -35,6 +35,8 @@ pub const LABELS_KEY: &str = "labels";
 /// The group that enrichers add to.
 pub const GROUP: &str = "diagnostics";
 const GROUP_MEMBER: &[u8] = b"\"diagnostics\":";
+/// The same behind other members.
+const NEXT_GROUP_MEMBER: &[u8] = b",\"diagnostics\":";
 /// What `rate_limit` marks with.
 pub const MARK_KEY: &str = "rate_limited";
 
@@ -102,8 +104,9 @@ pub struct Additions {
     mark: Option<Addition>,
     /// Watch of `diagnostics`.
     group: usize,
-    /// What `diagnostics` becomes when a redactor masks it as a whole.
-    group_mask: Option<Vec<u8>>,
+    /// The end of an event that has no `diagnostics`: a comma, those that are added, masked as a
+    /// whole if a redactor does that, and the brace of the event.
+    end: Vec<u8>,
     texts: Vec<u8>,
     unredacted: Vec<u8>,
     line: Vec<u8>,
@@ -123,7 +126,7 @@ impl Additions {
             absent: None,
             mark: None,
             group,
-            group_mask: None,
+            end: Vec::new(),
             texts: Vec::new(),
             unredacted: Vec::new(),
             line: Vec::new(),
@@ -201,9 +204,22 @@ impl Additions {
             addition.text = start..self.texts.len();
             addition.member = key..self.texts.len();
         }
+        self.end.clear();
+        self.end.extend_from_slice(NEXT_GROUP_MEMBER);
         let group = tape.watched(self.group).map(|index| tape.entries[index]);
-        let masked = group.filter(super::tape::Entry::is_replaced);
-        self.group_mask = masked.map(|entry| tape.current(&entry, &self.line).to_vec());
+        if let Some(masked) = group.filter(Entry::is_replaced) {
+            self.end.extend_from_slice(tape.current(&masked, &self.line));
+        } else {
+            self.end.push(b'{');
+            for (index, member) in self.members.iter().enumerate() {
+                if index > 0 {
+                    self.end.push(b',');
+                }
+                self.end.extend_from_slice(&self.texts[member.member.clone()]);
+            }
+            self.end.push(b'}');
+        }
+        self.end.push(b'}');
     }
 
     /// Puts the labels among the members, or takes them out where there are none.
@@ -259,9 +275,7 @@ impl Additions {
     /// Only stages in Python leave a group that is no object. As in a merge, one takes its place.
     #[cold]
     fn replace_group(&self, tape: &mut Tape, index: usize) {
-        let mut group = Vec::new();
-        self.write_group(tape, &mut group);
-        tape.replace(index, &group);
+        tape.replace(index, &self.end[NEXT_GROUP_MEMBER.len()..self.end.len() - 1]);
         tape.entries[index].is_final = true;
     }
 
@@ -288,23 +302,10 @@ impl Additions {
             self.write(mark, comma, out);
             comma = true;
         }
-        if !has_group && !self.members.is_empty() {
-            if comma {
-                out.push(b',');
-            }
-            out.extend_from_slice(GROUP_MEMBER);
-            self.write_group(tape, out);
-        }
-        out.push(b'}');
-    }
-
-    fn write_group(&self, tape: &Tape, out: &mut Vec<u8>) {
-        if let Some(mask) = &self.group_mask {
-            out.extend_from_slice(mask);
-        } else {
-            out.push(b'{');
-            self.write_members(tape, false, out);
+        if has_group || self.members.is_empty() {
             out.push(b'}');
+        } else {
+            out.extend_from_slice(&self.end[usize::from(!comma)..]);
         }
     }
 

@@ -71,6 +71,8 @@ pub struct Paths {
     slots: Vec<Slot>,
     below: Vec<State>,
     text: String,
+    /// How often the table was emptied.
+    epoch: u64,
     /// Senders do not know them, so they cannot choose keys that meet in the table.
     secrets: [u64; 2],
 }
@@ -88,6 +90,7 @@ impl Paths {
             slots: Vec::new(),
             below: Vec::new(),
             text: String::new(),
+            epoch: 0,
             secrets: [(); 2].map(|()| RandomState::new().hash_one(()) | 1),
         };
         paths.empty();
@@ -95,6 +98,7 @@ impl Paths {
     }
 
     fn empty(&mut self) {
+        self.epoch += 1;
         self.nodes.clear();
         self.keys.clear();
         self.states.clear();
@@ -122,6 +126,12 @@ impl Paths {
             self.empty();
         }
         if self.all || !self.states.is_empty() || self.nodes[0].underway != 0 { 0 } else { BARREN }
+    }
+
+    /// Changes when places that were handed out before are void.
+    #[inline]
+    pub fn epoch(&self) -> u64 {
+        self.epoch
     }
 
     /// The stages that mask what stands at a place.

@@ -13,7 +13,7 @@ use super::rules::Rules;
 use super::size_guard::{SizeGuard, SizeOutcome};
 use super::tape::{StringInterest, Tape};
 use crate::clock;
-use crate::decode::{Blind, Decoder, Edits, Limits, trim_blanks};
+use crate::decode::{Blind, Decoder, Edits, Limits, Source};
 use crate::error::{Error, Result};
 use crate::reject::Reject;
 
@@ -64,7 +64,10 @@ pub struct Runner {
     received_ns: u64,
     /// Of the monotonic clock, when the run began.
     now_seconds: f64,
+    /// The canonical event of a line that was not one.
     text: Vec<u8>,
+    /// The event that goes into an envelope.
+    bare: Vec<u8>,
 }
 
 impl Runner {
@@ -155,6 +158,7 @@ impl Runner {
             received_ns: 0,
             now_seconds: now_seconds(),
             text: Vec::new(),
+            bare: Vec::new(),
         })
     }
 
@@ -173,45 +177,56 @@ impl Runner {
     #[inline]
     pub fn run(
         &mut self,
-        line: &[u8],
-        is_utf8: bool,
+        source: &Source<'_>,
         out: &mut Vec<u8>,
     ) -> std::result::Result<Passage, Reject> {
+        let (line, is_utf8) = (source.line(), source.is_utf8);
         if self.is_idle {
+            if let Some(text) = self.decoder.recognise(source, &mut Blind) {
+                out.extend_from_slice(text);
+                return Ok(Passage::Kept(Edits::default()));
+            }
             return self.decoder.decode(line, is_utf8, &mut Blind, out).map(Passage::Kept);
         }
-        let start = out.len();
         if self.is_formed {
+            let start = out.len();
             let edits = self.decoder.decode(line, is_utf8, &mut Blind, out)?;
             out.truncate(start);
             out.extend_from_slice(line);
             self.guard_size(start, out);
             return Ok(Passage::Kept(edits));
         }
-        let edits = self.decoder.decode(line, is_utf8, &mut self.tape, out)?;
+        if let Some(text) = self.decoder.recognise(source, &mut self.tape) {
+            return Ok(self.pass(text, Edits::default(), out));
+        }
+        let mut text = std::mem::take(&mut self.text);
+        text.clear();
+        let edits = self.decoder.decode(line, is_utf8, &mut self.tape, &mut text);
+        let passage = edits.map(|edits| self.pass(&text, edits, out));
+        self.text = text;
+        passage
+    }
+
+    /// Appends what becomes of an event, of which the tape has the notes.
+    #[inline]
+    fn pass(&mut self, text: &[u8], edits: Edits, out: &mut Vec<u8>) -> Passage {
         let mut is_marked = false;
         if !self.filters.is_empty() {
-            match self.filter(&out[start..]) {
-                Verdict::Drop => {
-                    out.truncate(start);
-                    return Ok(Passage::Filtered(edits));
-                }
+            match self.filter(text) {
+                Verdict::Drop => return Passage::Filtered(edits),
                 verdict => is_marked = verdict == Verdict::Mark,
             }
         }
-        // What is canonical already is still there to be copied from.
-        let verbatim = trim_blanks(line);
-        let source =
-            (verbatim.len() == out.len() - start && edits == Edits::default()).then_some(verbatim);
-        self.change(start, is_marked, source, out);
+        let start = out.len();
+        self.change(text, is_marked, out);
         if let Some(envelope) = &mut self.envelope {
-            self.text.clear();
-            self.text.extend_from_slice(&out[start..]);
+            self.bare.clear();
+            self.bare.extend_from_slice(&out[start..]);
             out.truncate(start);
-            envelope.write(&self.text, self.received_ns, out);
+            envelope.write(&self.bare, self.received_ns, out);
         }
         self.guard_size(start, out);
-        Ok(Passage::Kept(edits))
+        Passage::Kept(edits)
     }
 
     #[inline]
@@ -285,27 +300,16 @@ impl Runner {
         if is_marked { Verdict::Mark } else { Verdict::Pass }
     }
 
-    /// Enriches and redacts the event that `out` holds from `start` on; `source` is the same
-    /// text in another place, if there is one.
+    /// Appends the event, enriched and redacted.
     #[inline]
-    fn change(&mut self, start: usize, is_marked: bool, source: Option<&[u8]>, out: &mut Vec<u8>) {
+    fn change(&mut self, text: &[u8], is_marked: bool, out: &mut Vec<u8>) {
         let adds = !self.additions.is_empty();
         if adds {
-            self.additions.replace(&mut self.tape, &out[start..], is_marked);
+            self.additions.replace(&mut self.tape, text, is_marked);
         }
         for redactor in &mut self.redactors {
-            redactor.apply(&mut self.tape, &out[start..]);
+            redactor.apply(&mut self.tape, text);
         }
-        // Only replacing writes to the side.
-        if !adds && self.tape.side.is_empty() {
-            return;
-        }
-        let text = source.unwrap_or_else(|| {
-            self.text.clear();
-            self.text.extend_from_slice(&out[start..]);
-            &self.text
-        });
-        out.truncate(start);
         if adds {
             self.additions.render(&self.tape, text, is_marked, out);
         } else {

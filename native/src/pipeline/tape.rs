@@ -161,6 +161,16 @@ impl Observer for Tape {
     const LOOKS: bool = true;
 
     #[inline]
+    fn epoch(&self) -> u64 {
+        self.paths.epoch()
+    }
+
+    #[inline]
+    fn wants(&self, place: u32) -> bool {
+        place & WANTED != 0
+    }
+
+    #[inline]
     fn begin(&mut self, line: Line) -> u32 {
         self.entries.clear();
         self.open.clear();

@@ -3,7 +3,7 @@
 
 use super::config::Segment;
 use super::{Origin, Passage, Runner};
-use crate::decode::Limits;
+use crate::decode::{Limits, Source};
 use crate::reject::Reject;
 
 const LIMITS: Limits = Limits { depth: 64, keys: 1024 };
@@ -32,7 +32,7 @@ fn begin(runner: &mut Runner) {
 
 fn pass(runner: &mut Runner, line: &str) -> Result<Option<String>, Reject> {
     let mut out = b"before".to_vec();
-    let passage = runner.run(line.as_bytes(), false, &mut out);
+    let passage = runner.run(&Source::alone(line.as_bytes(), false), &mut out);
     let text = String::from_utf8(out).unwrap().strip_prefix("before").unwrap().to_owned();
     match passage? {
         Passage::Kept(_) => Ok(Some(text)),
@@ -43,8 +43,12 @@ fn pass(runner: &mut Runner, line: &str) -> Result<Option<String>, Reject> {
     }
 }
 
+/// Whether it is the first line or the next one like it.
 fn kept(stages: &str, line: &str) -> String {
-    pass(&mut runner(stages), line).unwrap().unwrap()
+    let mut runner = runner(stages);
+    let first = pass(&mut runner, line).unwrap().unwrap();
+    assert_eq!(pass(&mut runner, line).unwrap().as_deref(), Some(&*first), "{line}");
+    first
 }
 
 const ADD_ORIGIN: &str = r#"{"index":0,"kernel":"origin","config":{}}"#;

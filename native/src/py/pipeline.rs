@@ -11,7 +11,7 @@ use pyo3::types::PyBytes;
 use crate::clock;
 use crate::counters::Region;
 use crate::dead_letter::DeadLetter;
-use crate::decode::Limits;
+use crate::decode::{Limits, Source};
 use crate::pipeline::config;
 use crate::pipeline::{Origin, Passage, PythonPatterns, Runner, Scrubber};
 use crate::reject::Reject;
@@ -77,7 +77,7 @@ impl PySegment {
         for line in lines {
             out.clear();
             // A pattern may have to be decided by Python, which needs the interpreter.
-            let passed = py.detach(|| runner.run(&line, false, &mut out));
+            let passed = py.detach(|| runner.run(&Source::alone(&line, false), &mut out));
             let outcome = match passed {
                 Ok(Passage::Kept(_)) => "kept",
                 Ok(Passage::Filtered(_)) => "filtered",

@@ -81,6 +81,15 @@ impl Origin<'_> {
         }
     }
 
+    /// Whether that is who sent the frame that ends at this offset of the chunk.
+    #[inline]
+    pub fn is_from(&self, peer: Option<SocketAddr>, frame_end: u32) -> bool {
+        match self {
+            Self::Connection(_) => true,
+            Self::Datagrams(_) => self.peer(frame_end) == peer,
+        }
+    }
+
     /// What else tells who sent the frames.
     pub fn identity(&self) -> Option<&Arc<str>> {
         match self {

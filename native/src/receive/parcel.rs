@@ -212,7 +212,7 @@ mod tests {
         let mut note = |frames: &Frames, chunk: &[u8]| {
             found.extend(frames.head(LIMIT).map(|frame| format!("{frame:?}").into_bytes()));
             let lines = frames.lines(chunk, LIMIT);
-            found.extend(lines.map(|(_, frame)| format!("{frame:?}").into_bytes()));
+            found.extend(lines.map(|(_, frame, _)| format!("{frame:?}").into_bytes()));
         };
         for cut in cuts.windows(2) {
             let chunk = &stream[cut[0]..cut[1]];

@@ -1,6 +1,6 @@
 //! The format of a listener's frames: syslog becomes JSON here, before the pipeline sees it.
 
-use crate::decode::Limits;
+use crate::decode::{Limits, Source};
 use crate::error::Result;
 use crate::receive::config::{Format, ListenerConfig};
 use crate::reject::Reject;
@@ -31,13 +31,13 @@ impl Reader {
         }
     }
 
-    /// The JSON of a frame, and whether it is known to be UTF-8.
+    /// The JSON of a frame.
     #[inline]
     pub(super) fn read<'a>(
         &'a mut self,
-        frame: &'a [u8],
-        is_utf8: bool,
-    ) -> std::result::Result<(&'a [u8], bool), Reject> {
+        source: Source<'a>,
+    ) -> std::result::Result<Source<'a>, Reject> {
+        let frame = source.line();
         let dialect = match self.format {
             Format::Json => Dialect::Json,
             Format::Syslog => Dialect::Syslog,
@@ -45,10 +45,10 @@ impl Reader {
         };
         self.text.clear();
         match dialect {
-            Dialect::Json => return Ok((frame, is_utf8)),
+            Dialect::Json => return Ok(source),
             Dialect::Syslog => self.syslog.decode(frame, &mut self.text)?,
             Dialect::Unknown => self.syslog.decode_unknown(frame, &mut self.text)?,
         }
-        Ok((&self.text, true))
+        Ok(Source::alone(&self.text, true))
     }
 }

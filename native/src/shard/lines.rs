@@ -14,6 +14,7 @@ use super::predecessor::Predecessor;
 use super::recover::JOURNALS;
 use super::tally::{Tally, count_stages, show_stages};
 use crate::counters::{self, Load, Region, add, cells};
+use crate::decode::Source;
 use crate::error::Result;
 use crate::frame::Frame;
 use crate::journal::Journal;
@@ -193,7 +194,7 @@ impl Lines {
             (true, false) => &mut self.events.batch().lines,
             (true, true) => &mut self.discarded,
         };
-        match self.runners[segment].run(line, false, out) {
+        match self.runners[segment].run(&Source::alone(line, false), out) {
             Ok(passage) => {
                 if tally.passed(passage) {
                     out.push(b'\n');
@@ -297,14 +298,11 @@ impl Intake for Lines {
         reader.begin(received_ns);
         let whole = read.frames.whole_lines(read.chunk);
         let is_utf8 = simdutf8::basic::from_utf8(whole).is_ok();
-        let head = read.frames.head(read.line_limit).map(|frame| (0, frame, false));
+        let head = read.frames.head(read.line_limit).map(|frame| (0, frame, &[][..]));
         let lines = read.frames.lines(read.chunk, read.line_limit);
-        let mut frames = head
-            .into_iter()
-            .chain(lines.map(|(end, frame)| (end, frame, is_utf8)))
-            .map(|(end, frame, is_utf8)| (read.origin.peer(end), frame, is_utf8))
-            .peekable();
-        while let Some(&(peer, ..)) = frames.peek() {
+        let mut frames = head.into_iter().chain(lines).peekable();
+        while let Some(&(end, ..)) = frames.peek() {
+            let peer = read.origin.peer(end);
             let sender = Sender { peer, identity: read.origin.identity().cloned() };
             let run = Run { listener, sender, received_ns, count: 0, mark };
             self.begin_run(0, &run);
@@ -316,7 +314,9 @@ impl Intake for Lines {
                 (true, false) => &mut self.events.batch().lines,
                 (true, true) => &mut self.discarded,
             };
-            while let Some((_, frame, is_utf8)) = frames.next_if(|(next, ..)| *next == peer) {
+            while let Some((_, frame, bytes)) =
+                frames.next_if(|(end, ..)| read.origin.is_from(peer, *end))
+            {
                 let (reject, raw, length) = match frame {
                     Frame::Overlong { head, length } => (Reject::LineTooLong, head, length),
                     Frame::Incomplete { head, length } => (Reject::IncompleteFrame, head, length),
@@ -324,9 +324,13 @@ impl Intake for Lines {
                         (Reject::WorkerDied, line, line.len() as u64)
                     }
                     Frame::Line(line) => {
-                        let passage = reader
-                            .read(line, is_utf8)
-                            .and_then(|(text, is_utf8)| runner.run(text, is_utf8, out));
+                        // A line that earlier reads began is not in the chunk.
+                        let source = match bytes {
+                            [] => Source::alone(line, false),
+                            _ => Source::within(bytes, line.len(), is_utf8),
+                        };
+                        let passage =
+                            reader.read(source).and_then(|source| runner.run(&source, out));
                         match passage {
                             Ok(passage) => {
                                 if tally.passed(passage) {
