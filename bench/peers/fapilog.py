@@ -57,10 +57,10 @@ def measure(variant: Variant, events: int) -> FapilogRun:
     with tempfile.NamedTemporaryFile() as file:
         file.write(generator.events(_DIFFERENT_EVENTS))
         file.flush()
-        command = [sys.executable, "-m", "bench.fapilog_process", f"--events={events}"]
+        command = [sys.executable, "-m", "bench.peers.fapilog_process", f"--events={events}"]
         command += [f"--configuration={os.fspath(configuration(PIPELINE))}", file.name]
         command += ["--enrichers", *variant.enrichers]
-        root = Path(__file__).parents[1]
+        root = Path(__file__).parents[2]
         done = subprocess.run(command, check=True, stdout=subprocess.PIPE, cwd=root)
     flushed = msgspec.json.decode(done.stdout, type=Flushed)
     check(flushed)
