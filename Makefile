@@ -95,13 +95,13 @@ test-python: build $(VENV)/installed-test $(VENV)/installed-plugins
 	$(BIN)/coverage combine --quiet
 	$(BIN)/coverage report
 
-# Programs that the tests run. They are unpacked and not installed: the packages of rsyslog and
+# Programs that the tests and the bench run. They are unpacked and not installed: the packages of rsyslog and
 # syslog-ng exclude each other, and neither is to become a daemon of this machine.
 CLIENTS := .clients
-CLIENT_PACKAGES := "rsyslog rsyslog-openssl haproxy" syslog-ng-core
+CLIENT_PACKAGES := "rsyslog rsyslog-openssl haproxy" syslog-ng-core libsimdjson-dev
 
 .PHONY: clients
-clients: $(CLIENTS)/unpacked ## Unpack rsyslog, syslog-ng and HAProxy for the tests, where there is apt
+clients: $(CLIENTS)/unpacked ## Unpack rsyslog, syslog-ng, HAProxy and simdjson for tests and bench, where there is apt
 
 $(CLIENTS)/unpacked: Makefile
 	rm -rf $(CLIENTS)

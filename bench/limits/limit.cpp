@@ -7,8 +7,10 @@
 
 #include <arpa/inet.h>
 #include <fcntl.h>
+#include <signal.h>
 #include <sys/epoll.h>
 #include <sys/mman.h>
+#include <sys/prctl.h>
 #include <sys/resource.h>
 #include <sys/socket.h>
 #include <sys/wait.h>
@@ -263,6 +265,7 @@ int main(int count, char** arguments) {
   const std::vector<int> listeners = bind_all(options.processes, address);
   for (int number = 0; number < options.processes; ++number) {
     if (fork() == 0) {
+      prctl(PR_SET_PDEATHSIG, SIGKILL);  // whoever ends this program ends its processes
       Worker(options, totals, listeners[number], number).run();
       _exit(0);
     }

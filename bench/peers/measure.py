@@ -123,4 +123,4 @@ def _version(peer: Peer, program: Path) -> str:
         text=True,
         env=environment(program),
     )
-    return (done.stdout.strip().splitlines() or ["unknown"])[0]
+    return " ".join((done.stdout.strip().splitlines() or ["unknown"])[0].split())

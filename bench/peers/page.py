@@ -7,7 +7,7 @@ from collections.abc import Callable, Sequence
 from bench.figures import markdown, ratio, spread, summarise
 from bench.peers.grounds import GROUNDS
 from bench.peers.results import OURS, Entry, GroundResult, PeersResult
-from bench.peers.run import RATES, PeerRun
+from bench.peers.run import RATES, PeerRun, Step
 
 _MIB = 1024 * 1024
 _UNKNOWN = "-"
@@ -39,7 +39,13 @@ _HEAD = (
     "its CPU to ours",
 )
 _DATAGRAM_HEAD = ("program", "lossless up to, /s", "most written, /s", *_HEAD[2:])
-_SHARES = "\nWhat part of the datagrams of each rate was written, in the middle of the rounds:\n\n"
+_SHARES = """
+What part of the datagrams of each rate was written, in the middle of the rounds; with the rate that
+was really sent, where the machine was too busy for the other:
+
+"""
+_REACHED = 0.95
+"""Of a rate: less is said."""
 
 
 def section(result: PeersResult) -> str:
@@ -113,9 +119,17 @@ def _shares(entries: Sequence[Entry]) -> str:
     rows = []
     for entry in entries:
         runs = [run for run in entry.runs if run is not None]
-        cells = []
-        for rate in RATES:
-            shares = [step.share for run in runs for step in run.steps if step.rate == rate]
-            cells.append(f"{summarise(shares).median:.1%}" if shares else _UNKNOWN)
+        cells = [
+            _share([step for run in runs for step in run.steps if step.rate == rate])
+            for rate in RATES
+        ]
         rows.append([entry.name, *cells])
     return markdown(["program", *(f"{rate:,.0f}/s" for rate in RATES)], rows)
+
+
+def _share(steps: Sequence[Step]) -> str:
+    if not steps:
+        return _UNKNOWN
+    share = f"{summarise(step.share for step in steps).median:.1%}"
+    sent = summarise(step.sent_per_second for step in steps).median
+    return share if sent > _REACHED * steps[0].rate else f"{share} of {sent:,.0f}"

@@ -57,7 +57,7 @@ class PeerRun(msgspec.Struct, frozen=True):
         for step in self.steps:
             if step.written < step.sent:
                 break
-            rate = step.sent_per_second
+            rate = max(rate, step.sent_per_second)
         return rate
 
 
