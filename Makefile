@@ -171,9 +171,14 @@ format: $(VENV)/installed-lint ## Format Python and Rust, and fix what ruff can 
 # --- measure, document, keep house ---------------------------------------------------------------
 
 .PHONY: bench
-bench: build ## Measure TCP to durable journal; results go to bench/results (BENCH_ARGUMENTS=...)
+bench: build ## Measure what matters most, in five minutes; to bench/results (BENCH_ARGUMENTS=...)
 	cargo build --quiet --release $(LOADGEN)
 	$(BIN)/python -m bench $(BENCH_ARGUMENTS)
+
+.PHONY: bench-full
+bench-full: build ## Measure every case, five times, on a machine where nothing else runs
+	cargo build --quiet --release $(LOADGEN)
+	$(BIN)/python -m bench --full $(BENCH_ARGUMENTS)
 
 .PHONY: chaos
 chaos: build ## Strike a loaded server with faults; what survived goes to docs/chaos.md (CHAOS_ARGUMENTS=...)

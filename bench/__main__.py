@@ -12,7 +12,6 @@ import re
 import shlex
 import sys
 from datetime import UTC, datetime
-from pathlib import Path
 from subprocess import CalledProcessError
 
 from bench import acknowledging, arguments, group_commit, machine, matrix, report, rounds, soak
@@ -21,8 +20,6 @@ from bench.network.plan import NetworkPlan
 from bench.runs import Plan
 from bench.server import FailedRunError
 from bench.soak import SoakPlan
-
-_RESULTS = Path(__file__).parent / "results"
 
 
 def main() -> int:
@@ -59,7 +56,7 @@ def main() -> int:
         soak=soaked,
     )
     slug = re.sub(r"[^a-z0-9]+", "-", options.why.lower()).strip("-")
-    directory = _RESULTS / f"{started:%Y-%m-%d}-{slug}"
+    directory = options.results / f"{started:%Y-%m-%d}-{slug}"
     report.write(results, directory)
     print(f"written to {directory}")
     failed = [case.name for case in cases if case.failures]

@@ -11,6 +11,8 @@ from bench import matrix, soak
 from bench.network import hostile
 from bench.network.cases import CASES
 
+_RESULTS = Path(__file__).parent / "results"
+
 
 class Extent(msgspec.Struct, frozen=True):
     """How much is measured, where nothing else is asked for."""
@@ -31,7 +33,7 @@ def parse(description: str | None, arguments: list[str] | None = None) -> argpar
         description=description,
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
-    parser.add_argument("--why", default="run by hand", help="names the results; say the reason")
+    parser.add_argument("--why", help="names the results; say the reason")
     _add_cases(parser.add_argument_group("cases").add_mutually_exclusive_group())
     parser.add_argument(
         "--group-commit", action="store_true", help="what it costs, against syncs that do nothing"
@@ -49,6 +51,9 @@ def parse(description: str | None, arguments: list[str] | None = None) -> argpar
         default=Path.cwd(),
         help="where journals are written and removed again; must be a real disk",
     )
+    parser.add_argument(
+        "--results", type=Path, default=_RESULTS, help="where a directory of results is made"
+    )
     _add_network(parser.add_argument_group("the network edge"))
     _add_soak(parser.add_argument_group("a long run under faults"))
     return _completed(parser.parse_args(arguments))
@@ -63,6 +68,8 @@ def _completed(options: argparse.Namespace) -> argparse.Namespace:
         options.cases = list(matrix.QUICK)
     elif options.full:
         options.cases = list(matrix.BY_NAME)
+    if options.why is None:
+        options.why = "quick run" if options.quick else "full run" if options.full else "by hand"
     extent = QUICK if options.quick else FULL
     for name in extent.__struct_fields__:
         if getattr(options, name) is None:

@@ -35,7 +35,7 @@ CASES = (
     Case("reference", "pipelines", Parameters(), compared_to=None),
     Case("raw", "pipelines", Parameters(pipeline="none")),
     Case("credentials", "pipelines", Parameters(pipeline="credentials")),
-    Case("envelope", "pipelines", Parameters(pipeline="envelope")),
+    Case("envelope", "pipelines", Parameters(pipeline="envelope"), is_quick=False),
     Case("plugin", "pipelines", Parameters(pipeline="plugin"), share=0.1),
     Case("python", "pipelines", Parameters(pipeline="python"), share=0.04),
     Case("syslog-5424", "formats", Parameters(message_format="rfc5424", event_bytes=200)),
@@ -55,15 +55,15 @@ CASES = (
         is_quick=False,
     ),
     Case("connections-1", "connections", Parameters(connections=1)),
-    Case("connections-64", "connections", Parameters(connections=64)),
+    Case("connections-64", "connections", Parameters(connections=64), is_quick=False),
     Case("connections-1000", "connections", Parameters(connections=1000)),
     Case("connections-5000", "connections", Parameters(connections=5000)),
     Case("bytes-100", "sizes", Parameters(event_bytes=100)),
-    Case("bytes-1024", "sizes", Parameters(event_bytes=1024), share=0.5),
+    Case("bytes-1024", "sizes", Parameters(event_bytes=1024), share=0.5, is_quick=False),
     Case("bytes-8192", "sizes", Parameters(event_bytes=8192), share=0.08),
     Case("journal-off", "journal", Parameters(journal="off", sync="off")),
     Case("journal-zstd", "journal", Parameters(journal="zstd")),
-    Case("sync-off", "journal", Parameters(sync="off")),
+    Case("sync-off", "journal", Parameters(sync="off"), is_quick=False),
 )
 BY_NAME = {case.name: case for case in CASES}
 QUICK = tuple(case.name for case in CASES if case.is_quick)

@@ -21,17 +21,18 @@ _TITLE = """
 
 Medians of {rounds} rounds, least to most in brackets. In a round every case ran once, and ratios
 are of figures of the same round. The generator is on the same machine. Rates and costs are of
-events received. {verdict} What the cases are, and how a figure is made, stands in `docs/bench.md`.
-{few}"""
-_FEW = """
-These are fewer than {enough} rounds: enough to see whether something is wrong, too few to claim a
-speed.
+events received. What the cases are, and how a figure is made, stands in `docs/bench.md`.
+{few}
+{verdict}
 """
-_CLEAN = (
-    "Every run ended with a closed ledger, and with exactly the events in the journal"
-    " that had been sent and not filtered."
-)
-_FAILED = "**Runs failed**, see [below](#failures); the figures of these cases are of the others."
+_FEW = """
+Fewer than {enough} rounds show whether something is wrong; they are too few to claim a speed.
+"""
+_CLEAN = """\
+Every run ended with a closed ledger, and with exactly the events in the journal that had been sent
+and not filtered."""
+_FAILED = """\
+**Runs failed**, see [below](#failures); the figures of these cases are of the others."""
 _GROUP = """
 ### {title}
 

@@ -73,7 +73,7 @@ class Run(msgspec.Struct, frozen=True):
     worker_cpu_seconds_per_million: float
     generator_cpu_seconds_per_million: float
     peak_resident_bytes: dict[str, int]
-    """By role and process id. A `holder` is a copy of its worker that shares its memory."""
+    """By role and process id."""
 
     @property
     def largest_worker_bytes(self) -> int:
@@ -95,7 +95,7 @@ def measure(plan: Plan, load: Load) -> Run:
             for pid in server.pids
         }
         check_ledger(server, load, load.events, kernel_dropped)
-        stored_events = None if load.journal == "off" else _check_stored(server, load, sent)
+        stored_events = _check_stored(server, load, sent)
     received = load.events - kernel_dropped
     millions = received / 1e6
     return Run(
@@ -165,11 +165,15 @@ def check_ledger(server: Server, load: Load, events: int, kernel_dropped: int = 
     server.check_ledger(sent=load.warm_up_events + events - kernel_dropped, filtered=filtered)
 
 
-def _check_stored(server: Server, load: Load, sent: Sent) -> int:
+def _check_stored(server: Server, load: Load, sent: Sent) -> int | None:
     """Read the journal back; return how many events of the measured part it has.
 
-    The ledger has been checked, so what has to be there is what it says is journaled.
+    The ledger has been checked, so what has to be there is what it says is journaled; or nothing.
     """
+    if load.journal == "off":
+        if written := stored.written_bytes(server.data_dir):
+            raise FailedRunError(f"{written} bytes were written to a journal that is off")
+        return None
     findings = stored.check(server.data_dir, sent)
     # Datagrams of one socket go to any worker, whose queues are not equally long.
     disorder = findings.reordered + findings.received_out_of_order if load.transport != "udp" else 0

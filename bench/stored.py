@@ -15,7 +15,7 @@ from bench import generator
 from bench.generator import Sent
 from ingest import contract
 from ingest._native import Batch, JournalReader
-from ingest.journal import list_shards
+from ingest.journal import SEGMENT_SUFFIX, list_shards
 
 
 class Findings(msgspec.Struct, frozen=True):
@@ -99,6 +99,13 @@ def _write(descriptor: int, batch: Batch) -> None:
     lines = memoryview(batch.lines)
     while lines:
         lines = lines[os.write(descriptor, lines) :]
+
+
+def written_bytes(data_dir: Path) -> int:
+    """Return how large all segments of events are."""
+    shards = list_shards(data_dir / contract.JOURNAL_DIRECTORY)
+    segments = (segment for shard in shards for segment in shard.glob(f"*{SEGMENT_SUFFIX}"))
+    return sum(segment.stat().st_size for segment in segments)
 
 
 def last_lines(data_dir: Path) -> list[bytes]:

@@ -1,8 +1,9 @@
-"""What a generator and a check of the journal say of a run in which nothing went wrong."""
+"""What is measured of a run in which nothing went wrong, and what is said of its events."""
 
 from __future__ import annotations
 
 from bench.generator import Sent
+from bench.runs import Run
 from bench.stored import Findings
 
 SENT = Sent(
@@ -32,4 +33,16 @@ FINDINGS = Findings(
     timed=10,
     moved_connections=1,
     clean=True,
+)
+MIB = 1024 * 1024
+RUN = Run(
+    events=100,
+    bytes=32_000,
+    kernel_dropped=0,
+    stored_events=100,
+    events_per_second=1e6,
+    cpu_seconds_per_million=0.5,
+    worker_cpu_seconds_per_million=0.4,
+    generator_cpu_seconds_per_million=0.1,
+    peak_resident_bytes={"supervisor 1": 30 * MIB, "worker 2": 70 * MIB, "worker 3": 90 * MIB},
 )

@@ -19,17 +19,17 @@ MIB = 1024 * 1024
 DISK_BYTES = 128 * MIB
 BLOCKED_SECONDS = 0.5
 """A sender of whom the kernel has taken nothing for so long is held back."""
-PADDING = b"x" * 200
+PADDING_BYTES = 200
 
 
 @contextmanager
-def small_disk(place: Path) -> Iterator[Path]:
+def small_disk(place: Path, size_bytes: int = DISK_BYTES) -> Iterator[Path]:
     """Yield an empty file system; skip the test where nobody may mount one."""
     if os.geteuid() != 0:
         pytest.skip("only root can mount a small file system")
     place.mkdir()
     mount, unmount = stored.tool("mount"), stored.tool("umount")
-    command = [mount, "-t", "tmpfs", "-o", f"size={DISK_BYTES}", "tmpfs", str(place)]
+    command = [mount, "-t", "tmpfs", "-o", f"size={size_bytes}", "tmpfs", str(place)]
     if subprocess.run(command, check=False, capture_output=True).returncode != 0:
         pytest.skip("this machine lets nobody mount a file system")
     try:
@@ -60,10 +60,10 @@ class Ballast:
         self.file.unlink(missing_ok=True)
 
 
-def payload(connection: int, count: int) -> memoryview:
+def payload(connection: int, count: int, padding_bytes: int = PADDING_BYTES) -> memoryview:
     """Return all that one connection has to send."""
-    lines = numbered_lines(connection, 0, count)
-    return memoryview(b"".join(line[:-1] + b',"x":"%b"}\n' % PADDING for line in lines))
+    end = b',"x":"%b"}\n' % (b"x" * padding_bytes)
+    return memoryview(b"".join(line[:-1] + end for line in numbered_lines(connection, 0, count)))
 
 
 def push(connection: socket.socket, rest: memoryview) -> memoryview:

@@ -26,14 +26,16 @@ from tests.end_to_end.small_disk import (
 )
 from tests.harness import Server, run_command, wait_until
 
-LOW_WATER, RESERVE = 64 * MIB, 32 * MIB
+# Far more than is written before somebody looks at what is left.
+DISK_BYTES, LOW_WATER, RESERVE = 512 * MIB, 256 * MIB, 128 * MIB
 CONNECTIONS = 3
-EVENTS_PER_CONNECTION = 60_000
+EVENTS_PER_CONNECTION = 40_000
+PADDING_BYTES = 2500
 SETTINGS = {
     "INGEST_JOURNAL__QUEUE_BYTES": "1MiB",
     "INGEST_LIMITS__ARENA_BYTES": "4MiB",
     "INGEST_JOURNAL__DISK_LOW_WATER": "50%",
-    "INGEST_JOURNAL__DISK_RESERVE": "32MiB",
+    "INGEST_JOURNAL__DISK_RESERVE": "128MiB",
 }
 WAITS = "paused: no more than the reserve is free on the disk"
 WARNING = "The disk is running out of room."
@@ -44,7 +46,7 @@ RELIEF = "The disk has room again."
 @pytest.fixture
 def disk(tmp_path: Path) -> Iterator[Path]:
     """Yield a small file system with nothing on it."""
-    with small_disk(tmp_path / "disk") as place:
+    with small_disk(tmp_path / "disk", DISK_BYTES) as place:
         yield place
 
 
@@ -84,7 +86,7 @@ def test_people_are_warned_before_anything_happens(disk: Path) -> None:
         assert "ingest_disk_pressure 1.0" in answer(server, "/metrics")
         shown = json.loads(answer(server, "/status"))["disk"]
         assert (shown["low_water_bytes"], shown["reserve_bytes"]) == (LOW_WATER, RESERVE)
-        assert b"LESS THAN 0.06 GiB" in run_command("status", "--data-dir", disk).stdout
+        assert b"LESS THAN 0.25 GiB" in run_command("status", "--data-dir", disk).stdout
         ballast.remove()
         wait_until(lambda: pressure(server) == "none")
         wait_until(lambda: RELIEF in server.log())
@@ -98,7 +100,7 @@ def test_senders_wait_while_only_the_reserve_is_left(disk: Path) -> None:
         server = stack.enter_context(Server(disk, workers=2, environment=SETTINGS))
         connections = [stack.enter_context(server.connect()) for _ in range(CONNECTIONS)]
         pool = stack.enter_context(ThreadPoolExecutor(CONNECTIONS))
-        rest = [payload(at, EVENTS_PER_CONNECTION) for at in range(CONNECTIONS)]
+        rest = [payload(at, EVENTS_PER_CONNECTION, PADDING_BYTES) for at in range(CONNECTIONS)]
         while (left := list(pool.map(push, connections, rest))) != rest:
             rest = left
         assert all(rest), "every sender is held back"
@@ -149,7 +151,7 @@ def test_retention_makes_room_while_senders_wait(disk: Path, tmp_path: Path) -> 
     arguments = ("--config", str(file), "--tcp", "127.0.0.1:0")
     with Server(disk, workers=1, environment=SETTINGS, arguments=arguments) as server:
         with server.connect() as connection:
-            push_all(connection, payload(0, EVENTS_PER_CONNECTION))
+            push_all(connection, payload(0, EVENTS_PER_CONNECTION, PADDING_BYTES))
         server.settle(EVENTS_PER_CONNECTION)
         Ballast(disk).leave(RESERVE - MIB)
         wait_until(lambda: pressure(server) == "reserve")

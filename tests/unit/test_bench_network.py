@@ -12,27 +12,18 @@ from bench import settings
 from bench.generator import Deeds
 from bench.network.balance import BalanceCase, BalanceRun, busiest
 from bench.network.cases import NetworkCase
-from bench.network.datagrams import DatagramCase, DatagramRun
 from bench.network.hostile import GoodRun, HostileCase, Pair
 from bench.network.many import ManyCase
 from bench.network.plan import NetworkPlan
 from bench.network.reload import ReloadCase, ReloadRun
 from bench.network.sides import Side, table
-from bench.network.syslog import SyslogCase
-from bench.network.tls import TlsCase
 from bench.runs import Load, Plan, Run
 from ingest.config import load
-from tests.measured import FINDINGS, SENT
+from tests.measured import FINDINGS, RUN, SENT
 
 
 def run(cost: float) -> Run:
-    return Run(
-        events_per_second=1e6,
-        cpu_seconds_per_million=cost,
-        worker_cpu_seconds_per_million=cost,
-        generator_cpu_seconds_per_million=0.1,
-        peak_resident_bytes={},
-    )
+    return msgspec.structs.replace(RUN, cpu_seconds_per_million=cost)
 
 
 def sides() -> list[Side]:
@@ -55,20 +46,8 @@ def pages() -> list[NetworkCase]:
         open=0,
         bytes=24,
     )
-    datagrams = DatagramRun(
-        sent=1000,
-        received=990,
-        kernel_dropped=10,
-        send_errors=0,
-        sent_per_second=3e5,
-        cpu_seconds_per_million=0.7,
-        generator_cpu_seconds=0.1,
-    )
     pair = Pair(GoodRun(2e5, 1.0), GoodRun(1.9e5, 1.5), deeds)
     return [
-        SyslogCase("rfc5424", [run(0.5)]),
-        DatagramCase(50, 3e5, [datagrams]),
-        TlsCase(sides()),
         BalanceCase(5e5, 2, [BalanceRun(1, [9, 1], [6, 4])]),
         ManyCase(1e6, 10, sides()),
         HostileCase(2e5, {"storm": [pair]}),
