@@ -90,7 +90,9 @@ def measure(plan: Plan, tell: Tell) -> LimitsResult:
     for name, why in absent.items():
         tell(f"{name} is not measured: {why}")
     limits = [
-        LimitCase(limit.name, limit.job, []) for limit in LIMITS.values() if limit.name not in absent
+        LimitCase(limit.name, limit.job, [])
+        for limit in LIMITS.values()
+        if limit.name not in absent
     ]
     ours = [OurCase(pipeline, []) for pipeline in CASES]
     for number in range(1, plan.runs + 1):

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-import os
 import subprocess
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import msgspec
@@ -55,22 +55,27 @@ class Limit(msgspec.Struct, frozen=True):
     measure: Callable[[Plan], LimitRun]
 
 
+@contextmanager
+def at_work(
+    program: Path, mode: str, directory: Path, *, sync: bool = False
+) -> Iterator[tuple[subprocess.Popen[bytes], str]]:
+    """Give the program that receives, and its address; it is ended if it has not."""
+    command = [str(program), mode, str(PROCESSES), str(CONNECTIONS), str(directory)]
+    command.append(str(SYNC_MILLISECONDS if sync else 0))
+    with subprocess.Popen(command, stdout=subprocess.PIPE) as process:
+        try:
+            yield process, f"127.0.0.1:{_first_line(process)}"
+        finally:
+            process.kill()
+
+
 def receive(plan: Plan, mode: str, *, sync: bool = False) -> LimitRun:
     """Send the events to the program that receives; raise FailedRunError if it misses any."""
     with runs.server_directory(plan) as directory:
-        command = [str(build.limit()), mode, str(PROCESSES), str(CONNECTIONS), str(directory)]
-        command.append(str(SYNC_MILLISECONDS if sync else 0))
-        with subprocess.Popen(command, stdout=subprocess.PIPE) as process:
-            try:
-                port = _first_line(process)
-                address = f"127.0.0.1:{port}"
-                with Sending(
-                    "tcp", address, connections=CONNECTIONS, events=plan.events
-                ) as sending:
-                    sent = check_unbroken(sending.finish())
-                output, _ = process.communicate(timeout=_STOP_SECONDS)
-            finally:
-                process.kill()
+        with at_work(build.limit(), mode, directory, sync=sync) as (process, address):
+            with Sending("tcp", address, connections=CONNECTIONS, events=plan.events) as sending:
+                sent = check_unbroken(sending.finish())
+            output, _ = process.communicate(timeout=_STOP_SECONDS)
         received = msgspec.json.decode(output, type=_Received)
         expected = 0 if mode == "discard" else sent.events
         if (received.lines, received.invalid, received.bytes) != (expected, 0, sent.bytes):
@@ -111,7 +116,7 @@ def _first_line(process: subprocess.Popen[bytes]) -> int:
 
 
 def _check_written(directory: Path, expected: int) -> None:
-    written = sum(os.path.getsize(file) for file in directory.glob("out-*"))
+    written = sum(file.stat().st_size for file in directory.glob("out-*"))
     if written != expected:
         raise FailedRunError(f"{written} bytes were written instead of {expected}")
 

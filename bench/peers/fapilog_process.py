@@ -1,4 +1,4 @@
-"""`python -m bench.peers.fapilog_process`: fapilog's own pipeline on decoded events, in this process.
+"""Run as a program: fapilog's own pipeline on decoded events, in this process.
 
 It runs `LoggerWorker.flush_batch` with the stages of an `ingest` configuration and a sink that
 takes the bytes and does nothing. Decoding is not measured. Prints one JSON object.
@@ -121,7 +121,9 @@ async def measure(lines: Sequence[bytes], events: int, plugins: dict[str, list[A
 
 def main() -> int:
     """Measure once and say what came out."""
-    parser = argparse.ArgumentParser(prog="python -m bench.peers.fapilog_process", description=__doc__)
+    parser = argparse.ArgumentParser(
+        prog="python -m bench.peers.fapilog_process", description=__doc__
+    )
     parser.add_argument("--configuration", type=Path, required=True)
     parser.add_argument("--enrichers", nargs="*", default=[])
     parser.add_argument("--events", type=int, required=True)

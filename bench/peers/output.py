@@ -59,7 +59,8 @@ class Output:
         with tempfile.NamedTemporaryFile() as report:
             report.write(msgspec.json.encode(sent))
             report.flush()
-            command = [generator.program(), "check", f"--sent={report.name}", *self.files()]
+            command: list[str | Path] = [generator.program(), "check", f"--sent={report.name}"]
+            command += self.files()
             done = subprocess.run(command, check=False, stdout=subprocess.PIPE)
         return msgspec.json.decode(done.stdout, type=Findings)
 

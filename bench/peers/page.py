@@ -59,7 +59,9 @@ def section(result: PeersResult) -> str:
 def _ground(result: GroundResult) -> str:
     ground = GROUNDS[result.ground]
     ours = next(entry for entry in result.entries if entry.name == OURS)
-    failures = [f"\n{entry.name} FAILED: {each}" for entry in result.entries for each in entry.failures]
+    failures = [
+        f"\n{entry.name} FAILED: {each}" for entry in result.entries for each in entry.failures
+    ]
     if ground.transport == "udp":
         table = markdown(_DATAGRAM_HEAD, [_datagram_row(each, ours) for each in result.entries])
         table += f"\n{_SHARES}{_shares(result.entries)}"

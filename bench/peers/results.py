@@ -35,3 +35,13 @@ class PeersResult(msgspec.Struct, frozen=True):
     absent: dict[str, str]
     """Programs that are not on this machine, and where to get them."""
     grounds: list[GroundResult]
+
+    @property
+    def failed(self) -> list[str]:
+        """The programs that failed in some round, with their grounds."""
+        return [
+            f"{entry.name} ({ground.ground})"
+            for ground in self.grounds
+            for entry in ground.entries
+            if entry.failures
+        ]

@@ -54,7 +54,7 @@ class RunningPeer:
         self._peer = peer
         self._ground = ground
         self._process = process
-        self._output = Output(directory)
+        self.output = Output(directory)
 
     @property
     def pids(self) -> list[int]:
@@ -65,7 +65,7 @@ class RunningPeer:
         """Return how many lines it has written so far."""
         if self._process.poll() is not None:
             raise FailedRunError(f"{self._peer.name} has ended with {self._process.returncode}")
-        return self._output.look()
+        return self.output.look()
 
     def flush(self) -> None:
         """Send it the signal that makes it write, if it has one."""
@@ -74,7 +74,7 @@ class RunningPeer:
 
     def check(self, sent: Sent, total: int, *, may_lose: bool) -> None:
         """Fail unless its output is as many lines, with each event of the run."""
-        findings = self._output.check(self._ground, sent, may_lose=may_lose)
+        findings = self.output.check(self._ground, sent, may_lose=may_lose)
         if findings.events + findings.other_runs != total:
             raise FailedRunError(f"{total} lines were counted, but read back there are {findings}")
 

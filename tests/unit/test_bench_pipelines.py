@@ -9,8 +9,9 @@ from typing import Any
 import msgspec
 import pytest
 
-from bench import beside, fapilog_process, settings
-from bench.beside import Flushed
+from bench import settings
+from bench.peers import fapilog, fapilog_process
+from bench.peers.fapilog import Flushed
 from bench.region import Region
 from bench.server import FailedRunError
 from ingest.config import load
@@ -26,10 +27,10 @@ def written(name: str) -> dict[str, Any]:
 
 def test_fapilog_has_to_drop_debug_and_to_mask() -> None:
     done = Flushed(events=10, written=8, last='{"password":"***"}', seconds=1.0, cpu_seconds=1.0)
-    beside.check(done)
+    fapilog.check(done)
     for wrong in ({"written": 10}, {"written": 7}, {"last": '{"password":"horse"}'}):
         with pytest.raises(FailedRunError, match="fapilog"):
-            beside.check(msgspec.structs.replace(done, **wrong))
+            fapilog.check(msgspec.structs.replace(done, **wrong))
 
 
 def test_the_cases_differ_from_the_reference_only_in_what_they_are_named_for() -> None:
@@ -66,9 +67,9 @@ async def test_fapilog_beside_us_does_the_work_of_the_reference() -> None:
         )
         for level in ("DEBUG", "INFO", "INFO", "WARNING", "ERROR")
     ]
-    plugins = fapilog_process.stages(settings.configuration(beside.PIPELINE), ["runtime_info"])
+    plugins = fapilog_process.stages(settings.configuration(fapilog.PIPELINE), ["runtime_info"])
     flushed = await fapilog_process.measure(lines, 20, plugins)
-    beside.check(flushed)
+    fapilog.check(flushed)
     event = msgspec.json.decode(flushed.last)["log"]
     assert event["data"] == {"password": "***", "api_key": "***", "url": "https://host/"}
     assert event["diagnostics"]["pid"] == os.getpid()
