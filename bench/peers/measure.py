@@ -105,11 +105,11 @@ def _peer(peers: PeersPlan, ground: Ground, peer: Peer, program: Path) -> PeerRu
 
 def _fapilog(plan: Plan) -> PeerRun:
     events = max(100, int(plan.events * _FAPILOG_SHARE) // 100 * 100)
-    done = fapilog.measure(fapilog.VARIANTS[0], events)
+    done = fapilog.measure(events)
     return PeerRun(
         events=events,
-        events_per_second=done.events_per_second,
-        cpu_seconds_per_million=done.cpu_seconds_per_million,
+        events_per_second=events / done.seconds,
+        cpu_seconds_per_million=done.cpu_seconds * 1e6 / events,
         peak_resident_bytes=None,
         generator_cpu_seconds_per_million=0.0,
     )
@@ -123,4 +123,5 @@ def _version(peer: Peer, program: Path) -> str:
         text=True,
         env=environment(program),
     )
-    return " ".join((done.stdout.strip().splitlines() or ["unknown"])[0].split())
+    lines = (line for line in done.stdout.splitlines() if any(map(str.isdigit, line)))
+    return " ".join(next(lines, "unknown").split()).rstrip(",")

@@ -14,4 +14,5 @@ PEER = Peer(
     program="tenzir",
     origin="`pip install tenzir`, or https://docs.tenzir.com",
     command=_command,
+    version=("version",),
 )

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -13,7 +14,8 @@ import pytest
 from bench.generator import Sending, Sent
 from bench.limits import build, programs
 from bench.limits.build import Unavailable
-from bench.peers import page, run
+from bench.peers import fapilog, fapilog_process, page, run
+from bench.peers.fapilog import Flushed
 from bench.peers.grounds import GROUNDS, Name
 from bench.peers.output import Output
 from bench.peers.peer import CONFIGURATIONS
@@ -56,10 +58,10 @@ def test_a_peer_does_the_job_on_every_event(name: str, ground: Name, tmp_path: P
     assert len(lines) == EVENTS + WARM_UP
     if ground == "passthrough":
         assert all(line.startswith(b"<1") for line in lines)
-    else:
-        events = [json.loads(line) for line in lines]
-        texts = {event.get("message") or event["MESSAGE"] for event in events}
-        assert "payment authorised" in {text.strip() for text in texts}
+        return
+    events = [json.loads(line) for line in lines]
+    texts = {event.get("message") or event["MESSAGE"] for event in events}
+    assert "payment authorised" in {text.strip() for text in texts}
     if ground == "json":
         assert {event["added"] for event in events} == {"bench"}
         assert all("path" in event["data"] and "password" not in event["data"] for event in events)
@@ -169,6 +171,31 @@ def test_ratios_are_of_the_same_round_and_failures_are_shown() -> None:
     assert "| failed | failed | - |" in text
     assert "half FAILED: round 2: it lost one" in text
     assert "vector: not on this machine" in text
+
+
+def test_fapilog_has_to_write_all_and_to_mask() -> None:
+    done = Flushed(events=10, written=10, last='{"password":"***"}', seconds=1.0, cpu_seconds=1.0)
+    fapilog.check(done)
+    for wrong in ({"written": 11}, {"written": 9}, {"last": '{"password":"horse"}'}):
+        with pytest.raises(FailedRunError, match="fapilog"):
+            fapilog.check(msgspec.structs.replace(done, **wrong))
+
+
+async def test_fapilog_does_the_job_of_our_server() -> None:
+    events = [
+        {
+            "timestamp": "2026-01-01T00:00:00.000Z",
+            "level": "DEBUG",
+            "message": "m",
+            "data": {"password": "horse", "status": 200},
+        }
+    ]
+    plugins = fapilog_process.stages(fapilog.CONFIGURATION, fapilog.ENRICHERS)
+    flushed = await fapilog_process.measure([*map(msgspec.json.encode, events)], 20, plugins)
+    fapilog.check(flushed)
+    event = msgspec.json.decode(flushed.last)["log"]
+    assert event["data"] == {"password": "***", "status": 200}
+    assert event["diagnostics"]["pid"] == os.getpid()
 
 
 @pytest.mark.parametrize("name", programs.LIMITS)
