@@ -7,11 +7,18 @@ from collections.abc import Callable, Sequence
 
 import msgspec
 
-from bench import runs
+from bench import page_cache, runs
 from bench.figures import markdown, ratio, spread, summarise
 from bench.limits import build
 from bench.limits.build import Unavailable
-from bench.limits.programs import CONNECTIONS, LIMITS, PARSING, PROCESSES, LimitRun
+from bench.limits.programs import (
+    CONNECTIONS,
+    EVENT_BYTES,
+    LIMITS,
+    PARSING,
+    PROCESSES,
+    LimitRun,
+)
 from bench.runs import Load, Plan, Run
 from bench.server import FailedRunError
 
@@ -100,6 +107,7 @@ def measure(plan: Plan, tell: Tell) -> LimitsResult:
             case.runs.append(done := _once(case.name, plan))
             tell(_line(number, case.name, done.events_per_second, done.cpu_seconds_per_million))
         for our in ours:
+            page_cache.touch(plan.data_dir, plan.events * EVENT_BYTES)
             our.runs.append(run := runs.measure(plan, _load(plan, our.pipeline)))
             tell(_line(number, our.pipeline, run.events_per_second, run.cpu_seconds_per_million))
     result = LimitsResult(limits, ours, absent)
@@ -108,6 +116,7 @@ def measure(plan: Plan, tell: Tell) -> LimitsResult:
 
 
 def _once(name: str, plan: Plan) -> LimitRun:
+    page_cache.touch(plan.data_dir, plan.events * EVENT_BYTES)
     try:
         return LIMITS[name].measure(plan)
     except subprocess.SubprocessError as error:

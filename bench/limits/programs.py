@@ -17,6 +17,8 @@ from bench.server import FailedRunError
 
 PROCESSES = 2
 CONNECTIONS = 4
+EVENT_BYTES = 322
+"""Of the generator's events, in the middle."""
 SYNC_MILLISECONDS = 25
 """As the server's group commit is set."""
 
@@ -91,8 +93,7 @@ def receive(plan: Plan, mode: str, *, sync: bool = False) -> LimitRun:
 
 def copy(plan: Plan, *, sync: bool = False) -> LimitRun:
     """Write as many bytes as the events have from memory to files."""
-    event_bytes = 322  # as the generator's are in the middle
-    size = plan.events * event_bytes // PROCESSES * PROCESSES
+    size = plan.events * EVENT_BYTES // PROCESSES * PROCESSES
     with runs.server_directory(plan) as directory:
         command = [str(build.copy()), str(PROCESSES), str(size), str(directory)]
         command.append(str(SYNC_MILLISECONDS if sync else 0))

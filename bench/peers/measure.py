@@ -8,6 +8,7 @@ from pathlib import Path
 
 import msgspec
 
+from bench import page_cache
 from bench.peers import fapilog, page, run
 from bench.peers.grounds import GROUNDS, Ground
 from bench.peers.grounds import Name as GroundName
@@ -26,6 +27,8 @@ _PEER_SHARE = 0.2
 """Of the events of a run: peers get fewer, to take about as long."""
 _FAPILOG_SHARE = 0.004
 _WARM_UP_SHARE = 0.1
+_EVENT_BYTES = 500
+"""As written, at most about so many."""
 
 Tell = Callable[[str], None]
 
@@ -71,6 +74,7 @@ def _measure_ground(
     entries = [Entry(name, [], []) for name in measures]
     for number in range(1, peers.plan.runs + 1):
         for entry in entries:
+            page_cache.touch(peers.plan.data_dir, peers.plan.events * _EVENT_BYTES)
             try:
                 entry.runs.append(done := measures[entry.name]())
             except (FailedRunError, subprocess.SubprocessError) as error:
