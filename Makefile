@@ -185,6 +185,25 @@ bench-peers: build clients ## Measure other programs at the same jobs beside the
 	cargo build --quiet --release $(LOADGEN)
 	$(BIN)/python -m bench --why peers --peers --limits --events 2000000 --runs 3 $(BENCH_ARGUMENTS)
 
+# Runs are kept in .benchmarks; BENCH_MICRO_ARGUMENTS=--benchmark-compare compares with the last one.
+.PHONY: bench-micro
+bench-micro: build $(VENV)/installed-test ## Measure each part of the hot path (BENCH_MICRO_ARGUMENTS=--benchmark-compare)
+	$(BIN)/python -m pytest bench/micro -p no:randomly --timeout=0 --benchmark-autosave \
+		--benchmark-group-by=group --benchmark-columns=min,median,iqr,rounds --benchmark-sort=name \
+		--benchmark-disable-gc $(BENCH_MICRO_ARGUMENTS)
+
+# As maturin builds it, but with symbols, and linked so that what is at an offset in the file is at the
+# same address in memory: perf finds the callers of a function only then.
+.PHONY: profile
+profile: build ## Sample the workers under load: CPU per event by phase (PROFILE_ARGUMENTS=...; needs perf)
+	cargo build --quiet --release $(LOADGEN)
+	PYO3_BUILD_EXTENSION_MODULE=1 cargo rustc --quiet $(CRATE) --profile profiling --lib -- -C link-arg=-Wl,-z,separate-code
+	$(BIN)/python -m bench.profile $(PROFILE_ARGUMENTS)
+
+.PHONY: plots
+plots: build ## Draw results into docs/pictures (RESULTS="bench/results/... bench/results/...-profile")
+	$(BIN)/python -m bench.plots $(RESULTS)
+
 .PHONY: chaos
 chaos: build ## Strike a loaded server with faults; what survived goes to docs/chaos.md (CHAOS_ARGUMENTS=...)
 	cargo build --quiet --release $(LOADGEN)

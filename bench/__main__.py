@@ -22,6 +22,7 @@ from bench import (
     matrix,
     report,
     rounds,
+    scaling,
     soak,
 )
 from bench.limits import measure as limits_beside
@@ -53,6 +54,7 @@ def main() -> int:
         acknowledged = acknowledging.measure(plan, _tell) if options.ack else None
         beside = peers_beside.measure(_peers_plan(plan, options), _tell) if options.peers else None
         limited = limits_beside.measure(plan, _tell) if options.limits else None
+        scaled = scaling.measure(plan, _tell) if options.scaling else []
         soaked = soak.measure(plan, _soak_plan(plan, options), _tell) if options.soak else None
     except (FailedRunError, CalledProcessError) as error:
         print(f"FAILED, nothing is written: {error}", file=sys.stderr)
@@ -70,6 +72,7 @@ def main() -> int:
         peers=beside,
         limits=limited,
         soak=soaked,
+        scaling=scaled,
     )
     slug = re.sub(r"[^a-z0-9]+", "-", options.why.lower()).strip("-")
     directory = options.results / f"{started:%Y-%m-%d}-{slug}"

@@ -43,6 +43,9 @@ def parse(description: str | None, arguments: list[str] | None = None) -> argpar
     parser.add_argument(
         "--ack", action="store_true", help="how long requests wait until they are durable"
     )
+    parser.add_argument(
+        "--scaling", action="store_true", help="with more workers, listeners, patterns, paths"
+    )
     parser.add_argument("--events", type=int, help="per run of a fast case")
     parser.add_argument("--runs", type=int, help="of every case")
     parser.add_argument("--latency-seconds", type=float)
@@ -65,8 +68,15 @@ def parse(description: str | None, arguments: list[str] | None = None) -> argpar
 def _completed(options: argparse.Namespace) -> argparse.Namespace:
     """Return the options with all that follows from them."""
     options.peers = list(NAMES) if options.peers == [] else options.peers or []
-    named = (options.group_commit, options.ack, options.soak, options.peers, options.limits)
-    others = (*named, options.network is not None)
+    others = (
+        options.group_commit,
+        options.ack,
+        options.scaling,
+        options.soak,
+        options.peers,
+        options.limits,
+        options.network is not None,
+    )
     if not (options.full or options.cases or any(others)):
         options.quick = True
     if options.quick:

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import msgspec
 
-from bench import matrix_page
+from bench import matrix_page, scaling
 from bench.acknowledging import Acknowledging
 from bench.case_result import CaseResult
 from bench.group_commit import GroupCommit
@@ -15,6 +15,7 @@ from bench.machine import Machine
 from bench.network.cases import NetworkCase
 from bench.peers import page as peers_page
 from bench.peers.results import PeersResult
+from bench.scaling import ScalingCase
 from bench.soak import Soak
 
 _HEAD = """\
@@ -57,6 +58,8 @@ class Results(msgspec.Struct, frozen=True):
     """Other programs at the same jobs."""
     limits: LimitsResult | None = None
     """Programs by hand that do a part of the job."""
+    scaling: list[ScalingCase] = []
+    """With more of something."""
 
 
 def write(results: Results, directory: Path) -> None:
@@ -85,6 +88,8 @@ def page(results: Results) -> str:
         parts.append(results.limits.section())
     if results.soak is not None:
         parts.append(results.soak.section())
+    if results.scaling:
+        parts.append(scaling.section(results.scaling))
     return "".join(parts)
 
 

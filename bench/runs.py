@@ -6,7 +6,7 @@ What it says it did is checked, and what it stored is read back.
 from __future__ import annotations
 
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -197,18 +197,20 @@ def server_directory(plan: Plan) -> Iterator[Path]:
 
 
 @contextmanager
-def warm_server(plan: Plan, load: Load, *also: Transport) -> Iterator[Server]:
+def warm_server(
+    plan: Plan, load: Load, *also: Transport, environment: Mapping[str, str] | None = None
+) -> Iterator[Server]:
     """Give a fresh server that has already taken in some events; its data are removed after.
 
-    It also listens for the transports named.
+    It also listens for the transports named, and has this in its environment.
     """
     with server_directory(plan) as directory:
         transports = (load.transport, _warm_up_transport(load), *also)
         listeners = dict.fromkeys(transports, settings.ANY_PORT)
         configuration = settings.write(directory, load.pipeline, listeners, journal=load.journal)
-        environment = switched_off.environment(load)
+        whole = {**switched_off.environment(load), **(environment or {})}
         with Server(
-            directory / "data", directory / "log", configuration, plan.workers, environment
+            directory / "data", directory / "log", configuration, plan.workers, whole
         ) as server:
             send(server, load, load.warm_up_events, run=WARM_UP)
             server.await_settled(load.warm_up_events, DEADLINE_SECONDS)

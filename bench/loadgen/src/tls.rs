@@ -15,6 +15,8 @@ use rustls::{
     ClientConfig, ClientConnection, DigitallySignedStruct, Error, RootCertStore, SignatureScheme,
 };
 
+use crate::stream;
+
 /// The longest that a server may leave the handshake without an answer.
 const HANDSHAKE: Duration = Duration::from_secs(10);
 const RETRY: Duration = Duration::from_millis(1);
@@ -69,7 +71,7 @@ pub struct TlsStream {
 impl TlsStream {
     /// Connects and shakes hands; blocks for it.
     pub fn connect(address: SocketAddr, config: &Arc<ClientConfig>) -> io::Result<Self> {
-        let mut socket = std::net::TcpStream::connect(address)?;
+        let mut socket = stream::connect(address)?;
         socket.set_read_timeout(Some(HANDSHAKE))?;
         socket.set_write_timeout(Some(HANDSHAKE))?;
         let name = ServerName::from(address.ip());

@@ -13,6 +13,8 @@ pub const LEAST_LOAD_FOR_TURNS: u64 = LEAST_LOAD / 4;
 const BALANCED_SHARE: u64 = 10;
 /// A connection that no worker can hold in balance takes turns above this share: 60 : 40.
 const UNEVEN_SHARE: u64 = 5;
+/// Something moves when the load was uneven so often in a row.
+const UNEVEN_TIMES: u32 = 2;
 /// A worker is clearly busier with so many more millionths of a core, whatever the bytes say: its
 /// lines may be costlier.
 const CLEARLY_BUSIER: u64 = 250_000;
@@ -53,6 +55,24 @@ pub enum Decision {
     Give(usize),
     /// The first candidate, which from now on takes turns: wherever it stays, it is too much.
     Rotate,
+}
+
+/// Waits until what was decided is decided again: what another worker shows may be older than what this
+/// one has measured already, and senders of equal strength are not always of equal luck with the
+/// processors.
+#[derive(Debug, Default)]
+pub struct Patience {
+    uneven_times: u32,
+}
+
+impl Patience {
+    /// What to do now that this was decided.
+    pub fn confirm(&mut self, decision: Decision) -> Decision {
+        let times = self.uneven_times + 1;
+        let is_confirmed = times >= UNEVEN_TIMES;
+        self.uneven_times = if decision == Decision::Keep || is_confirmed { 0 } else { times };
+        if is_confirmed { decision } else { Decision::Keep }
+    }
 }
 
 /// Decides what a worker should pass on to one with less to do.
@@ -117,6 +137,22 @@ mod tests {
         assert_eq!(decide_for(&[50, 50, 50], 50), (Decision::Give(1), vec![50, 50, 50]));
         assert_eq!(decide_for(&[50, 50], 50).0, Decision::Rotate);
         assert_eq!(decide_for(&[1], 0).0, Decision::Keep);
+    }
+
+    /// What the next look no longer shows moves nothing; what it shows again does, once.
+    #[test]
+    fn nothing_moves_at_the_first_look() {
+        let mut patience = Patience::default();
+        let looks = [
+            (Decision::Give(1), Decision::Keep),
+            (Decision::Keep, Decision::Keep),
+            (Decision::Rotate, Decision::Keep),
+            (Decision::Give(2), Decision::Give(2)),
+            (Decision::Give(2), Decision::Keep),
+        ];
+        for (decided, done) in looks {
+            assert_eq!(patience.confirm(decided), done);
+        }
     }
 
     /// Accepted connections are spread evenly, but none is sent to a worker with costlier ones.

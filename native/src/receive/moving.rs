@@ -18,7 +18,7 @@ use std::time::Instant;
 use super::Sender;
 use super::accepting::Source;
 use super::arena::{Arena, State};
-use super::balance::Work;
+use super::balance::{Patience, Work};
 use super::connections::Connection;
 use super::inbox::{self, Inbox, Inboxes, Message};
 use super::load::SmoothedLoad;
@@ -61,8 +61,7 @@ pub(super) struct Moving {
     pub(super) process_ns: u64,
     /// Of all datagrams.
     pub(super) datagrams: SmoothedLoad,
-    /// How often in a row nothing that can be placed elsewhere would have made the load even.
-    pub(super) uneven_times: u32,
+    pub(super) patience: Patience,
     /// Connections that may go, with what they load.
     pub(super) candidates: Vec<(u64, usize)>,
 }
@@ -79,7 +78,7 @@ impl Moving {
             measured_ns: clock::monotonic_ns(),
             process_ns: clock::process_ns(),
             datagrams: SmoothedLoad::new(),
-            uneven_times: 0,
+            patience: Patience::default(),
             candidates: Vec::new(),
         }
     }

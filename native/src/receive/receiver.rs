@@ -337,6 +337,7 @@ impl Receiver {
         self.publish_datagram_sockets();
         self.balance();
         self.release(intake);
+        self.ring.tend(clock::monotonic_ns());
         let pending = self.ring.pending();
         self.region.worker(self.worker, cells::ARENA, 0).store(pending, Ordering::Relaxed);
         let partial = self.partial_bytes as u64;

@@ -11,9 +11,6 @@ use crate::counters::cells;
 
 /// The work is measured this often, whatever the loop timer does.
 const INTERVAL_NS: u64 = 200_000_000;
-/// A connection takes turns when the load was uneven so often in a row: senders of equal strength
-/// are not always of equal luck with the processors.
-const UNEVEN_TIMES: u32 = 2;
 /// Weight of the newest measurement of the processor time.
 const NEWEST: f64 = 0.5;
 
@@ -35,16 +32,13 @@ impl Receiver {
             let connection = self.connections.get(*place);
             connection.is_some_and(|one| self.serves(taker.worker, one.listener))
         });
-        let uneven_before = std::mem::take(&mut self.moving.uneven_times);
-        match balance::decide(own.load, taker.load, &mut candidates) {
+        let decision = balance::decide(own.load, taker.load, &mut candidates);
+        match self.moving.patience.confirm(decision) {
             Decision::Keep => {}
             Decision::Give(count) => {
                 let places: Vec<usize> = candidates[..count].iter().map(|(_, at)| *at).collect();
                 // What does not go with this message may go next time.
                 self.pass_on(&places, taker.worker, Cause::Balance);
-            }
-            Decision::Rotate if uneven_before + 1 < UNEVEN_TIMES => {
-                self.moving.uneven_times = uneven_before + 1;
             }
             Decision::Rotate => {
                 let (load, place) = candidates[0];

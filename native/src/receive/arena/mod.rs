@@ -227,6 +227,13 @@ impl Arena {
         self.at(Layout::RECEIPTS)
     }
 
+    /// Gives the memory of some pages back, which read as zeros then. Where it fails, they stay.
+    fn give_back(&self, offset: usize, length: usize) {
+        debug_assert!(offset.is_multiple_of(PAGE) && offset + length <= self.layout.length());
+        // SAFETY: within the mapping; whoever calls it needs nothing of what is there.
+        unsafe { libc::madvise(self.at::<u8>(offset).cast(), length, libc::MADV_REMOVE) };
+    }
+
     /// A place of the mapping.
     fn at<T>(&self, offset: usize) -> *mut T {
         debug_assert!(offset + size_of::<T>() <= self.layout.length());

@@ -12,11 +12,18 @@ use std::sync::atomic::Ordering;
 use super::record::{ALIGNMENT, Kind, Record};
 use super::{Arena, Layout};
 
+/// The memory of a ring into which nothing was read for so long is given back.
+const IDLE_NS: u64 = 10_000_000_000;
+
 /// The one side that writes to the ring of an arena.
 pub struct Ring {
     arena: Arc<Arena>,
     /// Position of the last reservation.
     reserved: u64,
+    /// What was received when [`Self::tend`] last found something new, and when that was.
+    newest: (u64, u64),
+    /// Whether its memory may be resident.
+    is_touched: bool,
 }
 
 impl Ring {
@@ -31,7 +38,7 @@ impl Ring {
             header.cycle.store(begin, Ordering::Release);
             header.received.store(begin, Ordering::Release);
         }
-        let mut ring = Self { arena, reserved: 0 };
+        let mut ring = Self { arena, reserved: 0, newest: (0, 0), is_touched: true };
         // A predecessor died while it advanced the bases: it had consumed what it passed.
         let releasing = ring.arena.header().releasing.load(Ordering::Acquire);
         let consumed = ring.durable().max(releasing.min(ring.received()));
@@ -191,6 +198,21 @@ impl Ring {
             at = end;
         }
         self.arena.header().durable.store(at, Ordering::Release);
+    }
+
+    /// Looks from time to time, by a monotonic clock, whether the ring is idle, and gives its memory
+    /// back then.
+    pub fn tend(&mut self, now_ns: u64) {
+        let received = self.received();
+        if received != self.newest.0 {
+            self.newest = (received, now_ns);
+            self.is_touched = true;
+        }
+        let is_idle = self.pending() == 0 && now_ns.saturating_sub(self.newest.1) >= IDLE_NS;
+        if is_idle && self.is_touched {
+            self.arena.give_back(Layout::RING, self.arena.capacity());
+            self.is_touched = false;
+        }
     }
 
     /// Nothing of what was received is needed any more.

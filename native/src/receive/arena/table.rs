@@ -202,12 +202,8 @@ impl<'a> Table<'a> {
         let touched = &self.entry(place).base.touched;
         let length = size(touched, PARTIAL_BYTES).next_multiple_of(PAGE);
         if length > kept {
-            // SAFETY: within the area of the place; what is taken away reads as zeros. Where it
-            // fails, the memory stays for the next who has the place.
-            unsafe {
-                let from = self.partial(place).add(kept).cast();
-                libc::madvise(from, length - kept, libc::MADV_REMOVE);
-            }
+            let partial = self.arena.layout.partials() + place * PARTIAL_BYTES;
+            self.arena.give_back(partial + kept, length - kept);
             set(touched, kept as u64);
         }
     }

@@ -4,6 +4,7 @@ use super::*;
 use crate::frame::{Framer, Frames};
 use crate::receive::Sender;
 use crate::receive::arena::{Description, State};
+use crate::receive::socket::zeroed;
 
 fn arena() -> Arc<Arena> {
     Arc::new(Arena::attach(Arena::create(0).unwrap().as_raw_fd()).unwrap())
@@ -48,6 +49,36 @@ fn undurable_records_are_never_written_over() {
     let (record, behind) = ring.record(begin);
     assert_eq!((ring.bytes(begin, &record), behind), (&third[1..], end));
     assert!(read(&mut ring, 0, &mut framer, &third).is_none());
+}
+
+/// A ring that was idle for a while takes no memory, but for what is not durable, and goes on.
+#[test]
+fn an_idle_ring_takes_no_memory() {
+    let arena = arena();
+    open(&arena, 0);
+    let mut ring = Ring::new(Arc::clone(&arena), 0);
+    let mut framer = Framer::default();
+    // Of a line whose end has not come a copy would stay in the table.
+    let mut bytes = vec![b'x'; arena.capacity() / 3];
+    bytes.push(b'\n');
+    let blocks = || {
+        let mut status: libc::stat = zeroed();
+        // SAFETY: the status is a valid place for the kernel to write to.
+        assert_eq!(unsafe { libc::fstat(arena.fileno(), &raw mut status) }, 0);
+        usize::try_from(status.st_blocks).unwrap() * 512
+    };
+    let end = read(&mut ring, 0, &mut framer, &bytes).unwrap();
+    ring.tend(1);
+    ring.tend(1 + IDLE_NS);
+    assert!(blocks() > bytes.len());
+    ring.release(end);
+    ring.tend(IDLE_NS);
+    assert!(blocks() > bytes.len());
+    ring.tend(1 + IDLE_NS);
+    assert!(blocks() < bytes.len() / 10);
+    read(&mut ring, 0, &mut framer, &bytes[1..]).unwrap();
+    let (record, _) = ring.record(end);
+    assert_eq!(ring.bytes(end, &record), &bytes[1..]);
 }
 
 /// What was reserved and not used, as when a connection ends, leaves nothing behind.

@@ -1,0 +1,1 @@
+"""Pictures of results, as SVG for the documentation: `make plots`."""

@@ -1,0 +1,1 @@
+"""Where the CPU time of the workers goes: sampled, and summed into the phases of the hot path."""
