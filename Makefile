@@ -95,13 +95,13 @@ test-python: build $(VENV)/installed-test $(VENV)/installed-plugins
 	$(BIN)/coverage combine --quiet
 	$(BIN)/coverage report
 
-# Programs that the tests run. They are unpacked and not installed: the packages of rsyslog and
+# What the tests and the bench run. It is unpacked and not installed: the packages of rsyslog and
 # syslog-ng exclude each other, and neither is to become a daemon of this machine.
 CLIENTS := .clients
-CLIENT_PACKAGES := "rsyslog rsyslog-openssl haproxy" syslog-ng-core
+CLIENT_PACKAGES := "rsyslog rsyslog-openssl haproxy" syslog-ng-core libsimdjson-dev
 
 .PHONY: clients
-clients: $(CLIENTS)/unpacked ## Unpack rsyslog, syslog-ng and HAProxy for the tests, where there is apt
+clients: $(CLIENTS)/unpacked ## Unpack what tests and bench need of others (rsyslog, ...), where there is apt
 
 $(CLIENTS)/unpacked: Makefile
 	rm -rf $(CLIENTS)
@@ -179,6 +179,11 @@ bench: build ## Measure what matters most, in five minutes; to bench/results (BE
 bench-full: build ## Measure every case, five times, on a machine where nothing else runs
 	cargo build --quiet --release $(LOADGEN)
 	$(BIN)/python -m bench --full $(BENCH_ARGUMENTS)
+
+.PHONY: bench-peers
+bench-peers: build clients ## Measure other programs at the same jobs beside the server
+	cargo build --quiet --release $(LOADGEN)
+	$(BIN)/python -m bench --why peers --peers --limits --events 2000000 --runs 3 $(BENCH_ARGUMENTS)
 
 # Runs are kept in .benchmarks; BENCH_MICRO_ARGUMENTS=--benchmark-compare compares with the last one.
 .PHONY: bench-micro

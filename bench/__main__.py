@@ -25,8 +25,11 @@ from bench import (
     scaling,
     soak,
 )
+from bench.limits import measure as limits_beside
 from bench.network.cases import CASES
 from bench.network.plan import NetworkPlan
+from bench.peers import measure as peers_beside
+from bench.peers.measure import PeersPlan
 from bench.runs import Plan
 from bench.server import FailedRunError
 from bench.soak import SoakPlan
@@ -49,6 +52,8 @@ def main() -> int:
         network = [CASES[name](_network_plan(plan, options), _tell) for name in options.network]
         cost = group_commit.measure(plan, _tell) if options.group_commit else None
         acknowledged = acknowledging.measure(plan, _tell) if options.ack else None
+        beside = peers_beside.measure(_peers_plan(plan, options), _tell) if options.peers else None
+        limited = limits_beside.measure(plan, _tell) if options.limits else None
         scaled = scaling.measure(plan, _tell) if options.scaling else []
         soaked = soak.measure(plan, _soak_plan(plan, options), _tell) if options.soak else None
     except (FailedRunError, CalledProcessError) as error:
@@ -64,6 +69,8 @@ def main() -> int:
         network=network,
         group_commit=cost,
         acknowledging=acknowledged,
+        peers=beside,
+        limits=limited,
         soak=soaked,
         scaling=scaled,
     )
@@ -72,9 +79,19 @@ def main() -> int:
     report.write(results, directory)
     print(f"written to {directory}")
     failed = [case.name for case in cases if case.failures]
+    failed += beside.failed if beside is not None else []
     if failed:
         print(f"FAILED: {', '.join(failed)}; the page says why", file=sys.stderr)
     return 1 if failed else 0
+
+
+def _peers_plan(plan: Plan, options: argparse.Namespace) -> PeersPlan:
+    return PeersPlan(
+        plan=plan,
+        peers=options.peers,
+        grounds=options.grounds,
+        directories=options.peer_directories,
+    )
 
 
 def _soak_plan(plan: Plan, options: argparse.Namespace) -> SoakPlan:

@@ -10,6 +10,8 @@ import msgspec
 from bench import matrix, soak
 from bench.network import hostile
 from bench.network.cases import CASES
+from bench.peers.grounds import GROUNDS
+from bench.peers.measure import NAMES
 
 _RESULTS = Path(__file__).parent / "results"
 
@@ -58,17 +60,21 @@ def parse(description: str | None, arguments: list[str] | None = None) -> argpar
         "--results", type=Path, default=_RESULTS, help="where a directory of results is made"
     )
     _add_network(parser.add_argument_group("the network edge"))
+    _add_peers(parser.add_argument_group("other programs at the same jobs, and what is possible"))
     _add_soak(parser.add_argument_group("a long run under faults"))
     return _completed(parser.parse_args(arguments))
 
 
 def _completed(options: argparse.Namespace) -> argparse.Namespace:
     """Return the options with all that follows from them."""
+    options.peers = list(NAMES) if options.peers == [] else options.peers or []
     others = (
         options.group_commit,
         options.ack,
         options.scaling,
         options.soak,
+        options.peers,
+        options.limits,
         options.network is not None,
     )
     if not (options.full or options.cases or any(others)):
@@ -125,6 +131,31 @@ def _add_network(group: argparse._ArgumentGroup) -> None:
     group.add_argument("--interval", type=float, default=2.0, help="seconds between these")
     group.add_argument(
         "--hostile", nargs="+", default=[], choices=hostile.KINDS, help="kinds for `hostile`"
+    )
+
+
+def _add_peers(group: argparse._ArgumentGroup) -> None:
+    group.add_argument(
+        "--peers", nargs="*", choices=NAMES, metavar="NAME", help=f"{', '.join(NAMES)}; or all"
+    )
+    group.add_argument(
+        "--grounds",
+        nargs="+",
+        default=list(GROUNDS),
+        choices=GROUNDS,
+        metavar="GROUND",
+        help=f"jobs to compare on, of {', '.join(GROUNDS)}",
+    )
+    group.add_argument(
+        "--peer-directories",
+        nargs="+",
+        type=Path,
+        default=[],
+        metavar="DIRECTORY",
+        help="where their programs are, before .clients and PATH",
+    )
+    group.add_argument(
+        "--limits", action="store_true", help="programs by hand that do a part of the job"
     )
 
 

@@ -10,8 +10,11 @@ from bench import matrix_page, scaling
 from bench.acknowledging import Acknowledging
 from bench.case_result import CaseResult
 from bench.group_commit import GroupCommit
+from bench.limits.measure import LimitsResult
 from bench.machine import Machine
 from bench.network.cases import NetworkCase
+from bench.peers import page as peers_page
+from bench.peers.results import PeersResult
 from bench.scaling import ScalingCase
 from bench.soak import Soak
 
@@ -51,6 +54,10 @@ class Results(msgspec.Struct, frozen=True):
     """Requests that wait until they are durable."""
     soak: Soak | None
     """A long run under faults."""
+    peers: PeersResult | None = None
+    """Other programs at the same jobs."""
+    limits: LimitsResult | None = None
+    """Programs by hand that do a part of the job."""
     scaling: list[ScalingCase] = []
     """With more of something."""
 
@@ -75,6 +82,10 @@ def page(results: Results) -> str:
         parts.append(results.group_commit.section())
     if results.acknowledging is not None:
         parts.append(results.acknowledging.section())
+    if results.peers is not None:
+        parts.append(peers_page.section(results.peers))
+    if results.limits is not None:
+        parts.append(results.limits.section())
     if results.soak is not None:
         parts.append(results.soak.section())
     if results.scaling:

@@ -1,18 +1,12 @@
-"""How the pipelines of the benchmark differ, and how fapilog is set beside them."""
+"""How the pipelines of the benchmark differ."""
 
 from __future__ import annotations
 
-import os
 import tomllib
 from typing import Any
 
-import msgspec
-import pytest
-
-from bench import beside, fapilog_process, settings
-from bench.beside import Flushed
+from bench import settings
 from bench.region import Region
-from bench.server import FailedRunError
 from ingest.config import load
 
 REGION = "bench.region:Region"
@@ -22,14 +16,6 @@ def written(name: str) -> dict[str, Any]:
     """Return the table of a case as it stands in its file."""
     table: dict[str, Any] = tomllib.loads(settings.configuration(name).read_text())["pipeline"]
     return table
-
-
-def test_fapilog_has_to_drop_debug_and_to_mask() -> None:
-    done = Flushed(events=10, written=8, last='{"password":"***"}', seconds=1.0, cpu_seconds=1.0)
-    beside.check(done)
-    for wrong in ({"written": 10}, {"written": 7}, {"last": '{"password":"horse"}'}):
-        with pytest.raises(FailedRunError, match="fapilog"):
-            beside.check(msgspec.structs.replace(done, **wrong))
 
 
 def test_the_cases_differ_from_the_reference_only_in_what_they_are_named_for() -> None:
@@ -51,27 +37,6 @@ def test_the_case_with_credentials_has_all_of_the_preset() -> None:
     field_mask, regex_mask = (stage.config for stage in spec.stages if "mask" in stage.name)
     assert len(field_mask["fields_to_mask"]) == 33
     assert len(regex_mask["patterns"]) == 8
-
-
-async def test_fapilog_beside_us_does_the_work_of_the_reference() -> None:
-    """Level, masks and URLs, set as the configuration says; a fifth of the events is DEBUG."""
-    lines = [
-        msgspec.json.encode(
-            {
-                "timestamp": "2026-01-01T00:00:00.000Z",
-                "level": level,
-                "message": "m",
-                "data": {"password": "horse", "api_key": "k", "url": "https://u:p@host/"},
-            }
-        )
-        for level in ("DEBUG", "INFO", "INFO", "WARNING", "ERROR")
-    ]
-    plugins = fapilog_process.stages(settings.configuration(beside.PIPELINE), ["runtime_info"])
-    flushed = await fapilog_process.measure(lines, 20, plugins)
-    beside.check(flushed)
-    event = msgspec.json.decode(flushed.last)["log"]
-    assert event["data"] == {"password": "***", "api_key": "***", "url": "https://host/"}
-    assert event["diagnostics"]["pid"] == os.getpid()
 
 
 async def test_the_plugin_is_one_that_fapilog_runs() -> None:

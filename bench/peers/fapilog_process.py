@@ -1,4 +1,4 @@
-"""`python -m bench.fapilog_process`: fapilog's own pipeline on decoded events, in this process.
+"""Run as a program: fapilog's own pipeline on decoded events, in this process.
 
 It runs `LoggerWorker.flush_batch` with the stages of an `ingest` configuration and a sink that
 takes the bytes and does nothing. Decoding is not measured. Prints one JSON object.
@@ -23,7 +23,7 @@ from fapilog.core.serialization import SerializedView
 from fapilog.core.worker import LoggerWorker
 from fapilog.plugins.loader import load_plugin
 
-from bench.beside import Flushed
+from bench.peers.fapilog import Flushed
 
 _BATCH_EVENTS = 256
 _WARM_UP_BATCHES = 8
@@ -121,7 +121,9 @@ async def measure(lines: Sequence[bytes], events: int, plugins: dict[str, list[A
 
 def main() -> int:
     """Measure once and say what came out."""
-    parser = argparse.ArgumentParser(prog="python -m bench.fapilog_process", description=__doc__)
+    parser = argparse.ArgumentParser(
+        prog="python -m bench.peers.fapilog_process", description=__doc__
+    )
     parser.add_argument("--configuration", type=Path, required=True)
     parser.add_argument("--enrichers", nargs="*", default=[])
     parser.add_argument("--events", type=int, required=True)

@@ -1,0 +1,1 @@
+"""What users would pick instead, on the same job beside us, in rounds in which each runs once."""
