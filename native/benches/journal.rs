@@ -24,16 +24,24 @@ const EVENTS: u64 = LINES_PER_DRAIN as u64 * DRAINS as u64;
 const ROUNDS: usize = 5;
 const SEAL_ROUNDS: usize = 15;
 
-/// What the writer's thread has used of a processor until its last commit, in nanoseconds.
+/// What the writer's thread has used of a processor until its last commit, in nanoseconds, and
+/// the keeper's until the last seal of which number.
 #[derive(Default)]
-struct WriterTime(AtomicU64);
+struct ThreadTimes {
+    writer: AtomicU64,
+    keeper: AtomicU64,
+    seals: AtomicU64,
+}
 
-impl Observer for WriterTime {
+impl Observer for ThreadTimes {
     fn committed(&self, _: &Commit<'_>) {
-        self.0.store(thread_nanoseconds(), Ordering::Relaxed);
+        self.writer.store(thread_nanoseconds(), Ordering::Relaxed);
     }
     fn stalled(&self, _: Option<Stall>) {}
-    fn cared(&self, _: &Upkeep<'_>) {}
+    fn cared(&self, _: &Upkeep<'_>) {
+        self.keeper.store(thread_nanoseconds(), Ordering::Relaxed);
+        self.seals.fetch_add(1, Ordering::Relaxed);
+    }
 }
 
 /// What the calling thread has used of a processor.
@@ -119,10 +127,10 @@ fn measure(directory: &Path, name: &str, compression: Compression) {
     let mut random = 0x9E37_79B9_7F4A_7C15;
     let drains: Vec<_> = (0..128).map(|_| drain_of_lines(&mut random)).collect();
     let gigabytes = f64::from(DRAINS) * drains[0].len() as f64 / 1e9;
-    let (mut cpu, mut wall, mut writer) = (f64::INFINITY, f64::INFINITY, f64::INFINITY);
+    let [mut cpu, mut wall, mut writer, mut keeper] = [f64::INFINITY; 4];
     for _ in 0..ROUNDS {
         let _ = fs::remove_dir_all(directory);
-        let time = Arc::new(WriterTime::default());
+        let time = Arc::new(ThreadTimes::default());
         let (mut journal, _) = Journal::open(&options, Arc::clone(&time) as _).expect("open");
         let (cpu_before, started) = (cpu_seconds(), Instant::now());
         append(&mut journal, &drains, DRAINS);
@@ -130,15 +138,18 @@ fn measure(directory: &Path, name: &str, compression: Compression) {
         assert_eq!(closed.lost, [0]);
         cpu = cpu.min(cpu_seconds() - cpu_before);
         wall = wall.min(started.elapsed().as_secs_f64());
-        writer = writer.min(time.0.load(Ordering::Relaxed) as f64 / EVENTS as f64);
+        let nanoseconds = |cell: &AtomicU64| cell.load(Ordering::Relaxed) as f64;
+        writer = writer.min(nanoseconds(&time.writer) / EVENTS as f64);
+        let sealed = nanoseconds(&time.seals) * options.segment_bytes as f64 / LINE_BYTES as f64;
+        keeper = keeper.min(nanoseconds(&time.keeper) / sealed);
     }
     let stored: u64 = fs::read_dir(directory)
         .expect("list")
         .map(|entry| entry.expect("entry").metadata().expect("stat").len())
         .sum();
     println!(
-        "append {name}: {:.3} CPU s/GB, {:.3} CPU s/million events, writer's thread {writer:.1} \
-         ns/event, {:.0} MB/s durable, ratio {:.2}",
+        "append {name}: {:.3} CPU s/GB, {:.3} CPU s/million events, writer {writer:.1} ns/event, \
+         keeper {keeper:.1} ns/stored event, {:.0} MB/s durable, ratio {:.2}",
         cpu / gigabytes,
         cpu / EVENTS as f64 * 1e6,
         gigabytes * 1e3 / wall,
@@ -159,16 +170,17 @@ fn measure(directory: &Path, name: &str, compression: Compression) {
     let _ = fs::remove_dir_all(directory);
 }
 
+/// What was done, in words, and how much its thread had used of a processor.
+type Seen = (String, u64);
+
 /// Waits until a segment is sealed or recompressed.
 #[derive(Clone, Default)]
-struct Done(Arc<(Mutex<Vec<(String, u64)>>, Condvar)>);
+struct Done(Arc<(Mutex<Vec<Seen>>, Condvar)>);
 
 impl Done {
-    /// What was `wanted`, in words, and what the thread that did it had used of a processor.
-    fn wait(&self, wanted: &str) -> (String, u64) {
-        let is_missing = |seen: &mut Vec<(String, u64)>| {
-            !seen.last().is_some_and(|(text, _)| text.contains(wanted))
-        };
+    fn wait(&self, wanted: &str) -> Seen {
+        let is_missing =
+            |seen: &mut Vec<Seen>| !seen.last().is_some_and(|(text, _)| text.contains(wanted));
         let seen = self.0.0.lock().expect("lock");
         let seen = self.0.1.wait_while(seen, is_missing).expect("wait");
         seen.last().cloned().expect("it was seen")
