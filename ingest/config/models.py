@@ -45,9 +45,10 @@ class Admin(Table):
 class Journal(Table):
     """How events are stored; the dead letters are stored the same way."""
 
-    compression: Literal["none", "zstd"] = Field(
-        "none",
-        description="`none` stores lines as they are inside a valid Zstandard file, `zstd` packs.",
+    compression: Literal["auto", "none", "zstd"] = Field(
+        "auto",
+        description="`none` stores lines as they are inside a valid Zstandard file, `zstd` packs."
+        " `auto` stores them as they are, and packs with fast levels while the disk is the limit.",
     )
     level: int = Field(
         1, ge=1, le=19, description="The Zstandard level, 1 (fast) to 19 (small), for `zstd`."

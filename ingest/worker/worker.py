@@ -34,7 +34,6 @@ _log = get_logger(__name__)
 
 def open_shard(spec: WorkerSpec, region: Region) -> Shard:
     """Open the journals and take over the sockets; raise BootError when that is impossible."""
-    compressed = spec.journal.compression == "zstd"
     try:
         return Shard(
             region,
@@ -45,7 +44,8 @@ def open_shard(spec: WorkerSpec, region: Region) -> Shard:
             [contract.encode(listener).decode() for listener in spec.listeners],
             inbox=spec.inbox,
             outboxes=spec.outboxes,
-            compression_level=spec.journal.level if compressed else None,
+            compression=spec.journal.compression,
+            compression_level=spec.journal.level,
             sync_interval_seconds=spec.journal.sync_interval_seconds,
             segment_bytes=spec.journal.segment_bytes,
             segment_age_seconds=spec.journal.segment_age_seconds,

@@ -137,7 +137,7 @@ FILE_MISTAKES = [
     ("journal = 3", "journal: 3 is not a table; give a table of compression, level"),
     (
         '[journal]\ncompression = "lz4"',
-        'journal.compression: "lz4" is not a choice; give "none" or "zstd"',
+        'journal.compression: "lz4" is not a choice; give "auto" or "none" or "zstd"',
     ),
     (
         '[journal]\nsync_interval = "25 parsecs"',

@@ -112,6 +112,7 @@ pub mod cells {
         DURABLE_SEQUENCE = "ingest_journal_durable_sequence";
         WRITTEN_BYTES = "ingest_journal_written_bytes_total";
         BATCHES = "ingest_journal_batches_total";
+        COMPRESSED_BATCHES = "ingest_journal_compressed_batches_total";
         SEGMENTS = "ingest_journal_segments_total";
         STALLS = "ingest_journal_stalls_total";
         SEALS = "ingest_journal_seals_total";

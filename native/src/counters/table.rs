@@ -217,6 +217,13 @@ pub const METRICS: &[Metric] = &[
         "Bytes made durable, metadata included.",
     )),
     labelled(Worker, "ingest_journal_batches_total", "journal", JOURNALS, "Batches made durable."),
+    labelled(
+        Worker,
+        "ingest_journal_compressed_batches_total",
+        "journal",
+        JOURNALS,
+        "Batches made durable that are stored compressed.",
+    ),
     labelled(Worker, "ingest_journal_segments_total", "journal", JOURNALS, "Segments begun."),
     labelled(
         Worker,

@@ -9,14 +9,14 @@
 //!     n  the lines
 //! ```
 
+use std::hash::Hasher as _;
 use std::iter;
 
-use xxhash_rust::xxh3::Xxh3;
+use twox_hash::XxHash3_64;
 use zstd_safe::{CCtx, CParameter, DCtx};
 
 use super::batch::Batch;
 use super::format::{DataFacts, Metadata};
-use super::options::Compression;
 
 const FRAME_HEADER: usize = 14;
 const BLOCK_HEADER: usize = 3;
@@ -26,6 +26,9 @@ const BLOCK: usize = 128 << 10;
 pub(super) struct Encoder {
     shard: u32,
     sources: Vec<String>,
+    /// The Zstandard level of the next batch; `None`: its lines are stored as they are.
+    level: Option<i32>,
+    /// Made when it is needed for the first time.
     compressor: Option<CCtx<'static>>,
     metadata: Vec<u8>,
     /// A whole compressed data frame, or the headers of a raw one without the lines.
@@ -33,16 +36,26 @@ pub(super) struct Encoder {
 }
 
 impl Encoder {
-    pub fn new(shard: u32, sources: Vec<String>, compression: Compression) -> Result<Self, String> {
-        let compressor = match compression {
-            Compression::None => None,
-            Compression::Zstd(level) => {
-                let mut context = CCtx::try_create().ok_or("out of memory for zstd")?;
-                context.set_parameter(CParameter::CompressionLevel(level)).map_err(describe)?;
-                Some(context)
-            }
+    pub fn new(shard: u32, sources: Vec<String>) -> Self {
+        let (metadata, data) = (Vec::new(), Vec::new());
+        Self { shard, sources, level: None, compressor: None, metadata, data }
+    }
+
+    /// Store what comes from now on at this Zstandard level, or as it is.
+    pub fn set_level(&mut self, level: Option<i32>) -> Result<(), String> {
+        self.level = level;
+        let Some(level) = level else { return Ok(()) };
+        let compressor = match &mut self.compressor {
+            Some(compressor) => compressor,
+            none => none.insert(CCtx::try_create().ok_or("out of memory for zstd")?),
         };
-        Ok(Self { shard, sources, compressor, metadata: Vec::new(), data: Vec::new() })
+        compressor.set_parameter(CParameter::CompressionLevel(level)).map_err(describe)?;
+        Ok(())
+    }
+
+    /// Whether the next batch is compressed.
+    pub fn compresses(&self) -> bool {
+        self.level.is_some()
     }
 
     /// The bytes to store for `batch`, in parts to be written one after the other.
@@ -52,20 +65,21 @@ impl Encoder {
     ) -> Result<impl Iterator<Item = &'a [u8]>, String> {
         let lines = &batch.lines;
         self.data.clear();
-        let header = if let Some(compressor) = &mut self.compressor {
+        let compressor = self.compressor.as_mut().filter(|_| self.level.is_some());
+        let header = if let Some(compressor) = compressor {
             self.data.reserve(zstd_safe::compress_bound(lines.len()));
             compressor.compress2(&mut self.data, lines).map_err(describe)?
         } else {
             raw_headers(lines, &mut self.data);
             FRAME_HEADER
         };
-        let mut hash = Xxh3::new();
+        let mut hash = XxHash3_64::new();
         let mut length = 0;
         for part in parts(&self.data, header, lines) {
-            hash.update(part);
+            hash.write(part);
             length += part.len() as u64;
         }
-        let facts = DataFacts { length, checksum: hash.digest() };
+        let facts = DataFacts { length, checksum: hash.finish() };
         Metadata::encode(batch, self.shard, &self.sources, facts, &mut self.metadata);
         Ok(iter::once(self.metadata.as_slice()).chain(parts(&self.data, header, lines)))
     }

@@ -25,7 +25,7 @@
 //! The data frame is one Zstandard frame with the lines; see [`super::encode`].
 //! JSON text cannot hold a bare 0x18, so no line of a raw frame looks like a metadata frame.
 
-use xxhash_rust::xxh3::xxh3_64;
+use twox_hash::XxHash3_64;
 
 use super::batch::Batch;
 
@@ -123,7 +123,7 @@ impl Metadata {
         out[FIXED - 2..FIXED].copy_from_slice(&sources.to_le_bytes());
         let following = (out.len() + CHECKSUM - PREFIX) as u64;
         out[4..PREFIX].copy_from_slice(&following.to_le_bytes()[..4]);
-        let checksum = xxh3_64(out);
+        let checksum = XxHash3_64::oneshot(out);
         out.extend_from_slice(&checksum.to_le_bytes());
     }
 
@@ -140,7 +140,7 @@ impl Metadata {
         out.extend_from_slice(&frame[..frame.len().saturating_sub(CHECKSUM)]);
         out[56..64].copy_from_slice(&data.length.to_le_bytes());
         out[72..80].copy_from_slice(&data.checksum.to_le_bytes());
-        let checksum = xxh3_64(out);
+        let checksum = XxHash3_64::oneshot(out);
         out.extend_from_slice(&checksum.to_le_bytes());
     }
 
@@ -166,7 +166,7 @@ impl Metadata {
             };
         };
         let (body, checksum) = frame.split_at(length - CHECKSUM);
-        if checksum != xxh3_64(body).to_le_bytes() {
+        if checksum != XxHash3_64::oneshot(body).to_le_bytes() {
             return Decoded::Invalid("metadata checksum does not match");
         }
         if body[PREFIX..16] != *SIGNATURE {
@@ -255,7 +255,7 @@ mod tests {
             }
             let following = u32::try_from(frame.len() + CHECKSUM - PREFIX).unwrap();
             frame[4..PREFIX].copy_from_slice(&following.to_le_bytes());
-            let checksum = xxh3_64(&frame);
+            let checksum = XxHash3_64::oneshot(&frame);
             frame.extend_from_slice(&checksum.to_le_bytes());
             Metadata::decode(&frame);
         }

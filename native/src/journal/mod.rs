@@ -3,10 +3,12 @@
 //! # Layout (the order is the data flow)
 //! - [`batch`], [`append`]: events into batches, on the loop's thread
 //! - [`queue`], [`writer`]: batches to the writer thread, and its group commits
+//! - [`adaptive`]: whether the disk is the limit, so that batches are compressed
 //! - [`encode`], [`format`], [`segment`], [`retention`]: batches to bytes in files
 //! - [`scan`], [`recovery`], [`cursor`], [`verify`]: bytes in files back to batches
 //! - [`care`]: closed segments are sealed and recompressed, damaged ones repaired
 
+mod adaptive;
 mod append;
 mod batch;
 mod care;
@@ -21,6 +23,7 @@ mod recovery;
 mod retention;
 mod scan;
 mod segment;
+mod thread_time;
 mod verify;
 mod wake;
 mod writer;

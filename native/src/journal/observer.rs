@@ -42,6 +42,8 @@ pub struct Commit<'a> {
     pub bytes: u64,
     /// Batches in this commit.
     pub batches: u64,
+    /// Those of them that are stored compressed.
+    pub compressed_batches: u64,
     /// Segments opened since the last commit.
     pub segments: u64,
     /// How long the `fdatasync` took.

@@ -13,6 +13,18 @@ pub enum Compression {
     None,
     /// Zstandard at this level.
     Zstd(i32),
+    /// As they are while the disk keeps up, and else at the fast level that makes most of it.
+    Auto,
+}
+
+impl Compression {
+    /// The Zstandard level of the first batch.
+    pub(super) fn level(self) -> Option<i32> {
+        match self {
+            Self::Zstd(level) => Some(level),
+            Self::None | Self::Auto => None,
+        }
+    }
 }
 
 /// How closed segments are recompressed.
@@ -71,10 +83,7 @@ impl Options {
         if self.batch_bytes == 0 || self.queue_bytes < self.batch_bytes {
             return Err(Error::Invalid("queue_bytes must hold at least one batch".into()));
         }
-        let level = match self.compression {
-            Compression::None => None,
-            Compression::Zstd(level) => Some(level),
-        };
+        let level = self.compression.level();
         let levels = zstd_safe::min_c_level()..=zstd_safe::max_c_level();
         for level in level.into_iter().chain(self.recompress.map(|recompress| recompress.level)) {
             if !levels.contains(&level) {

@@ -8,7 +8,7 @@ use std::os::unix::fs::FileExt;
 use std::path::{Path, PathBuf};
 
 use memchr::memmem;
-use xxhash_rust::xxh3::xxh3_64;
+use twox_hash::XxHash3_64;
 
 use super::format::{Decoded, Metadata, SIGNATURE, SIGNATURE_OFFSET};
 use crate::error::{Error, Result};
@@ -168,7 +168,7 @@ impl Scan {
         let read = self.read_at(&mut data, offset + metadata.length)?;
         self.data = data;
         // A file that was cut meanwhile is shorter than it was a moment ago.
-        Ok(read == length && xxh3_64(&self.data) == metadata.data_checksum)
+        Ok(read == length && XxHash3_64::oneshot(&self.data) == metadata.data_checksum)
     }
 
     /// Where the next batch begins, at `from` or behind.

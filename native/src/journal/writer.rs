@@ -5,17 +5,19 @@
 //! to another segment. No error drops a batch; only [`super::Journal::close`] gives up.
 
 use std::collections::VecDeque;
+use std::mem;
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::thread;
 use std::time::{Duration, Instant};
 
+use super::adaptive::Adaptive;
 use super::batch::Batch;
 use super::care::Care;
 use super::directory::DirectoryLock;
 use super::encode::Encoder;
 use super::observer::{Commit, Observer, Stall};
-use super::options::Options;
+use super::options::{Compression, Options};
 use super::queue::{Queue, Work};
 use super::retention::Retention;
 use super::segment::Segment;
@@ -37,6 +39,9 @@ pub(super) struct Writer {
     segment_bytes: u64,
     segment_age: Duration,
     encoder: Encoder,
+    /// Decides whether batches are compressed, where that is not said once and for all.
+    adaptive: Option<Adaptive>,
+    is_adaptive: bool,
     retention: Retention,
     segment: Option<Segment>,
     /// A segment whose sync failed: to be cut back to what it had synced before.
@@ -47,6 +52,8 @@ pub(super) struct Writer {
     unsynced: Vec<Batch>,
     /// What they take in the segment.
     unsynced_bytes: u64,
+    /// Those of them that are compressed.
+    unsynced_compressed: u64,
     /// What they take in memory, and how much of that makes a sync due at once: half of the
     /// queue, so that the other half fills while the disk is busy.
     unsynced_lines: usize,
@@ -73,8 +80,8 @@ impl Writer {
         care: Arc<Care>,
         lock: DirectoryLock,
     ) -> Result<Self> {
-        let encoder = Encoder::new(options.shard, options.sources.clone(), options.compression)
-            .map_err(Error::Invalid)?;
+        let mut encoder = Encoder::new(options.shard, options.sources.clone());
+        encoder.set_level(options.compression.level()).map_err(Error::Invalid)?;
         let retention =
             Retention::load(&options.directory, options.retention_bytes, options.retention_age)?;
         Ok(Self {
@@ -88,12 +95,15 @@ impl Writer {
             segment_bytes: options.segment_bytes,
             segment_age: options.segment_age,
             encoder,
+            adaptive: None,
+            is_adaptive: options.compression == Compression::Auto,
             retention,
             segment: None,
             failed: None,
             pending: VecDeque::new(),
             unsynced: Vec::new(),
             unsynced_bytes: 0,
+            unsynced_compressed: 0,
             unsynced_lines: 0,
             unsynced_lines_maximum: options.queue_bytes / 2,
             sync_due: None,
@@ -109,6 +119,9 @@ impl Writer {
     /// Work until the journal is closed and everything is durable, or the deadline is over.
     pub fn run(mut self) {
         let mut pause = RETRY_MINIMUM;
+        if self.is_adaptive {
+            self.adaptive = Adaptive::start();
+        }
         while !self.queue.is_expired() {
             match self.step() {
                 Ok(true) => pause = RETRY_MINIMUM,
@@ -116,6 +129,9 @@ impl Writer {
                 Err(error) => {
                     self.report(&error);
                     self.queue.pause(pause);
+                    if let Some(adaptive) = &mut self.adaptive {
+                        adaptive.restart();
+                    }
                     pause = (pause * 2).min(RETRY_MAXIMUM);
                     // A full disk must not keep what retention would have deleted from it.
                     self.enforce_retention();
@@ -146,7 +162,12 @@ impl Writer {
             return Ok(true);
         }
         let is_full = self.unsynced_lines >= self.unsynced_lines_maximum;
-        match self.queue.next(self.sync_due, is_full, self.tidy_due()) {
+        let waiting_since = Instant::now();
+        let work = self.queue.next(self.sync_due, is_full, self.tidy_due());
+        if let Some(adaptive) = &mut self.adaptive {
+            adaptive.waited(waiting_since);
+        }
+        match work {
             Work::Write(batch) => {
                 self.pending.push_back(batch);
                 self.write_pending()?;
@@ -189,6 +210,7 @@ impl Writer {
             waiting_since = batch.published.unwrap_or(waiting_since);
             let parts = self.encoder.encode(batch).map_err(Error::Invalid)?;
             self.unsynced_bytes += segment.append(parts)?;
+            self.unsynced_compressed += u64::from(self.encoder.compresses());
             self.unsynced_lines += batch.lines.len();
             self.next_sequence = batch.next_sequence();
         }
@@ -215,16 +237,24 @@ impl Writer {
             return Ok(());
         }
         let started = Instant::now();
-        self.unsynced_lines = 0;
+        let lines = mem::take(&mut self.unsynced_lines);
         if let Err(error) = segment.sync() {
             self.failed = self.segment.take();
-            self.unsynced_bytes = 0;
+            (self.unsynced_bytes, self.unsynced_compressed) = (0, 0);
             for batch in self.unsynced.drain(..).rev() {
                 self.pending.push_front(batch);
             }
             return Err(error);
         }
-        self.commit(started.elapsed());
+        let sync_duration = started.elapsed();
+        let (stored, waiting) = (self.unsynced_bytes, self.queue.outstanding_bytes());
+        self.commit(sync_duration);
+        if let Some(adaptive) = &mut self.adaptive {
+            let is_full = waiting >= self.unsynced_lines_maximum;
+            if adaptive.synced(lines, stored, is_full) {
+                self.encoder.set_level(adaptive.level()).map_err(Error::Invalid)?;
+            }
+        }
         Ok(())
     }
 
@@ -249,10 +279,11 @@ impl Writer {
             events_by_source: &self.events_by_source,
             bytes: self.unsynced_bytes,
             batches,
+            compressed_batches: self.unsynced_compressed,
             segments: self.segments_opened,
             sync_duration,
         });
-        self.unsynced_bytes = 0;
+        (self.unsynced_bytes, self.unsynced_compressed) = (0, 0);
         self.segments_opened = 0;
         if self.pending.is_empty() && self.stall.take().is_some() {
             self.queue.set_stall(None);

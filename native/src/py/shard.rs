@@ -121,6 +121,15 @@ fn duration(seconds: f64) -> PyResult<Duration> {
         .map_err(|error| PyValueError::new_err(format!("{seconds} seconds: {error}")))
 }
 
+fn compression(name: &str, level: i32) -> PyResult<Compression> {
+    match name {
+        "auto" => Ok(Compression::Auto),
+        "none" => Ok(Compression::None),
+        "zstd" => Ok(Compression::Zstd(level)),
+        _ => Err(PyValueError::new_err(format!("no such compression: {name}"))),
+    }
+}
+
 fn listener(json: &str) -> PyResult<Listener> {
     let config: ListenerConfig = serde_json::from_str(json)
         .map_err(|error| PyValueError::new_err(format!("listener: {error}")))?;
@@ -146,7 +155,7 @@ type NoticeRow = (String, &'static str, Option<String>, String, u64);
 impl PyShard {
     #[new]
     #[allow(clippy::too_many_arguments)] // all by keyword: the two specs, one field each
-    #[pyo3(signature = (region, sources, arena, worker, data_dir, listeners, *, inbox, outboxes, compression_level,
+    #[pyo3(signature = (region, sources, arena, worker, data_dir, listeners, *, inbox, outboxes, compression, compression_level,
         sync_interval_seconds, segment_bytes, segment_age_seconds, retention_bytes,
         retention_age_seconds, recompress_level, queue_bytes, depth, keys, connections, partial_bytes,
         segments, redactors, has_foreign_redactors, full_match))]
@@ -160,7 +169,8 @@ impl PyShard {
         listeners: Vec<String>,
         inbox: RawFd,
         outboxes: Vec<RawFd>,
-        compression_level: Option<i32>,
+        compression: &str,
+        compression_level: i32,
         sync_interval_seconds: f64,
         segment_bytes: u64,
         segment_age_seconds: f64,
@@ -178,7 +188,7 @@ impl PyShard {
         full_match: Option<Py<PyAny>>,
     ) -> PyResult<Self> {
         let keeping = Keeping {
-            compression: compression_level.map_or(Compression::None, Compression::Zstd),
+            compression: self::compression(compression, compression_level)?,
             sync_interval: duration(sync_interval_seconds)?,
             segment_bytes,
             segment_age: duration(segment_age_seconds)?,

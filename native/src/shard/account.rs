@@ -30,6 +30,7 @@ impl Observer for Account {
         );
         add(self.cell(cells::WRITTEN_BYTES), commit.bytes);
         add(self.cell(cells::BATCHES), commit.batches);
+        add(self.cell(cells::COMPRESSED_BATCHES), commit.compressed_batches);
         add(self.cell(cells::SEGMENTS), commit.segments);
         if self.journal == counters::Journal::Events {
             counters::observe(&self.region, self.worker, cells::SYNC_SECONDS, commit.sync_duration);

@@ -7,13 +7,16 @@ use _native::journal::{
     Compression, Cursor, Journal, Options, Recompress, Start, verify_directory,
 };
 
-use crate::seals::{audit, seal_all};
+use crate::seals::{audit, seal_all_with, sealed_segments};
 use crate::support::{
     Directory, Watch, append, close, copy, expected_lines, files, flip, open, options, read_lines,
 };
 
 /// However busy the machine of the test is.
 const ALWAYS: Recompress = Recompress { level: 9, pressure_maximum_percent: f32::INFINITY };
+
+/// Sealed in a way that it can be recompressed later.
+const NEVER: Recompress = Recompress { level: 9, pressure_maximum_percent: f32::NEG_INFINITY };
 
 fn recompressing(directory: &Path) -> Options {
     let mut options = options(directory);
@@ -27,6 +30,7 @@ fn two_segments(compression: Compression) -> Directory {
     for _ in 0..2 {
         let mut options = options(directory.path());
         options.compression = compression;
+        options.recompress = Some(NEVER);
         let (mut journal, _, watch) = open(&options);
         for _ in 0..3 {
             append(&mut journal, 0, 100);
@@ -37,7 +41,9 @@ fn two_segments(compression: Compression) -> Directory {
         }
         close(journal);
     }
-    seal_all(directory.path());
+    let mut options = options(directory.path());
+    options.recompress = Some(NEVER);
+    seal_all_with(&options);
     directory
 }
 
@@ -121,6 +127,24 @@ fn what_a_kill_leaves_of_a_recompression_is_taken_up_at_the_next_start() {
     assert_eq!(audit(directory.path()).findings, []);
     assert!(!draft.exists());
     assert_eq!(read_lines(directory.path(), Start::Oldest), expected_lines(0..2400));
+}
+
+#[test]
+fn a_segment_that_was_sealed_without_a_digest_of_its_content_stays_as_it_is() {
+    let directory = sealed_segments(1);
+    let old = directory.segments().remove(0);
+    let before = fs::read(&old).unwrap();
+    let (mut journal, _, watch) = open(&recompressing(directory.path()));
+    append(&mut journal, 0, 1200);
+    journal.sync_now();
+    watch.wait("durable", |seen| seen.next_sequence == 1205);
+    close(journal);
+    let (journal, watch) = recompress_all(directory.path(), 1);
+    close(journal);
+    assert_eq!(watch.seen().upkeep_errors, Vec::<String>::new());
+    assert_eq!(fs::read(&old).unwrap(), before);
+    let audit = audit(directory.path());
+    assert_eq!((audit.seals, audit.good, audit.findings), (3, 2, vec![]));
 }
 
 #[test]

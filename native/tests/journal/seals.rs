@@ -3,7 +3,7 @@
 use std::fs;
 use std::path::{Path, PathBuf};
 
-use _native::journal::{Audit, Start, audit_directory};
+use _native::journal::{Audit, Options, Start, audit_directory};
 
 use crate::support::{
     Directory, append_batch, close, copy, expected_lines, flip, open, options, read_lines, truncate,
@@ -34,8 +34,13 @@ pub fn sealed_segments(count: u64) -> Directory {
 
 /// Have a journal seal what its predecessor had no time for when it was closed.
 pub fn seal_all(directory: &Path) {
-    let unsealed = audit(directory).unsealed;
-    let (journal, _, watch) = open(&options(directory));
+    seal_all_with(&options(directory));
+}
+
+/// The same with other options than usual.
+pub fn seal_all_with(options: &Options) {
+    let unsealed = audit(&options.directory).unsealed;
+    let (journal, _, watch) = open(options);
     watch.wait("sealed", |seen| seen.seals == unsealed);
     close(journal);
 }

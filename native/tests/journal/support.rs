@@ -80,6 +80,7 @@ pub struct Seen {
     pub by_source: [u64; 2],
     pub bytes: u64,
     pub batches: u64,
+    pub compressed_batches: u64,
     pub segments: u64,
     pub commits: u64,
     pub stalls: Vec<Option<Stall>>,
@@ -120,6 +121,7 @@ impl Observer for Watch {
             seen.next_sequence = commit.next_sequence;
             seen.bytes += commit.bytes;
             seen.batches += commit.batches;
+            seen.compressed_batches += commit.compressed_batches;
             seen.segments += commit.segments;
             seen.commits += 1;
             for (total, events) in seen.by_source.iter_mut().zip(commit.events_by_source) {
@@ -174,7 +176,7 @@ pub fn append_batch(journal: &mut Journal, watch: &Watch, source: u16, count: u3
 }
 
 /// Look until it is true: for facts of the file system that nobody tells of.
-pub fn await_true(is_true: impl Fn() -> bool) {
+pub fn await_true(mut is_true: impl FnMut() -> bool) {
     let deadline = Instant::now() + PATIENCE;
     while !is_true() {
         assert!(Instant::now() < deadline, "still not true");

@@ -200,7 +200,7 @@ mod tests {
             events: 1,
             bytes: 1,
             bytes_digest: Hash::from_bytes([1; 32]),
-            content_digest: Hash::from_bytes([2; 32]),
+            content_digest: Some(Hash::from_bytes([2; 32])),
             is_damaged: false,
         };
         Seal::new(0, Cause::Closed, 0, &contents)

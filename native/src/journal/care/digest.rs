@@ -1,4 +1,5 @@
-//! The digests of a segment, batch by batch, so that they can follow the writer.
+//! The digests of a segment, batch by batch, so that they can follow the writer. Every byte is
+//! hashed once; what the batches say, however they are stored, a second time where that is asked.
 
 use std::path::Path;
 
@@ -20,7 +21,8 @@ pub(super) struct Contents {
     pub events: u64,
     pub bytes: u64,
     pub bytes_digest: Hash,
-    pub content_digest: Hash,
+    /// `None` where it was not asked for.
+    pub content_digest: Option<Hash>,
     /// Not all of it is intact batches.
     pub is_damaged: bool,
 }
@@ -28,30 +30,44 @@ pub(super) struct Contents {
 /// A segment on the way through its digests.
 pub(super) struct SegmentDigest {
     scan: Scan,
-    decoder: Decoder,
-    /// Of the batch that was taken in last.
-    lines: Vec<u8>,
     bytes_hasher: Hasher,
-    content_hasher: Hasher,
+    content: Option<Content>,
     contents: Contents,
 }
 
+/// What the batches say, on its way into a digest.
+struct Content {
+    hasher: Hasher,
+    decoder: Decoder,
+    /// Of the batch that was taken in last.
+    lines: Vec<u8>,
+}
+
 impl SegmentDigest {
-    pub fn open(path: &Path, first_sequence: u64) -> Result<Self> {
-        let none = Hash::from_bytes([0; 32]);
+    /// Of the bytes alone: half of the work, as nothing is decoded nor hashed twice.
+    pub fn of_bytes(path: &Path, first_sequence: u64) -> Result<Self> {
+        Self::open(path, first_sequence, None)
+    }
+
+    /// Of the bytes and of what they say.
+    pub fn of_content(path: &Path, first_sequence: u64) -> Result<Self> {
+        let decoder = Decoder::new().map_err(Error::Invalid)?;
+        let content = Content { hasher: Hasher::new(), decoder, lines: Vec::new() };
+        Self::open(path, first_sequence, Some(content))
+    }
+
+    fn open(path: &Path, first_sequence: u64, content: Option<Content>) -> Result<Self> {
         Ok(Self {
             scan: Scan::open(path)?,
-            decoder: Decoder::new().map_err(Error::Invalid)?,
-            lines: Vec::new(),
             bytes_hasher: Hasher::new(),
-            content_hasher: Hasher::new(),
+            content,
             contents: Contents {
                 first_sequence,
                 next_sequence: first_sequence,
                 events: 0,
                 bytes: 0,
-                bytes_digest: none,
-                content_digest: none,
+                bytes_digest: Hash::from_bytes([0; 32]),
+                content_digest: None,
                 is_damaged: false,
             },
         })
@@ -107,9 +123,9 @@ impl SegmentDigest {
         }
     }
 
-    /// The lines of the batch that was taken in last.
+    /// The lines of the batch that was taken in last, where there is to be a digest of them.
     pub fn lines(&self) -> &[u8] {
-        &self.lines
+        self.content.as_ref().map_or(&[], |content| &content.lines)
     }
 
     /// Its metadata frame.
@@ -119,7 +135,7 @@ impl SegmentDigest {
 
     pub fn finish(mut self) -> Contents {
         self.contents.bytes_digest = self.bytes_hasher.finalize();
-        self.contents.content_digest = self.content_hasher.finalize();
+        self.contents.content_digest = self.content.map(|content| content.hasher.finalize());
         self.contents
     }
 
@@ -130,14 +146,26 @@ impl SegmentDigest {
         let contents = &mut self.contents;
         contents.bytes += metadata.stored_length();
         contents.next_sequence = metadata.next_sequence();
-        if self.decoder.decode(metadata, self.scan.data(), &mut self.lines).is_err() {
+        if let Some(content) = &mut self.content
+            && !content.take(metadata, frame, self.scan.data())
+        {
             contents.is_damaged = true;
             return;
         }
         contents.events += metadata.count;
-        for part in Metadata::lasting(frame) {
-            self.content_hasher.update(part);
+    }
+}
+
+impl Content {
+    /// Whether the data frame holds what its metadata frame announces.
+    fn take(&mut self, metadata: &Metadata, metadata_frame: &[u8], data: &[u8]) -> bool {
+        if self.decoder.decode(metadata, data, &mut self.lines).is_err() {
+            return false;
         }
-        self.content_hasher.update(&self.lines);
+        for part in Metadata::lasting(metadata_frame) {
+            self.hasher.update(part);
+        }
+        self.hasher.update(&self.lines);
+        true
     }
 }

@@ -241,7 +241,12 @@ impl Work {
             }
             match std::fs::metadata(&segment.path) {
                 Ok(metadata) if metadata.len() > 0 => {
-                    return SegmentDigest::open(&segment.path, segment.first_sequence).map(Some);
+                    let open = if self.recompress.is_some() {
+                        SegmentDigest::of_content
+                    } else {
+                        SegmentDigest::of_bytes
+                    };
+                    return open(&segment.path, segment.first_sequence).map(Some);
                 }
                 // Empty: its name is all it says. Or deleted since it was listed.
                 _ => {}
@@ -294,6 +299,7 @@ impl Work {
             let is_new = seal.cause == Cause::Closed
                 || seal.cause == Cause::Recompressed && seal.bytes != bytes;
             let is_new = is_new
+                && seal.content_digest.is_some()
                 && !self.declined.contains(&segment.first_sequence)
                 && has_room(&segment.path, seal);
             is_new.then(|| (segment.path, seal.clone()))

@@ -5,7 +5,7 @@ use std::fs::{self, File, OpenOptions};
 use std::io::Write;
 use std::path::{Path, PathBuf};
 
-use xxhash_rust::xxh3::xxh3_64;
+use twox_hash::XxHash3_64;
 use zstd_safe::{CCtx, CParameter};
 
 use super::super::encode::describe;
@@ -87,7 +87,7 @@ pub(super) fn remove_drafts(directory: &Path) -> Result<()> {
 impl Recompression {
     /// Begin with the segment at `path`.
     pub fn begin(path: &Path, seal: &Seal, level: i32) -> Result<Self> {
-        let source = SegmentDigest::open(path, seal.first_sequence)?;
+        let source = SegmentDigest::of_content(path, seal.first_sequence)?;
         let mut compressor =
             CCtx::try_create().ok_or_else(|| Error::Invalid("out of memory for zstd".into()))?;
         compressor
@@ -165,7 +165,7 @@ impl Recompression {
             return Ok(Progress::Declined);
         }
         self.keep_times().map_err(|error| failed(&self.draft_path, "sync", error))?;
-        let check = SegmentDigest::open(&self.draft_path, self.seal.first_sequence)?;
+        let check = SegmentDigest::of_content(&self.draft_path, self.seal.first_sequence)?;
         self.stage = Stage::Checking(Box::new(check));
         Ok(Progress::Working)
     }
@@ -178,7 +178,8 @@ impl Recompression {
         self.compressor
             .compress2(&mut self.data, lines)
             .map_err(|code| Error::Invalid(describe(code)))?;
-        let facts = DataFacts { length: self.data.len() as u64, checksum: xxh3_64(&self.data) };
+        let checksum = XxHash3_64::oneshot(&self.data);
+        let facts = DataFacts { length: self.data.len() as u64, checksum };
         Metadata::renew(source.metadata_frame(), facts, &mut self.metadata);
         for part in [&self.metadata, &self.data] {
             self.draft.write_all(part).map_err(|error| failed(&self.draft_path, "write", error))?;
@@ -190,8 +191,7 @@ impl Recompression {
     }
 
     fn is_sealed(&self, contents: &Contents) -> bool {
-        let digest = contents.content_digest.to_hex();
-        !contents.is_damaged && digest.as_str() == self.seal.content_digest
+        !contents.is_damaged && self.seal.is_of_content(contents)
     }
 
     fn is_worthwhile(&self) -> bool {

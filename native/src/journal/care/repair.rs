@@ -267,7 +267,7 @@ impl Survey {
 }
 
 fn digest(path: &Path, first_sequence: u64) -> Result<Contents> {
-    let mut digest = SegmentDigest::open(path, first_sequence)?;
+    let mut digest = SegmentDigest::of_content(path, first_sequence)?;
     while digest.advance()? {}
     Ok(digest.finish())
 }
