@@ -8,8 +8,8 @@ import msgspec
 
 from bench.generator import Format, Transport
 
-Journal = Literal["stored", "zstd", "off"]
-"""`stored` and `zstd` are `journal.compression`; `off` is a server whose writes do nothing."""
+Journal = Literal["auto", "none", "zstd", "off"]
+"""`journal.compression`; `off` is a server whose writes do nothing."""
 Sync = Literal["25ms", "off"]
 """`25ms` is the group commit as it is set; `off` is a server whose syncs do nothing."""
 
@@ -25,5 +25,5 @@ class Parameters(msgspec.Struct, frozen=True, kw_only=True):
     transport: Transport = "tcp"
     connections: int = 4
     """For datagrams the sockets that send."""
-    journal: Journal = "stored"
+    journal: Journal = "auto"
     sync: Sync = "25ms"

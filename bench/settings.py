@@ -17,8 +17,6 @@ from bench.parameters import Journal
 _CONFIGURATIONS = Path(__file__).parent / "configurations"
 _FILE = "config.toml"
 
-_COMPRESSION: dict[Journal, str] = {"stored": "none", "zstd": "zstd", "off": "none"}
-
 ANY_PORT = "127.0.0.1:0"
 
 
@@ -38,7 +36,7 @@ def write(
     pipeline: str,
     listeners: Mapping[Transport, str],
     *,
-    journal: Journal = "stored",
+    journal: Journal = "auto",
     label: str | None = None,
     pipelines: Path = _CONFIGURATIONS,
 ) -> Path:
@@ -51,7 +49,8 @@ def write(
     one before, and events that say which one they were received under.
     """
     parts = [(pipelines / f"{pipeline}.toml").read_text()]
-    parts.append(f'[journal]\ncompression = "{_COMPRESSION[journal]}"\n')
+    compression = "none" if journal == "off" else journal
+    parts.append(f'[journal]\ncompression = "{compression}"\n')
     for transport, address in listeners.items():
         parts.append(
             f'[[listeners]]\nkind = "{transport}"\nname = "{transport}"\naddress = "{address}"\n'
