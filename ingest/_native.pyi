@@ -331,7 +331,8 @@ class Shard:
         `listeners` are `ListenerSpec`s as JSON. `inbox` is where connections come from other
         workers, `outboxes` are, by worker, where they are sent. The shard closes all these
         descriptors.
-        `compression_level` is the Zstandard level for the compression `zstd`. `segments` are the native segments of the pipeline as JSON (`Segment` in
+        `compression_level` is the Zstandard level for the compression `zstd`.
+        `segments` are the native segments of the pipeline as JSON (`Segment` in
         native/src/pipeline/config.rs), between each two of which is one in Python; `redactors` is
         a segment of all native redactors, for the dead letters, and `has_foreign_redactors` says
         that there are others. `full_match(stage, path)` decides patterns that are Python's. Raises
