@@ -1,7 +1,7 @@
 //! The bytes under the scanner: one line followed by zero bytes that may be read.
 //! Zero is a control character, which no token of JSON holds bare, so every loop of the
 //! scanner ends at the padding by itself and needs no check for the end of the line.
-//! Where blanks are not skipped, any other control character ends them too.
+//! A line break ends them too, where no blanks are skipped and none is compared with.
 
 /// How many bytes are indexed at once.
 pub const BLOCK: usize = 64;
@@ -9,7 +9,7 @@ pub const BLOCK: usize = 64;
 /// Zero bytes behind the line: a block may begin at any position up to the line's end.
 pub const PADDING: [u8; BLOCK] = [0; BLOCK];
 
-/// A line with [`PADDING`] behind it, or a control character and other bytes in their place.
+/// A line with [`PADDING`] behind it, or with what ends a line and any other bytes in its place.
 #[derive(Clone, Copy)]
 pub struct Line<'a> {
     padded: &'a [u8],
@@ -23,12 +23,13 @@ impl<'a> Line<'a> {
         Self { padded }
     }
 
-    /// The line of that length in the place where it lies, if what is behind it will do. Not for a
-    /// scanner that skips blanks: some are control characters.
+    /// The line of that length in the place where it lies, if what is behind it is in no canonical
+    /// line, so that nothing that is compared with one goes on behind its end. Not for a scanner
+    /// that skips blanks.
     #[inline]
     pub fn in_place(bytes: &'a [u8], length: usize) -> Option<Self> {
         let padded = bytes.get(..length + BLOCK)?;
-        (padded[length] < b' ').then_some(Self { padded })
+        matches!(padded[length], b'\n' | b'\r' | 0).then_some(Self { padded })
     }
 
     /// The position of the first byte of padding.
