@@ -90,13 +90,14 @@ fn take(chunk: &[u8], frames: &Frames, runner: &mut Runner, out: &mut Vec<u8>) -
         shard: 0,
     });
     let is_utf8 = simdutf8::basic::from_utf8(frames.whole_lines(chunk)).is_ok();
-    let head = frames.head(LINE_BYTES).map(|frame| (0, frame, &[][..]));
+    let head = frames.head(LINE_BYTES).map(|frame| (frame, None));
+    let lines = frames.lines(chunk, LINE_BYTES).map(|(_, frame, bytes)| (frame, Some(bytes)));
     let mut count = 0;
-    for (_, frame, bytes) in head.into_iter().chain(frames.lines(chunk, LINE_BYTES)) {
+    for (frame, bytes) in head.into_iter().chain(lines) {
         let Frame::Line(line) = frame else { continue };
         let source = match bytes {
-            [] => Source::alone(line, false),
-            _ => Source::within(bytes, line.len(), is_utf8),
+            None => Source::alone(line, false),
+            Some(bytes) => Source::within(bytes, line.len(), is_utf8),
         };
         if matches!(runner.run(&source, out), Ok(Passage::Kept(_))) {
             out.push(b'\n');

@@ -15,6 +15,9 @@ const PIECES_MAXIMUM: usize = 256;
 /// What is in vain again and again is tried again after so many lines at most.
 const WAIT_MAXIMUM: u32 = 255;
 const PIECE_BYTES: usize = 32;
+/// A layout that fits is replaced after so many lines that it does not fit: two kinds of lines
+/// with as many stops do not drive each other out.
+const KEPT_LINES: u32 = 16;
 
 /// What comes behind a piece.
 #[derive(Clone, Copy)]
@@ -64,14 +67,14 @@ impl Piece {
 
 /// Whether to try what costs more than it brings when it is in vain.
 #[derive(Clone, Copy)]
-pub struct Patience {
+pub struct Backoff {
     /// So many times it is not tried ...
     wait: u32,
     /// ... and so many after the next attempt.
     next: u32,
 }
 
-impl Patience {
+impl Backoff {
     /// Tries the first time.
     pub const NEW: Self = Self { wait: 0, next: 0 };
 
@@ -88,10 +91,10 @@ impl Patience {
         tries
     }
 
-    /// It was not in vain.
+    /// It was not in vain; so many times it need not be tried now.
     #[inline]
-    pub fn succeed(&mut self) {
-        self.next = 0;
+    pub fn succeed(&mut self, wait: u32) {
+        *self = Self { wait, next: 0 };
     }
 }
 
@@ -101,11 +104,11 @@ struct Layout {
     /// Of the observer, when its places were learned.
     epoch: u64,
     /// Whether to learn another one from a line that does not fit.
-    learning: Patience,
+    learning: Backoff,
 }
 
 impl Layout {
-    const EMPTY: Self = Self { pieces: Vec::new(), epoch: 0, learning: Patience::NEW };
+    const EMPTY: Self = Self { pieces: Vec::new(), epoch: 0, learning: Backoff::NEW };
 
     /// Whether the line has this layout and its values are valid. The observer was told of the
     /// line then; otherwise what it was told does not count.
@@ -133,6 +136,7 @@ impl Layout {
                 Then::Open(place) => observer.open(place, cursor.at),
                 Then::Close(place) => observer.close(place, cursor.at),
             }
+            debug_assert!(cursor.at <= line.end());
         }
         cursor.at == line.end()
     }
@@ -141,6 +145,9 @@ impl Layout {
     fn learn(&mut self, line: Line, steps: &[Step], epoch: u64) {
         self.pieces.clear();
         self.epoch = epoch;
+        if steps.len() > PIECES_MAXIMUM {
+            return;
+        }
         let mut from = 0;
         for step in steps {
             self.add(line.text(from, step.to), step.then);
@@ -148,13 +155,18 @@ impl Layout {
         }
         self.add(line.text(from, line.end()), Then::Piece);
         if self.pieces.len() > PIECES_MAXIMUM {
-            self.pieces = Vec::new();
+            self.pieces.clear();
         }
     }
 
     fn add(&mut self, text: &[u8], then: Then) {
+        // A value or the brace of a container is behind something.
+        debug_assert!(!text.is_empty() || matches!(then, Then::Piece));
         let mut chunks = text.chunks(PIECE_BYTES).peekable();
         while let Some(chunk) = chunks.next() {
+            if self.pieces.len() > PIECES_MAXIMUM {
+                return;
+            }
             let then = if chunks.peek().is_some() { Then::Piece } else { then };
             let mut piece = Piece { text: [0; PIECE_BYTES], length: 0, stops: 0, then };
             piece.text[..chunk.len()].copy_from_slice(chunk);
@@ -192,7 +204,7 @@ impl Layouts {
         let layout = &mut self.slots[stops.len() % SLOTS];
         let fits = layout.fits(line, stops, observer);
         if fits {
-            layout.learning.succeed();
+            layout.learning.succeed(KEPT_LINES);
         }
         fits
     }
@@ -221,6 +233,15 @@ pub struct Learner<'a, O> {
     steps: &'a mut Vec<Step>,
 }
 
+impl<O> Learner<'_, O> {
+    /// Of a line with too many, no more than shows that.
+    fn note(&mut self, to: usize, resume: usize, then: Then) {
+        if self.steps.len() <= PIECES_MAXIMUM {
+            self.steps.push(Step { to, resume, then });
+        }
+    }
+}
+
 impl<O: Observer> Observer for Learner<'_, O> {
     const LOOKS: bool = O::LOOKS;
 
@@ -245,20 +266,20 @@ impl<O: Observer> Observer for Learner<'_, O> {
     }
 
     fn scalar(&mut self, place: u32, line: Line, start: usize, end: usize) {
-        self.steps.push(Step { to: start, resume: end, then: Then::Value(place) });
+        self.note(start, end, Then::Value(place));
         self.observer.scalar(place, line, start, end);
     }
 
     fn open(&mut self, place: u32, start: usize) {
         if self.wants(place) {
-            self.steps.push(Step { to: start, resume: start, then: Then::Open(place) });
+            self.note(start, start, Then::Open(place));
         }
         self.observer.open(place, start);
     }
 
     fn close(&mut self, place: u32, end: usize) {
         if self.wants(place) {
-            self.steps.push(Step { to: end, resume: end, then: Then::Close(place) });
+            self.note(end, end, Then::Close(place));
         }
         self.observer.close(place, end);
     }

@@ -42,7 +42,8 @@ pub struct Limits {
 /// How much deeper an event may be than its sender's: `diagnostics.ingest`, and an envelope.
 const ADDED_DEPTH: u32 = 2;
 
-/// Decodes lines, one after the other, in memory that it uses again.
+/// Decodes lines, one after the other, in memory that it uses again. The same observer has to look
+/// on at all of them: what was learned of one line has its places.
 pub struct Decoder {
     limits: Limits,
     scanner: Scanner,

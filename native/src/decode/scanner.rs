@@ -5,7 +5,7 @@ use super::Limits;
 use super::cursor::Cursor;
 use super::edits::{Member, Notes, Role};
 use super::keys::{Keys, Scope};
-use super::layout::{Layouts, Patience};
+use super::layout::{Backoff, Layouts};
 use super::line::Line;
 use super::observer::Observer;
 use super::stops::Stops;
@@ -28,7 +28,7 @@ pub struct Scanner {
     stops: Stops,
     layouts: Layouts,
     /// Whether to look for the layout of a line before anything else is done with it.
-    early: Patience,
+    early: Backoff,
     scan: Scan,
 }
 
@@ -45,7 +45,7 @@ impl Scanner {
     pub fn new() -> Self {
         let scan =
             Scan { around: Vec::new(), keys: Keys::new(), notes: Notes::new(), has_breaks: false };
-        Self { stops: Stops::new(), layouts: Layouts::new(), early: Patience::NEW, scan }
+        Self { stops: Stops::new(), layouts: Layouts::new(), early: Backoff::NEW, scan }
     }
 
     /// Whether a line, of which [`Line::in_place`] is enough, is canonical and valid because it is
@@ -54,7 +54,7 @@ impl Scanner {
     pub fn knows(&mut self, line: Line, observer: &mut impl Observer) -> bool {
         let knows = self.early.tries() && self.layouts.fit(line, self.stops.find(line), observer);
         if knows {
-            self.early.succeed();
+            self.early.succeed(0);
         }
         knows
     }

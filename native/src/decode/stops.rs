@@ -40,7 +40,10 @@ impl Stops {
 
 fn fastest() -> Find {
     #[cfg(target_arch = "x86_64")]
-    return if is_x86_feature_detected!("avx512bw") && is_x86_feature_detected!("avx512vbmi2") {
+    return if is_x86_feature_detected!("avx512bw")
+        && is_x86_feature_detected!("avx512vbmi2")
+        && is_x86_feature_detected!("bmi1")
+    {
         x86::find_with_avx512
     } else if is_x86_feature_detected!("avx2") && is_x86_feature_detected!("bmi1") {
         x86::find_with_avx2

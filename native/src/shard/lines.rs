@@ -298,8 +298,9 @@ impl Intake for Lines {
         reader.begin(received_ns);
         let whole = read.frames.whole_lines(read.chunk);
         let is_utf8 = simdutf8::basic::from_utf8(whole).is_ok();
-        let head = read.frames.head(read.line_limit).map(|frame| (0, frame, &[][..]));
+        let head = read.frames.head(read.line_limit).map(|frame| (0, frame, None));
         let lines = read.frames.lines(read.chunk, read.line_limit);
+        let lines = lines.map(|(end, frame, bytes)| (end, frame, Some(bytes)));
         let mut frames = head.into_iter().chain(lines).peekable();
         while let Some(&(end, ..)) = frames.peek() {
             let peer = read.origin.peer(end);
@@ -326,8 +327,8 @@ impl Intake for Lines {
                     Frame::Line(line) => {
                         // A line that earlier reads began is not in the chunk.
                         let source = match bytes {
-                            [] => Source::alone(line, false),
-                            _ => Source::within(bytes, line.len(), is_utf8),
+                            None => Source::alone(line, false),
+                            Some(bytes) => Source::within(bytes, line.len(), is_utf8),
                         };
                         let passage =
                             reader.read(source).and_then(|source| runner.run(&source, out));
