@@ -43,13 +43,14 @@ impl Encoder {
 
     /// Store what comes from now on at this Zstandard level, or as it is.
     pub fn set_level(&mut self, level: Option<i32>) -> Result<(), String> {
+        if let Some(level) = level {
+            let compressor = match &mut self.compressor {
+                Some(compressor) => compressor,
+                none => none.insert(CCtx::try_create().ok_or("out of memory for zstd")?),
+            };
+            compressor.set_parameter(CParameter::CompressionLevel(level)).map_err(describe)?;
+        }
         self.level = level;
-        let Some(level) = level else { return Ok(()) };
-        let compressor = match &mut self.compressor {
-            Some(compressor) => compressor,
-            none => none.insert(CCtx::try_create().ok_or("out of memory for zstd")?),
-        };
-        compressor.set_parameter(CParameter::CompressionLevel(level)).map_err(describe)?;
         Ok(())
     }
 

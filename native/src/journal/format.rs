@@ -234,6 +234,8 @@ fn u64_at(bytes: &[u8], at: usize) -> Option<u64> {
 
 #[cfg(test)]
 mod tests {
+    use std::hash::Hasher as _;
+
     use proptest::prelude::*;
 
     use super::*;
@@ -290,5 +292,15 @@ mod tests {
             let expected: Vec<_> = sources.filter(|(_, events)| *events > 0).collect();
             prop_assert_eq!(metadata.sources, expected);
         }
+    }
+
+    /// Other programs check it, and so do journals from before: XXH3 with 64 bits and no seed.
+    #[test]
+    fn the_checksum_is_xxh3() {
+        assert_eq!(XxHash3_64::oneshot(b""), 0x2d06_8005_38d3_94c2);
+        let bytes: Vec<u8> = (0..=255).cycle().take(1 << 20).collect();
+        let mut pieces = XxHash3_64::new();
+        bytes.chunks(1000).for_each(|piece| pieces.write(piece));
+        assert_eq!(pieces.finish(), XxHash3_64::oneshot(&bytes));
     }
 }

@@ -41,7 +41,7 @@ pub(super) struct Writer {
     encoder: Encoder,
     /// Decides whether batches are compressed, where that is not said once and for all.
     adaptive: Option<Adaptive>,
-    is_adaptive: bool,
+    compression: Compression,
     retention: Retention,
     segment: Option<Segment>,
     /// A segment whose sync failed: to be cut back to what it had synced before.
@@ -96,7 +96,7 @@ impl Writer {
             segment_age: options.segment_age,
             encoder,
             adaptive: None,
-            is_adaptive: options.compression == Compression::Auto,
+            compression: options.compression,
             retention,
             segment: None,
             failed: None,
@@ -119,7 +119,7 @@ impl Writer {
     /// Work until the journal is closed and everything is durable, or the deadline is over.
     pub fn run(mut self) {
         let mut pause = RETRY_MINIMUM;
-        if self.is_adaptive {
+        if self.compression == Compression::Auto {
             self.adaptive = Adaptive::start();
         }
         while !self.queue.is_expired() {
@@ -251,8 +251,12 @@ impl Writer {
         self.commit(sync_duration);
         if let Some(adaptive) = &mut self.adaptive {
             let is_full = waiting >= self.unsynced_lines_maximum;
-            if adaptive.synced(lines, stored, is_full) {
-                self.encoder.set_level(adaptive.level()).map_err(Error::Invalid)?;
+            if adaptive.synced(lines, stored, is_full)
+                && self.encoder.set_level(adaptive.level()).is_err()
+            {
+                // No memory for it: everything is durable, and can be without.
+                self.adaptive = None;
+                self.encoder.set_level(None).map_err(Error::Invalid)?;
             }
         }
         Ok(())
