@@ -2,7 +2,7 @@
 
 use std::sync::atomic::Ordering;
 
-use super::balance::{self, Decision, LEAST_LOAD_FOR_TURNS};
+use super::balance::{self, Decision, LEAST_LOAD_FOR_TURNS, Patience};
 use super::moving::Cause;
 use super::reading::READ_BYTES;
 use super::receiver::Receiver;
@@ -26,7 +26,10 @@ impl Receiver {
         self.forget_missing();
         let own = self.work_of(self.worker);
         let takers = self.takers().filter(|work| work.may_take_from(&own));
-        let Some(taker) = takers.min_by_key(|work| work.load) else { return };
+        let Some(taker) = takers.min_by_key(|work| work.load) else {
+            self.moving.patience = Patience::default();
+            return;
+        };
         let mut candidates = std::mem::take(&mut self.moving.candidates);
         candidates.retain(|(_, place)| {
             let connection = self.connections.get(*place);

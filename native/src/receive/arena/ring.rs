@@ -21,7 +21,8 @@ pub struct Ring {
     /// Position of the last reservation.
     reserved: u64,
     /// What was received when [`Self::tend`] last found something new, and when that was.
-    newest: (u64, u64),
+    newest_received: u64,
+    newest_at_ns: u64,
     /// Whether its memory may be resident.
     is_touched: bool,
 }
@@ -38,7 +39,8 @@ impl Ring {
             header.cycle.store(begin, Ordering::Release);
             header.received.store(begin, Ordering::Release);
         }
-        let mut ring = Self { arena, reserved: 0, newest: (0, 0), is_touched: true };
+        let mut ring =
+            Self { arena, reserved: 0, newest_received: 0, newest_at_ns: 0, is_touched: true };
         // A predecessor died while it advanced the bases: it had consumed what it passed.
         let releasing = ring.arena.header().releasing.load(Ordering::Acquire);
         let consumed = ring.durable().max(releasing.min(ring.received()));
@@ -204,11 +206,11 @@ impl Ring {
     /// back then.
     pub fn tend(&mut self, now_ns: u64) {
         let received = self.received();
-        if received != self.newest.0 {
-            self.newest = (received, now_ns);
+        if received != self.newest_received {
+            (self.newest_received, self.newest_at_ns) = (received, now_ns);
             self.is_touched = true;
         }
-        let is_idle = self.pending() == 0 && now_ns.saturating_sub(self.newest.1) >= IDLE_NS;
+        let is_idle = self.pending() == 0 && now_ns.saturating_sub(self.newest_at_ns) >= IDLE_NS;
         if is_idle && self.is_touched {
             self.arena.give_back(Layout::RING, self.arena.capacity());
             self.is_touched = false;
