@@ -36,8 +36,7 @@ _NATIVE = {
 }
 # Beside these, all that the writer thread does in user space is one phase.
 _WRITER = {
-    "xxhash_rust": _CHECKSUM,
-    "_native::journal::checksum": _CHECKSUM,
+    "twox_hash": _CHECKSUM,
     "ZSTD_": _COMPRESSION,
     "HUF_": _COMPRESSION,
     "FSE_": _COMPRESSION,

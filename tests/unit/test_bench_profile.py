@@ -64,7 +64,7 @@ def test_printed_samples_are_read_with_their_stacks() -> None:
         # What all modules use counts for the caller.
         (sample("_native::counters::add", "_native::pipeline::run"), "stages"),
         (sample("xxh3", "_native::journal::write", thread="journal-0000"), "journal"),
-        (sample("xxhash_rust::xxh3::hash", thread="journal-0000"), "journal: checksum"),
+        (sample("twox_hash::xxhash3::hash", thread="journal-0000"), "journal: checksum"),
         (sample("blake3::hash", "_native::journal::scan", thread="keeper-0000"), "seal"),
         (sample("_PyEval_EvalFrameDefault", file="/lib/libpython3.11.so.1.0"), "Python and uvloop"),
         (sample("malloc", file="/lib/libc.so.6"), "other"),

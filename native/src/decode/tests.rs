@@ -580,7 +580,7 @@ fn a_line_like_one_before_ends_where_it_ends() {
 /// What is remembered of a line has a bound, and a line with more is taken like any other.
 #[test]
 fn a_line_of_very_many_values_is_not_remembered() {
-    let array = ["1"; 10_000].join(",");
+    let array = vec!["1"; 10_000].join(",");
     for known in [format!("{{\"a\":[{array}]}}"), format!("{{\"{}\":1}}", "a".repeat(20_000))] {
         let mut decoder = Decoder::new(LIMITS);
         assert_eq!(
