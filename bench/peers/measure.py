@@ -77,8 +77,8 @@ def _measure_ground(
     entries = [Entry(name, [], []) for name in measures]
     for number in range(1, peers.plan.runs + 1):
         for entry in entries:
-            page_cache.touch(peers.plan.data_dir, peers.plan.events * _EVENT_BYTES)
             try:
+                page_cache.touch(peers.plan.data_dir, peers.plan.events * _EVENT_BYTES)
                 entry.runs.append(done := measures[entry.name]())
             except _FAILURES as error:
                 entry.runs.append(None)

@@ -134,7 +134,8 @@ def _cost_ratio(pairs: Sequence[tuple[PeerRun, PeerRun]]) -> str:
             ratios.append(theirs.cpu_seconds_per_million / mine.cpu_seconds_per_million)
         elif both := list(zip(theirs.lossless, mine.lossless, strict=False)):
             their_step, my_step = both[-1]
-            ratios.append(their_step.cpu_seconds_per_million / my_step.cpu_seconds_per_million)
+            if my_step.cpu_seconds:
+                ratios.append(their_step.cpu_seconds / my_step.cpu_seconds)
     return spread(summarise(ratios), ".1f") if ratios else _UNKNOWN
 
 

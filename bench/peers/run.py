@@ -38,7 +38,7 @@ class Step(msgspec.Struct, frozen=True):
     sent: int
     sent_per_second: float
     written: int
-    cpu_seconds: float
+    cpu_seconds: float = 0.0
     """Of all processes of the program."""
 
     @property
