@@ -22,7 +22,7 @@ class Ground(msgspec.Struct, frozen=True):
     """What has to be done, for people."""
     message_format: Format
     pipeline: str
-    """Ours: the name of a file in configurations/ours/."""
+    """Ours: the name of a file in bench/configurations/."""
     peer_share: float = 1.0
     """Of the events of a run: peers get fewer where they are slower, to take about as long."""
     transport: Transport = "tcp"

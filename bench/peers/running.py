@@ -15,7 +15,7 @@ from bench import processes, runs, settings, stored
 from bench.generator import Sent
 from bench.peers.grounds import SECRET, Ground
 from bench.peers.output import Output
-from bench.peers.peer import CONFIGURATIONS, Peer, Place, environment
+from bench.peers.peer import Peer, Place, environment
 from bench.runs import Plan
 from bench.server import FailedRunError, Server
 from ingest._native import Batch
@@ -180,7 +180,6 @@ def server_at_work(plan: Plan, ground: Ground) -> Iterator[RunningServer]:
             directory,
             ground.pipeline,
             {ground.transport: settings.ANY_PORT},
-            pipelines=CONFIGURATIONS / "ours",
         )
         with Server(directory / "data", directory / "log", configuration, plan.workers) as server:
             yield RunningServer(server, ground)
