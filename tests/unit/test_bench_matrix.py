@@ -149,7 +149,7 @@ def limits(*rates: float) -> LimitsResult:
 
 def test_a_case_is_a_fraction_of_what_the_machine_can_do() -> None:
     """Of the limit on the same events: others are no part of it."""
-    other = result("bytes-8192", run(1e5, 9.0))
+    other = result("bytes-8192", run(1e5, 9.0), run(1e5, 9.0))
     page = matrix_page.section([*measured(), other], limits(2e6, 3e6, 4e6))
     _, _, after = page.partition("### Of what the machine can do")
     part = after.partition("###")[0]
