@@ -89,7 +89,7 @@ def main() -> int:
 
 def _network(parts: Parts, plan: NetworkPlan, names: Sequence[str]) -> list[NetworkCase]:
     measured = [
-        parts.measure(f"network edge, {name}", name, partial(CASES[name], plan, _tell))
+        parts.measure(f"{name} (network edge)", name, partial(CASES[name], plan, _tell))
         for name in names
     ]
     return [case for case in measured if case is not None]

@@ -108,7 +108,7 @@ def section(measured: Sequence[ScalingCase]) -> str:
     """Return the part of the page for people."""
     return (
         f"\n## Scaling\n\nJSON events of about 320 bytes over {CONNECTIONS} TCP connections until"
-        " durable, no pipeline but what the case\nnames: medians, least to most in brackets."
+        " durable, no pipeline; but for what the case\nnames. Medians, least to most in brackets."
         f" Ratios are of figures of one round.\n\n{table(measured)}\n"
     )
 
