@@ -78,8 +78,7 @@ class Server:
         try:
             self._attach()
         except BaseException:  # also where it is interrupted: nobody else would end the server
-            self._process.kill()
-            self._process.wait()
+            self._end()
             raise
         return self
 
@@ -90,12 +89,7 @@ class Server:
         trace: TracebackType | None,
     ) -> None:
         """Stop the server; it has to say itself that nothing was lost."""
-        self._process.send_signal(signal.SIGTERM)
-        try:
-            status = self._process.wait(_STOP_SECONDS)
-        except subprocess.TimeoutExpired:
-            self._process.kill()
-            status = self._process.wait()
+        status = self._end()
         if status != 0 and error is None:
             raise FailedRunError(
                 f"the server ended with {status}:\n{self._log.read_text()[-4000:]}"
@@ -196,6 +190,15 @@ class Server:
                 f"sent {sent} events, {filtered} of them to be filtered,"
                 f" but the ledger says {ledger}, and the stages {status.stages}"
             )
+
+    def _end(self) -> int:
+        """Have it drain, and end its workers with it; return its exit status."""
+        self._process.send_signal(signal.SIGTERM)
+        try:
+            return self._process.wait(_STOP_SECONDS)
+        except subprocess.TimeoutExpired:
+            self._process.kill()
+            return self._process.wait()
 
     def _attach(self) -> None:
         """Wait until it is ready and learn what it says about itself."""
