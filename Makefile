@@ -171,7 +171,7 @@ format: $(VENV)/installed-lint ## Format Python and Rust, and fix what ruff can 
 # --- measure, document, keep house ---------------------------------------------------------------
 
 .PHONY: bench
-bench: build ## Measure what matters most, in five minutes; to bench/results (BENCH_ARGUMENTS=...)
+bench: build ## Measure what matters most, in about six minutes; to bench/results (BENCH_ARGUMENTS=...)
 	cargo build --quiet --release $(LOADGEN)
 	$(BIN)/python -m bench $(BENCH_ARGUMENTS)
 
