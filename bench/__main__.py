@@ -82,6 +82,7 @@ def main() -> int:
     print(f"written to {directory}")
     failed = [*parts.failures, *(case.name for case in results.matrix if case.failures)]
     failed += results.peers.failed if results.peers is not None else []
+    failed += results.limits.failed if results.limits is not None else []
     if failed:
         print(f"FAILED: {', '.join(failed)}; the page says why", file=sys.stderr)
     return 1 if failed else 0

@@ -5,15 +5,12 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Sequence
 
 from bench.case_result import CaseResult
-from bench.figures import markdown, spread, summarise
+from bench.figures import ENOUGH_ROUNDS, markdown, spread, summarise
 from bench.limits.measure import LimitCase, LimitsResult
 from bench.limits.programs import CONNECTIONS
 from bench.matrix import GROUPS, Group
 from bench.parameters import Parameters
 from bench.runs import Run
-
-ENOUGH_ROUNDS = 5
-"""With fewer, the least and the most say little about how far figures vary."""
 
 _MIB = 1024 * 1024
 _UNKNOWN = "-"
@@ -130,12 +127,12 @@ def table(results: Sequence[CaseResult], group: Group) -> str:
 
 def _limit(limits: LimitsResult | None) -> LimitCase | None:
     found = [each for each in limits.limits if each.name == _LIMIT] if limits is not None else []
-    return found[0] if found and found[0].runs else None
+    return found[0] if found and found[0].completed else None
 
 
 def _of_limit(results: Sequence[CaseResult], limit: LimitCase) -> str:
-    rate = summarise(run.events_per_second for run in limit.runs).median
-    cost = summarise(run.cpu_seconds_per_million for run in limit.runs).median
+    rate = summarise(run.events_per_second for run in limit.completed).median
+    cost = summarise(run.cpu_seconds_per_million for run in limit.completed).median
     rows = []
     for result in results:
         if result.completed and _events(result.parameters) == _events(Parameters()):

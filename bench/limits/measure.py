@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import subprocess
 from collections.abc import Callable, Iterator, Sequence
 from functools import partial
 from typing import TypeVar
@@ -10,7 +9,7 @@ from typing import TypeVar
 import msgspec
 
 from bench import page_cache, runs
-from bench.figures import markdown, spread, summarise
+from bench.figures import ENOUGH_ROUNDS, markdown, spread, summarise
 from bench.limits import build
 from bench.limits.build import Unavailable
 from bench.limits.programs import (
@@ -21,9 +20,7 @@ from bench.limits.programs import (
     PROCESSES,
     LimitRun,
 )
-from bench.matrix_page import ENOUGH_ROUNDS
-from bench.runs import Load, Plan, Run
-from bench.server import FailedRunError
+from bench.runs import FAILURES, Load, Plan, Run
 
 PIPELINES = ("none", "reference")
 """Pipelines of ours that are held against the limits."""
@@ -44,8 +41,6 @@ Fewer than {enough} rounds show where the time goes; they are too few to claim a
 _EVENTS_SHARE = 2
 """Of the events of a run: what does so little is soon done."""
 _UNKNOWN = "-"
-# A program that died in the middle is a process that is gone, or a report that is cut off.
-_FAILURES = (FailedRunError, subprocess.SubprocessError, OSError, msgspec.DecodeError)
 
 Tell = Callable[[str], None]
 _Done = TypeVar("_Done", LimitRun, Run)
@@ -60,6 +55,11 @@ class LimitCase(msgspec.Struct, frozen=True):
     """One for each round; null where the run failed."""
     failures: list[str] = []
     """What went wrong, in which round."""
+
+    @property
+    def completed(self) -> list[LimitRun]:
+        """The runs that did not fail."""
+        return [run for run in self.runs if run is not None]
 
 
 class OurCase(msgspec.Struct, frozen=True):
@@ -157,7 +157,7 @@ def _run(
     try:
         page_cache.touch(plan.data_dir, plan.events * EVENT_BYTES)
         run = measure()
-    except _FAILURES as error:
+    except FAILURES as error:
         case.failures.append(f"round {number}: {error}")
         tell(f"round {number}, {case.name} FAILED: {error}")
         return None

@@ -17,8 +17,7 @@ from bench.peers.programs import PEERS
 from bench.peers.results import OURS, Entry, GroundResult, PeersResult
 from bench.peers.run import PeerRun
 from bench.peers.running import peer_at_work, server_at_work
-from bench.runs import Plan
-from bench.server import FailedRunError
+from bench.runs import FAILURES, Plan
 
 FAPILOG = "fapilog"
 NAMES = (*PEERS, FAPILOG)
@@ -30,8 +29,6 @@ _EVENT_BYTES = 500
 """As written, at most about so many."""
 
 _VERSION_SECONDS = 30.0
-# A program that died in the middle is a process that is gone, or a report that is cut off.
-_FAILURES = (FailedRunError, subprocess.SubprocessError, OSError, msgspec.DecodeError)
 
 Tell = Callable[[str], None]
 
@@ -80,7 +77,7 @@ def _measure_ground(
             try:
                 page_cache.touch(peers.plan.data_dir, peers.plan.events * _EVENT_BYTES)
                 entry.runs.append(done := measures[entry.name]())
-            except _FAILURES as error:
+            except FAILURES as error:
                 entry.runs.append(None)
                 notes = " ".join(getattr(error, "__notes__", []))
                 entry.failures.append(f"round {number}: {error} {notes}".strip())

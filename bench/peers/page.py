@@ -4,8 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from bench.figures import markdown, spread, summarise
-from bench.matrix_page import ENOUGH_ROUNDS
+from bench.figures import ENOUGH_ROUNDS, markdown, spread, summarise
 from bench.peers.grounds import GROUNDS
 from bench.peers.results import OURS, Entry, GroundResult, PeersResult
 from bench.peers.run import RATES, PeerRun, Step

@@ -11,7 +11,7 @@ from bench import processes
 from bench.generator import Sending, Sent
 from bench.peers.grounds import Ground
 from bench.peers.running import Running
-from bench.runs import DEADLINE_SECONDS, MEASURED, WARM_UP, check_unbroken
+from bench.runs import DEADLINE_SECONDS, MEASURED, WARM_UP, check_unbroken, cpu_at_rest
 from bench.server import FailedRunError
 
 RATES = (50_000.0, 100_000.0, 200_000.0, 300_000.0, 400_000.0, 600_000.0, 800_000.0)
@@ -24,11 +24,6 @@ _POLL_SECONDS = 0.005
 _FLUSH_SECONDS = 0.05
 _STILL_SECONDS = 0.1
 _WORST_SHARE = 0.5
-# The keeper of our journal looks once a second whether a segment is to be sealed.
-_KEEPER_SECONDS = 1.1
-_LOOK_SECONDS = 0.2
-_RESTING_SECONDS = 0.015
-_REST_SECONDS = 10.0
 
 
 class Step(msgspec.Struct, frozen=True):
@@ -82,11 +77,11 @@ def measure_stream(running: Running, ground: Ground, events: int, warm_up_events
     growth = _Growth(running)
     _send(growth, ground, warm_up_events, run=WARM_UP)
     _await_all(growth, warm_up_events)
-    before = _cpu_at_rest(running)
+    before = cpu_at_rest(running.pids)
     sent = _send(growth, ground, events)
     _await_all(growth, warm_up_events + events)
     ended_ns = growth.changed_ns
-    cost = _cpu_at_rest(running) - before
+    cost = cpu_at_rest(running.pids) - before
     resident = sum(map(processes.peak_resident_bytes, running.pids))
     running.check(sent, warm_up_events + events, may_lose=False)
     return PeerRun(
@@ -107,11 +102,11 @@ def measure_datagrams(running: Running, ground: Ground, seconds: float) -> PeerR
     sendings: list[Sent] = []
     steps: list[Step] = []
     written = 0
-    before = _cpu_at_rest(running)
+    before = cpu_at_rest(running.pids)
     for number, rate in enumerate(RATES, start=MEASURED):
         sent = _send(growth, ground, int(rate * seconds), run=number, rate=rate)
         now = _await_written(growth, written + sent.events, QUIET_SECONDS)
-        after = _cpu_at_rest(running)
+        after = cpu_at_rest(running.pids)
         rate_sent = sent.events / sent.seconds
         steps.append(Step(rate, sent.events, rate_sent, now - written, after - before))
         sendings.append(sent)
@@ -202,18 +197,3 @@ def _await_written(growth: _Growth, events: int, patience_seconds: float) -> int
             flush_at = began + waited_seconds + _FLUSH_SECONDS
         time.sleep(_POLL_SECONDS)
     return running.written()
-
-
-def _cpu_at_rest(running: Running) -> float:
-    """Return the CPU time of its processes once they rest: some is owed behind the last event."""
-    pids = running.pids
-    deadline = time.monotonic() + _REST_SECONDS
-    time.sleep(_KEEPER_SECONDS)
-    before = processes.cpu_seconds(pids)
-    while time.monotonic() < deadline:
-        time.sleep(_LOOK_SECONDS)
-        now = processes.cpu_seconds(pids)
-        if now - before <= _RESTING_SECONDS:
-            return now
-        before = now
-    raise FailedRunError(f"still at work {_REST_SECONDS:g} s behind the last event")

@@ -35,6 +35,7 @@ from bench.matrix import CASES, Case
 from bench.network import reload
 from bench.parameters import Parameters
 from bench.parts import Parts
+from bench.peers.grounds import GROUNDS
 from bench.runs import Plan, Run
 from bench.server import FailedRunError, read_journaled, read_settled
 from chaos.faults.kills import KillWorkerWithPlugin
@@ -126,6 +127,7 @@ def test_every_connection_sends_whole_cycles_of_levels(events: int) -> None:
 def test_every_case_has_a_configuration() -> None:
     files = {file.stem for file in settings.configuration("none").parent.iterdir()}
     used = {case.parameters.pipeline for case in CASES}
+    used |= {ground.pipeline for ground in GROUNDS.values()}
     assert files == {*used, reload.PIPELINE, KillWorkerWithPlugin.pipeline}
 
 
@@ -143,8 +145,8 @@ def test_ratios_are_of_one_round_so_that_the_machine_does_not_show() -> None:
 
 def limits(*rates: float) -> LimitsResult:
     """Return a limit of so many events/s, at a fifth of the CPU of our reference."""
-    made = [LimitRun(100, rate, 0.18) for rate in rates]
-    return LimitsResult([LimitCase("parse-write-sync", "job", made)], [], {})
+    limit = LimitCase("parse-write-sync", "job", [LimitRun(100, rate, 0.18) for rate in rates])
+    return LimitsResult([limit], [], {})
 
 
 def test_a_case_is_a_fraction_of_what_the_machine_can_do() -> None:
