@@ -35,7 +35,8 @@ GROUNDS: dict[Name, Ground] = {
     for ground in (
         Ground(
             "json",
-            "parse JSON of about 320 bytes, mask or remove one field, add one, write a file",
+            "parse JSON of about 320 bytes, mask or remove one field, add one, write a file"
+            " (ours: not the reference pipeline, which also filters by level and masks by pattern)",
             "json",
             "mask",
             peer_share=0.1,
