@@ -8,11 +8,11 @@ from __future__ import annotations
 
 import argparse
 import os
-import re
 import shlex
 import sys
+from collections.abc import Sequence
 from datetime import UTC, datetime
-from subprocess import CalledProcessError
+from functools import partial
 
 from bench import (
     acknowledging,
@@ -21,17 +21,18 @@ from bench import (
     machine,
     matrix,
     report,
+    results_directory,
     rounds,
     scaling,
     soak,
 )
 from bench.limits import measure as limits_beside
-from bench.network.cases import CASES
+from bench.network.cases import CASES, NetworkCase
 from bench.network.plan import NetworkPlan
+from bench.parts import Parts
 from bench.peers import measure as peers_beside
 from bench.peers.measure import PeersPlan
 from bench.runs import Plan
-from bench.server import FailedRunError
 from bench.soak import SoakPlan
 
 
@@ -47,42 +48,52 @@ def main() -> int:
         data_dir=options.data_dir,
     )
     facts = machine.describe(plan.data_dir)
-    try:
-        cases = rounds.measure(plan, [matrix.BY_NAME[name] for name in options.cases], _tell)
-        network = [CASES[name](_network_plan(plan, options), _tell) for name in options.network]
-        cost = group_commit.measure(plan, _tell) if options.group_commit else None
-        acknowledged = acknowledging.measure(plan, _tell) if options.ack else None
-        beside = peers_beside.measure(_peers_plan(plan, options), _tell) if options.peers else None
-        limited = limits_beside.measure(plan, _tell) if options.limits else None
-        scaled = scaling.measure(plan, _tell) if options.scaling else []
-        soaked = soak.measure(plan, _soak_plan(plan, options), _tell) if options.soak else None
-    except (FailedRunError, CalledProcessError) as error:
-        print(f"FAILED, nothing is written: {error}", file=sys.stderr)
-        return 1
+    chosen = [matrix.BY_NAME[name] for name in options.cases]
+    parts = Parts(_tell)
     results = report.Results(
         why=options.why,
         started_at=started.isoformat(timespec="seconds"),
         command=shlex.join(["python", "-m", "bench", *sys.argv[1:]]),
         environment={name: os.environ[name] for name in os.environ if name.startswith("INGEST_")},
         machine=facts,
-        matrix=cases,
-        network=network,
-        group_commit=cost,
-        acknowledging=acknowledged,
-        peers=beside,
-        limits=limited,
-        soak=soaked,
-        scaling=scaled,
+        matrix=parts.measure("cases", chosen, lambda: rounds.measure(plan, chosen, _tell)) or [],
+        network=_network(parts, _network_plan(plan, options), options.network),
+        group_commit=parts.measure(
+            "group commit", options.group_commit, lambda: group_commit.measure(plan, _tell)
+        ),
+        acknowledging=parts.measure(
+            "acknowledging", options.ack, lambda: acknowledging.measure(plan, _tell)
+        ),
+        peers=parts.measure(
+            "peers",
+            options.peers,
+            lambda: peers_beside.measure(_peers_plan(plan, options), _tell),
+        ),
+        limits=parts.measure("limits", options.limits, lambda: limits_beside.measure(plan, _tell)),
+        scaling=parts.measure("scaling", options.scaling, lambda: scaling.measure(plan, _tell))
+        or [],
+        soak=parts.measure(
+            "soak", options.soak, lambda: soak.measure(plan, _soak_plan(plan, options), _tell)
+        ),
+        failures=parts.failures,
     )
-    slug = re.sub(r"[^a-z0-9]+", "-", options.why.lower()).strip("-")
-    directory = options.results / f"{started:%Y-%m-%d}-{slug}"
+    directory = results_directory.make(options.results, started, options.why)
     report.write(results, directory)
     print(f"written to {directory}")
-    failed = [case.name for case in cases if case.failures]
-    failed += beside.failed if beside is not None else []
+    failed = [*parts.failures, *(case.name for case in results.matrix if case.failures)]
+    failed += results.peers.failed if results.peers is not None else []
+    failed += results.limits.failed if results.limits is not None else []
     if failed:
         print(f"FAILED: {', '.join(failed)}; the page says why", file=sys.stderr)
     return 1 if failed else 0
+
+
+def _network(parts: Parts, plan: NetworkPlan, names: Sequence[str]) -> list[NetworkCase]:
+    measured = [
+        parts.measure(f"{name} (network edge)", name, partial(CASES[name], plan, _tell))
+        for name in names
+    ]
+    return [case for case in measured if case is not None]
 
 
 def _peers_plan(plan: Plan, options: argparse.Namespace) -> PeersPlan:

@@ -216,7 +216,7 @@ def _send(worker: _Worker, events: int, rate: float | None) -> float:
     with Sending(
         "tcp", worker.address, connections=CONNECTIONS, events=events, rate=rate
     ) as generator:
-        sent = runs.check_unbroken(generator.finish())
+        sent = runs.finish(generator, events / rate if rate else 0.0)
     settled_ns = worker.await_settled(before + events)
     return events * 1e9 / (settled_ns - sent.started_ns)
 
@@ -234,7 +234,7 @@ def _ask_beside(worker: _Worker, asked: Asked, rate: float) -> Answered:
         answered = worker.ask(asked)
         if not generator.is_at_work:
             raise FailedRunError("the senders were done before the last request")
-        runs.check_unbroken(generator.finish())
+        runs.finish(generator)
     worker.await_settled(before + events + answered.events)
     return answered
 

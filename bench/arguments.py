@@ -24,7 +24,7 @@ class Extent(msgspec.Struct, frozen=True):
     latency_seconds: float
 
 
-QUICK = Extent(events=2_000_000, runs=3, latency_seconds=2.0)
+QUICK = Extent(events=2_000_000, runs=3, latency_seconds=1.0)
 FULL = Extent(events=5_000_000, runs=5, latency_seconds=5.0)
 
 
@@ -44,7 +44,9 @@ def parse(description: str | None, arguments: list[str] | None = None) -> argpar
         "--ack", action="store_true", help="how long requests wait until they are durable"
     )
     parser.add_argument(
-        "--scaling", action="store_true", help="with more workers, listeners, patterns, paths"
+        "--scaling",
+        action="store_true",
+        help="with more workers, connections, listeners, patterns, paths",
     )
     parser.add_argument("--events", type=int, help="per run of a fast case")
     parser.add_argument("--runs", type=int, help="of every case")

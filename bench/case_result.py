@@ -18,7 +18,7 @@ class Latency(msgspec.Struct, frozen=True):
     """How long events took from being sent to being durable, at a constant rate."""
 
     events_per_second: float
-    """Half of the median of the runs."""
+    """Half of what the run of the same round came to."""
     milliseconds: Distribution
 
 
@@ -32,8 +32,8 @@ class CaseResult(msgspec.Struct, frozen=True):
     parameters: Parameters
     runs: list[Run | None]
     """One for each round; null where the run failed."""
-    latency: Latency | None
-    """Null where it could not be measured."""
+    latency: list[Latency | None]
+    """One for each round; null where it could not be measured."""
     failures: list[str]
     """What went wrong, in which round; empty in a result that may be cited."""
 
@@ -41,3 +41,8 @@ class CaseResult(msgspec.Struct, frozen=True):
     def completed(self) -> list[Run]:
         """The runs that did not fail."""
         return [run for run in self.runs if run is not None]
+
+    @property
+    def latencies(self) -> list[Latency]:
+        """Those that could be measured."""
+        return [each for each in self.latency if each is not None]

@@ -7,6 +7,9 @@ from statistics import median
 
 import msgspec
 
+ENOUGH_ROUNDS = 5
+"""With fewer, the least and the most say little about how far figures vary."""
+
 
 class Summary(msgspec.Struct, frozen=True):
     """A figure over all runs of a case."""

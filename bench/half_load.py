@@ -1,4 +1,4 @@
-"""Latency at half of the rate that a case came to, of every event."""
+"""Latency at half of the rate that a case came to, of every event that is stored."""
 
 from __future__ import annotations
 
@@ -9,13 +9,13 @@ import msgspec
 
 from bench import latency
 from bench.distribution import Distribution
-from bench.latency import Sampler
+from bench.latency import Curve, Sampler
 from bench.runs import (
     Load,
     Plan,
     await_settled,
     check_ledger,
-    check_unbroken,
+    finish,
     sending,
     warm_server,
 )
@@ -28,17 +28,31 @@ def measure(plan: Plan, load: Load, rate: float) -> Distribution:
     with warm_server(plan, paced) as server, tempfile.NamedTemporaryFile() as timeline:
         file = Path(timeline.name)
 
-        def done() -> int:
+        def durable() -> int:
             dropped = server.kernel_dropped() if load.transport == "udp" else 0
-            return server.settled_events() + dropped
+            return server.journaled_events() + _kept(paced, dropped)
 
         with (
-            Sampler(done) as settled,
+            Sampler(durable) as journaled,
             sending(server, paced, events, timeline=file) as generator,
         ):
-            sent = check_unbroken(generator.finish())
+            sent = finish(generator, events / rate)
             _, kernel_dropped = await_settled(server, paced, sent)
         check_ledger(server, paced, events, kernel_dropped)
-        return latency.distance(
-            latency.read_curve(file), settled.curve, already_durable=load.warm_up_events
-        )
+        return of_stored(paced, latency.read_curve(file), journaled.curve)
+
+
+def of_stored(load: Load, sent: Curve, durable: Curve) -> Distribution:
+    """Return the latency of the events that the pipeline keeps, those of the warm-up not counted.
+
+    `sent` counts all events behind the warm-up, `durable` what is stored with the warm-up.
+    """
+    before = _kept(load, load.warm_up_events)
+    # How many of the datagrams that the kernel dropped were to be kept, nobody knows exactly.
+    most = durable[-1][1] - before
+    kept = [(time_ns, min(_kept(load, events), most)) for time_ns, events in sent]
+    return latency.distance(kept, durable, already_durable=before)
+
+
+def _kept(load: Load, events: int) -> int:
+    return events - load.filtered(events)

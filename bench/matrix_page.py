@@ -4,14 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Sequence
 
-from bench import distribution
 from bench.case_result import CaseResult
-from bench.figures import markdown, spread, summarise
+from bench.figures import ENOUGH_ROUNDS, markdown, spread, summarise
+from bench.limits.measure import LimitCase, LimitsResult
+from bench.limits.programs import CONNECTIONS
 from bench.matrix import GROUPS, Group
+from bench.parameters import Parameters
 from bench.runs import Run
-
-ENOUGH_ROUNDS = 5
-"""With fewer, the least and the most say little about how far figures vary."""
 
 _MIB = 1024 * 1024
 _UNKNOWN = "-"
@@ -48,8 +47,8 @@ What `{name}` stored cannot be read back, for it stores nothing: its count is th
 _LATENCY = """
 ### Latency
 
-Milliseconds from sending an event to having it durable, at half of the median rate above, for
-every event.
+Milliseconds from sending an event to having it durable, of every event that is stored. Behind each
+run, at half of its rate; medians of the rounds, least to most in brackets.
 
 {percentiles}
 """
@@ -57,6 +56,19 @@ _FAILURES = """
 ### Failures
 
 {failures}
+"""
+
+_LIMIT = "parse-write-sync"
+"""Of the limits, the one whose job is the most like ours."""
+_OF_LIMIT = """
+### Of what the machine can do
+
+The limit is `{limit}` [below](#limits): a program by hand that receives, validates, copies, writes
+and syncs the same events, and does nothing else with them, over {connections} connections. Rounds
+of it were others than those of the cases, so these are ratios of medians: of its events/s, and its
+CPU per event of ours. Cases with other events have no place here.
+
+{table}
 """
 
 _HEAD = (
@@ -71,11 +83,13 @@ _HEAD = (
     "generator CPU-s per million",
 )
 
+_LATENCY_HEAD = ("case", "events/s", "p50", "p99", "p99.9", "most")
+
 _Figure = Callable[[Run], float]
 
 
-def section(results: Sequence[CaseResult]) -> str:
-    """Return the part of the page for people."""
+def section(results: Sequence[CaseResult], limits: LimitsResult | None = None) -> str:
+    """Return the part of the page for people; limits measured beside are what cases are part of."""
     rounds = max(len(result.runs) for result in results)
     failures = [f"- `{each.name}`, {text}" for each in results for text in each.failures]
     parts = [
@@ -90,16 +104,13 @@ def section(results: Sequence[CaseResult]) -> str:
         if own:
             parts.append(_GROUP.format(title=group.capitalize(), table=table(results, group)))
             parts += [note for result in own for note in _notes(result)]
-    latencies = [
-        (
-            f"`{each.name}`, {each.latency.events_per_second:,.0f} events/s",
-            each.latency.milliseconds,
-        )
-        for each in results
-        if each.latency is not None
-    ]
+    limit = _limit(limits)
+    if limit is not None:
+        parts.append(_of_limit(results, limit))
+    latencies = [each for each in results if each.latencies]
     if latencies:
-        parts.append(_LATENCY.format(percentiles=distribution.percentiles("case", latencies)))
+        table_of_all = markdown(_LATENCY_HEAD, map(_latency_row, latencies))
+        parts.append(_LATENCY.format(percentiles=table_of_all))
     if failures:
         parts.append(_FAILURES.format(failures="\n".join(failures)))
     return "".join(parts)
@@ -112,6 +123,45 @@ def table(results: Sequence[CaseResult], group: Group) -> str:
     compared = [result for result in results if result.name in others]
     by_name = {result.name: result for result in results}
     return markdown(_HEAD, [_row(result, by_name) for result in (*compared, *own)])
+
+
+def _limit(limits: LimitsResult | None) -> LimitCase | None:
+    found = [each for each in limits.limits if each.name == _LIMIT] if limits is not None else []
+    return found[0] if found and found[0].completed else None
+
+
+def _of_limit(results: Sequence[CaseResult], limit: LimitCase) -> str:
+    rate = summarise(run.events_per_second for run in limit.completed).median
+    cost = summarise(run.cpu_seconds_per_million for run in limit.completed).median
+    rows = []
+    for result in results:
+        if result.completed and _events(result.parameters) == _events(Parameters()):
+            ours = summarise(run.events_per_second for run in result.completed).median
+            our_cost = summarise(map(_cost, result.completed)).median
+            rows.append([f"`{result.name}`", f"{ours / rate:.1%}", f"{cost / our_cost:.1%}"])
+    table = markdown(("case", "of the limit: events/s", "of the limit: CPU"), rows)
+    return _OF_LIMIT.format(limit=_LIMIT, connections=CONNECTIONS, table=table)
+
+
+def _events(parameters: Parameters) -> tuple[str, int]:
+    return parameters.message_format, parameters.event_bytes
+
+
+def _latency_row(result: CaseResult) -> list[str]:
+    found = [each.milliseconds for each in result.latencies]
+    figures = [
+        spread(summarise(each.events_per_second for each in result.latencies), ",.0f"),
+        *(
+            spread(summarise(percentile), ".1f")
+            for percentile in (
+                (each.p50 for each in found),
+                (each.p99 for each in found),
+                (each.p999 for each in found),
+                (each.maximum for each in found),
+            )
+        ),
+    ]
+    return [f"`{result.name}`", *figures]
 
 
 def _row(result: CaseResult, by_name: dict[str, CaseResult]) -> list[str]:

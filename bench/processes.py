@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 _TICKS_PER_SECOND = os.sysconf("SC_CLK_TCK")
+TICK_SECONDS = 1 / _TICKS_PER_SECOND
+"""How finely CPU time is counted."""
+
 # Fields of /proc/PID/stat after the name, which may itself hold spaces and parentheses.
 _STATE, _PARENT, _USER, _SYSTEM = 0, 1, 11, 12
 
@@ -21,7 +24,7 @@ def state(pid: int) -> str:
     return _fields(pid)[_STATE]
 
 
-def cpu_seconds(pids: list[int]) -> float:
+def cpu_seconds(pids: Sequence[int]) -> float:
     """Return the CPU time of the processes with all their threads, user and system."""
     fields = [_fields(pid) for pid in pids]
     return sum(int(each[_USER]) + int(each[_SYSTEM]) for each in fields) / _TICKS_PER_SECOND

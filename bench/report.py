@@ -36,6 +36,15 @@ _NETWORK = """
 {sections}"""
 
 
+_FAILED = """
+## Failed
+
+Of these parts there is no figure.
+
+{failures}
+"""
+
+
 class Results(msgspec.Struct, frozen=True):
     """Everything about one run of `make bench`."""
 
@@ -60,6 +69,8 @@ class Results(msgspec.Struct, frozen=True):
     """Programs by hand that do a part of the job."""
     scaling: list[ScalingCase] = []
     """With more of something."""
+    failures: dict[str, str] = {}
+    """Why there is no figure, by the parts that failed as a whole."""
 
 
 def write(results: Results, directory: Path) -> None:
@@ -74,7 +85,7 @@ def page(results: Results) -> str:
     """Return the page for people."""
     parts = [_head(results)]
     if results.matrix:
-        parts.append(matrix_page.section(results.matrix))
+        parts.append(matrix_page.section(results.matrix, results.limits))
     if results.network:
         sections = "\n".join(case.section() for case in results.network)
         parts.append(_NETWORK.format(sections=sections))
@@ -90,6 +101,9 @@ def page(results: Results) -> str:
         parts.append(results.soak.section())
     if results.scaling:
         parts.append(scaling.section(results.scaling))
+    if results.failures:
+        failures = "\n".join(f"- {name}: {why}" for name, why in results.failures.items())
+        parts.append(_FAILED.format(failures=failures))
     return "".join(parts)
 
 

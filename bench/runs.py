@@ -5,8 +5,10 @@ What it says it did is checked, and what it stored is read back.
 
 from __future__ import annotations
 
+import subprocess
 import tempfile
-from collections.abc import Iterator, Mapping
+import time
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -18,10 +20,28 @@ from bench.parameters import Parameters
 from bench.server import FailedRunError, Server
 
 DEADLINE_SECONDS = 120.0
+FAILURES = (
+    FailedRunError,
+    subprocess.SubprocessError,
+    OSError,
+    msgspec.DecodeError,
+    ValueError,
+    IndexError,
+)
+"""All that a run may end with in place of a figure.
+
+A server that died in the middle is a process that is gone, a report that is cut off, or counts that
+make no sense.
+"""
 DEBUG_ONE_IN = 5
 """One in so many events of the generator is DEBUG, in every connection alike."""
 WARM_UP, MEASURED = 0, 1
 """What the events' identities call the two parts of a run."""
+
+# The keeper of a journal looks once a second whether a segment is to be sealed.
+_KEEPER_SECONDS = 1.1
+_LOOK_SECONDS = 0.2
+_REST_SECONDS = 10.0
 
 
 class Plan(msgspec.Struct, frozen=True):
@@ -69,7 +89,7 @@ class Run(msgspec.Struct, frozen=True):
     events_per_second: float
     """Until the last one was durable."""
     cpu_seconds_per_million: float
-    """Of all processes of the server."""
+    """Of all processes of the server, with what was left to be sealed behind the last event."""
     worker_cpu_seconds_per_million: float
     generator_cpu_seconds_per_million: float
     peak_resident_bytes: dict[str, int]
@@ -89,7 +109,8 @@ def measure(plan: Plan, load: Load) -> Run:
         all_before, workers_before = map(processes.cpu_seconds, (server.pids, workers))
         sent = send(server, load, load.events)
         settled_ns, kernel_dropped = await_settled(server, load, sent)
-        all_after, workers_after = map(processes.cpu_seconds, (server.pids, workers))
+        all_after = cpu_at_rest(server.pids)
+        workers_after = processes.cpu_seconds(workers)
         resident = {
             f"{processes.role(pid)} {pid}": processes.peak_resident_bytes(pid)
             for pid in server.pids
@@ -132,8 +153,20 @@ def sending(
 
 def send(server: Server, load: Load, events: int, *, run: int = MEASURED) -> Sent:
     """Send so many events of a load; raise FailedRunError if a connection broke."""
+    paced_seconds = events / load.rate if load.rate and run == MEASURED else 0.0
     with sending(server, load, events, run=run) as generator:
-        return check_unbroken(generator.finish())
+        return finish(generator, paced_seconds)
+
+
+def finish(generator: Sending, paced_seconds: float = 0.0) -> Sent:
+    """Wait until all is sent; raise FailedRunError if it takes too long or a connection broke.
+
+    `paced_seconds` is how long it has to take, because of its rate.
+    """
+    try:
+        return check_unbroken(generator.finish(paced_seconds + DEADLINE_SECONDS))
+    except subprocess.TimeoutExpired as error:
+        raise FailedRunError("the server does not take the events: sending never ended") from error
 
 
 def check_unbroken(sent: Sent) -> Sent:
@@ -154,6 +187,25 @@ def await_settled(server: Server, load: Load, sent: Sent) -> tuple[int, int]:
     dropped = server.await_datagrams(sent.events) if load.transport == "udp" else 0
     events = load.warm_up_events + sent.events - dropped
     return server.await_settled(events, DEADLINE_SECONDS), dropped
+
+
+def cpu_at_rest(pids: Sequence[int]) -> float:
+    """Return the CPU time of a server once it has done what it owed; raise FailedRunError if never.
+
+    Segments are sealed in the background, also behind the last event.
+    """
+    deadline = time.monotonic() + _REST_SECONDS
+    time.sleep(_KEEPER_SECONDS)
+    before = processes.cpu_seconds(pids)
+    while time.monotonic() < deadline:
+        time.sleep(_LOOK_SECONDS)
+        now = processes.cpu_seconds(pids)
+        if now - before <= processes.TICK_SECONDS * 1.5:
+            return now
+        before = now
+    raise FailedRunError(
+        f"the processes are still at work {_REST_SECONDS:g} s behind the last event"
+    )
 
 
 def check_ledger(server: Server, load: Load, events: int, kernel_dropped: int = 0) -> None:

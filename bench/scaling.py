@@ -1,7 +1,8 @@
-"""What an event costs with more workers, listeners, patterns and masked paths: one more at a time.
+"""What an event costs with more workers, connections, listeners, patterns and masked paths.
 
-In rounds, like the cases of bench/matrix.py. Events come over 16 connections, dealt out evenly to
-the listeners; no stage drops any. The page on scaling reckons from these figures.
+In rounds, like the cases of bench/matrix.py. One number changes at a time. Where it is not that of
+connections, these are 16, dealt out evenly to the listeners; no stage drops any event. The page on
+scaling reckons from these figures.
 """
 
 from __future__ import annotations
@@ -20,10 +21,11 @@ from bench.generator import Sending
 from bench.runs import DEADLINE_SECONDS, MEASURED, WARM_UP, Plan
 from bench.server import Server
 
-Dimension = Literal["workers", "listeners", "patterns", "paths"]
+Dimension = Literal["workers", "connections", "listeners", "patterns", "paths"]
 
 CONNECTIONS = 16
 _WARM_UP_EVENTS = 200_000
+_CONNECTIONS = (4, 64, 1000)
 _LISTENERS = (1, 4, 16)
 _PATTERNS = (0, 2, 8, 32)
 _PATHS = (0, 1, 4, 32)
@@ -41,9 +43,14 @@ class ScalingCase(msgspec.Struct, frozen=True):
     """All runs with one number of something, one for each round."""
 
     dimension: Dimension
-    """What there is a number of; of everything else there is one, or none."""
+    """What there is a number of; of everything else there is one, or none, or what is usual."""
     number: int
     runs: list[ScalingRun]
+
+    @property
+    def name(self) -> str:
+        """As in tables and pictures."""
+        return f"{self.dimension}: {self.number}"
 
 
 def cases(plan: Plan) -> Iterator[ScalingCase]:
@@ -51,6 +58,8 @@ def cases(plan: Plan) -> Iterator[ScalingCase]:
     most_workers = plan.workers or len(os.sched_getaffinity(0))
     for exponent in range(most_workers.bit_length()):
         yield ScalingCase("workers", 1 << exponent, runs=[])
+    for number in _CONNECTIONS:
+        yield ScalingCase("connections", number, runs=[])
     for number in _LISTENERS:
         yield ScalingCase("listeners", number, runs=[])
     for number in _PATTERNS:
@@ -67,7 +76,7 @@ def measure(plan: Plan, tell: Callable[[str], None]) -> list[ScalingCase]:
             run = _run(plan, case)
             case.runs.append(run)
             tell(
-                f"round {number}, {case.number} {case.dimension}:"
+                f"round {number}, {case.name}:"
                 f" {run.events_per_second:,.0f} events/s,"
                 f" {run.worker_cpu_seconds_per_million:.2f} worker CPU-s per million"
             )
@@ -99,7 +108,7 @@ def section(measured: Sequence[ScalingCase]) -> str:
     """Return the part of the page for people."""
     return (
         f"\n## Scaling\n\nJSON events of about 320 bytes over {CONNECTIONS} TCP connections until"
-        " durable, no pipeline but what the case\nnames: medians, least to most in brackets."
+        " durable, no pipeline; but for what the case\nnames. Medians, least to most in brackets."
         f" Ratios are of figures of one round.\n\n{table(measured)}\n"
     )
 
@@ -112,7 +121,7 @@ def table(measured: Sequence[ScalingCase]) -> str:
         costs = _costs(case)
         rows.append(
             [
-                f"{case.number} {case.dimension}",
+                case.name,
                 spread(summarise(run.events_per_second for run in case.runs), ",.0f"),
                 spread(summarise(costs), ".2f"),
                 spread(ratio(costs, _costs(first)), ".2f"),
@@ -125,15 +134,16 @@ def _run(plan: Plan, case: ScalingCase) -> ScalingRun:
     with runs.server_directory(plan) as directory:
         file = directory / "config.toml"
         file.write_text(configuration(case))
+        connections = _of(case, "connections", CONNECTIONS)
         workers = case.number if case.dimension == "workers" else plan.workers
         with Server(directory / "data", directory / "log", file, workers) as server:
-            warm_up, _ = _send(server, _WARM_UP_EVENTS, WARM_UP)
+            warm_up, _ = _send(server, connections, _WARM_UP_EVENTS, WARM_UP)
             server.await_settled(warm_up, DEADLINE_SECONDS)
             pids = [pid for pid in server.pids if processes.role(pid) == "worker"]
             before = processes.cpu_seconds(pids)
-            events, started_ns = _send(server, plan.events, MEASURED)
+            events, started_ns = _send(server, connections, plan.events, MEASURED)
             settled_ns = server.await_settled(warm_up + events, DEADLINE_SECONDS)
-            cost = processes.cpu_seconds(pids) - before
+            cost = runs.cpu_at_rest(pids) - before
             server.check_ledger(sent=warm_up + events, filtered=0)
     return ScalingRun(
         events_per_second=events * 1e9 / (settled_ns - started_ns),
@@ -141,7 +151,7 @@ def _run(plan: Plan, case: ScalingCase) -> ScalingRun:
     )
 
 
-def _send(server: Server, events: int, run: int) -> tuple[int, int]:
+def _send(server: Server, connections: int, events: int, run: int) -> tuple[int, int]:
     """Send about so many events; return how many, and when the first was sent, in monotonic ns."""
     shares = len(server.addresses)
     with ExitStack() as stack:
@@ -150,14 +160,14 @@ def _send(server: Server, events: int, run: int) -> tuple[int, int]:
                 Sending(
                     "tcp",
                     address,
-                    connections=CONNECTIONS // shares,
+                    connections=connections // shares,
                     events=events // shares,
                     run=run,
                 )
             )
             for address in server.addresses.values()
         ]
-        sent = [runs.check_unbroken(sender.finish()) for sender in senders]
+        sent = [runs.finish(sender) for sender in senders]
     return sum(each.events for each in sent), min(each.started_ns for each in sent)
 
 

@@ -32,13 +32,21 @@ class FailedRunError(Exception):
     """The server did not do what a measurement presumes; there is no number to report."""
 
 
+def read_journaled(region: Region) -> int:
+    """Return how many events are durable, over all workers."""
+    return _sum_over_all(region, "ingest_events_journaled_total")
+
+
 def read_settled(region: Region) -> int:
     """Return how many events are durable or were dropped by a filter, over all workers."""
+    return read_journaled(region) + _sum_over_all(region, "ingest_events_filtered_total")
+
+
+def _sum_over_all(region: Region, metric: str) -> int:
     return sum(
-        region.get(worker, name, listener=listener)
+        region.get(worker, metric, listener=listener)
         for worker in range(region.workers)
         for listener in range(len(region.listeners))
-        for name in ("ingest_events_journaled_total", "ingest_events_filtered_total")
     )
 
 
@@ -67,14 +75,11 @@ class Server:
             command.append(f"--workers={self._workers}")
         with self._log.open("wb") as log:
             self._process = subprocess.Popen(command, stdout=log, stderr=log, env=self._environment)
-        running = self._await_ready()
-        self.addresses = {each.name: each.address for each in running.listeners}
-        self.pids = processes.family(self._process.pid)
-        descriptor = os.open(
-            f"/proc/{self._process.pid}/fd/{running.region_descriptor}", os.O_RDWR | os.O_CLOEXEC
-        )
-        self.region = Region.attach(descriptor)
-        os.close(descriptor)
+        try:
+            self._attach()
+        except BaseException:  # also where it is interrupted: nobody else would end the server
+            self._end()
+            raise
         return self
 
     def __exit__(
@@ -84,12 +89,7 @@ class Server:
         trace: TracebackType | None,
     ) -> None:
         """Stop the server; it has to say itself that nothing was lost."""
-        self._process.send_signal(signal.SIGTERM)
-        try:
-            status = self._process.wait(_STOP_SECONDS)
-        except subprocess.TimeoutExpired:
-            self._process.kill()
-            status = self._process.wait()
+        status = self._end()
         if status != 0 and error is None:
             raise FailedRunError(
                 f"the server ended with {status}:\n{self._log.read_text()[-4000:]}"
@@ -98,6 +98,10 @@ class Server:
     def send_signal(self, number: signal.Signals) -> None:
         """Send a signal to the supervisor."""
         self._process.send_signal(number)
+
+    def journaled_events(self) -> int:
+        """Return how many events are durable so far."""
+        return read_journaled(self.region)
 
     def settled_events(self) -> int:
         """Return how many events are durable or were dropped by a filter so far."""
@@ -187,6 +191,26 @@ class Server:
                 f" but the ledger says {ledger}, and the stages {status.stages}"
             )
 
+    def _end(self) -> int:
+        """Have it drain, and end its workers with it; return its exit status."""
+        self._process.send_signal(signal.SIGTERM)
+        try:
+            return self._process.wait(_STOP_SECONDS)
+        except subprocess.TimeoutExpired:
+            self._process.kill()
+            return self._process.wait()
+
+    def _attach(self) -> None:
+        """Wait until it is ready and learn what it says about itself."""
+        running = self._await_ready()
+        self.addresses = {each.name: each.address for each in running.listeners}
+        self.pids = processes.family(self._process.pid)
+        descriptor = os.open(
+            f"/proc/{self._process.pid}/fd/{running.region_descriptor}", os.O_RDWR | os.O_CLOEXEC
+        )
+        self.region = Region.attach(descriptor)
+        os.close(descriptor)
+
     def _check_alive(self) -> None:
         if self._process.poll() is not None:
             raise FailedRunError(f"the server has ended:\n{self._end_of_log()}")
@@ -208,7 +232,6 @@ class Server:
             if file.exists():
                 return contract.decode(file.read_bytes(), RunningServer)
             time.sleep(_POLL_SECONDS)
-        self._process.kill()
         raise FailedRunError(f"the server did not start:\n{self._end_of_log()}")
 
     def _end_of_log(self) -> str:

@@ -38,17 +38,15 @@ def write(
     *,
     journal: Journal = "auto",
     label: str | None = None,
-    pipelines: Path = _CONFIGURATIONS,
 ) -> Path:
     """Write the file into `directory` and return it.
 
-    `pipelines` is where the pipeline's file is.
     `listeners` says on which address there is one of each transport, whose name it gets.
 
     With `label` every event gets `diagnostics.labels.reload`: a configuration that differs from the
     one before, and events that say which one they were received under.
     """
-    parts = [(pipelines / f"{pipeline}.toml").read_text()]
+    parts = [configuration(pipeline).read_text()]
     compression = "none" if journal == "off" else journal
     parts.append(f'[journal]\ncompression = "{compression}"\n')
     for transport, address in listeners.items():

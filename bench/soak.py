@@ -270,8 +270,7 @@ class _Run:
         ) as senders:
             if faults:
                 self._strike(senders, faults)
-            sent = senders.finish()
-        runs.check_unbroken(sent)
+            sent = runs.finish(senders, seconds)
         at_rest = self._await_rest()
         stretches = [
             Stretch(first, behind) for first, behind in zip(before, self._durable(), strict=True)

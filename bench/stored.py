@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import subprocess
 import tempfile
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import ExitStack
 from pathlib import Path
 
@@ -106,6 +106,14 @@ def written_bytes(data_dir: Path) -> int:
     shards = list_shards(data_dir / contract.JOURNAL_DIRECTORY)
     segments = (segment for shard in shards for segment in shard.glob(f"*{SEGMENT_SUFFIX}"))
     return sum(segment.stat().st_size for segment in segments)
+
+
+def batches(data_dir: Path) -> Iterator[Batch]:
+    """Give all batches, one shard after the other."""
+    for shard in list_shards(data_dir / contract.JOURNAL_DIRECTORY):
+        reader = JournalReader(os.fspath(shard), start="oldest")
+        while batch := reader.next():
+            yield batch
 
 
 def last_lines(data_dir: Path) -> list[bytes]:

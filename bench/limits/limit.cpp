@@ -2,8 +2,9 @@
 //
 // limit discard|count|write|parse|parse-write PROCESSES CONNECTIONS [DIRECTORY [SYNC_MILLISECONDS]]
 //
-// Processes with a SO_REUSEPORT socket each on one port of 127.0.0.1, which is printed. They read
-// 512 KiB at a time until so many connections have ended; then one JSON object says what that took.
+// Processes that share a listening socket on 127.0.0.1, whose port is printed. Each accepts its part
+// of the connections and reads 512 KiB at a time until all have ended; then one JSON object says
+// what that took.
 
 #include <arpa/inet.h>
 #include <fcntl.h>
@@ -35,9 +36,10 @@ namespace {
 
 constexpr size_t kReadBytes = 512 * 1024;
 constexpr size_t kWriteBytes = 4 * 1024 * 1024;
+constexpr size_t kParseBytes = 64 * 1024;  // at a time: a larger index leaves the cache
 constexpr size_t kPaddingBytes = 64;  // the parser may read so far beyond a line
 constexpr int kEvents = 64;
-constexpr int kPatienceMilliseconds = 20;
+constexpr int kPatienceMilliseconds = 1;  // how late a process sees that all have ended
 
 enum class Mode { kDiscard, kCount, kWrite, kParse, kParseWrite };
 
@@ -152,12 +154,16 @@ class Worker {
     if (epoll_ctl(poller, EPOLL_CTL_ADD, descriptor, &event) != 0) fail("epoll_ctl");
   }
 
+  // The kernel would spread a few connections unevenly: whoever has its part leaves the others.
   void accept_one(int poller) {
     const int descriptor = accept4(listener_, nullptr, nullptr, SOCK_NONBLOCK);
     if (descriptor < 0) return;
     if (connections_.size() <= static_cast<size_t>(descriptor)) connections_.resize(descriptor + 1);
     connections_[descriptor] = Connection{};
     watch(poller, descriptor);
+    const long part = (options_.connections + options_.processes - 1) / options_.processes;
+    if (++accepted_ < part) return;
+    if (epoll_ctl(poller, EPOLL_CTL_DEL, listener_, nullptr) != 0) fail("epoll_ctl");
   }
 
   // Reads once; false at the end of the stream.
@@ -182,54 +188,73 @@ class Worker {
     const char *at = start, *end = start + length;
     uint64_t lines = 0, invalid = 0;
     while (const void* found = memchr(at, '\n', static_cast<size_t>(end - at))) {
-      const char* next = static_cast<const char*>(found) + 1;
+      at = static_cast<const char*>(found) + 1;
       ++lines;
-      if (options_.mode == Mode::kParse || options_.mode == Mode::kParseWrite) {
-        if (!is_valid(at, static_cast<size_t>(next - at) - 1)) {
-          ++invalid, at = next;
-          continue;
-        }
-      }
-      if (file_) file_->append(at, static_cast<size_t>(next - at));
-      at = next;
+    }
+    const size_t whole = static_cast<size_t>(at - start);
+    const bool parses = options_.mode == Mode::kParse || options_.mode == Mode::kParseWrite;
+    if (parses && !are_valid(start, whole, lines)) {
+      invalid = keep_valid(start, whole);
+    } else if (file_) {
+      file_->append(start, whole);
     }
     totals_.lines.fetch_add(lines, std::memory_order_relaxed);
     totals_.invalid.fetch_add(invalid, std::memory_order_relaxed);
-    return static_cast<size_t>(at - start);
+    return whole;
+  }
+
+  // Writes the lines that are valid, one by one; returns how many are not.
+  uint64_t keep_valid(const char* start, size_t length) {
+    uint64_t invalid = 0;
+    for (const char *at = start, *next; at < start + length; at = next) {
+      next = static_cast<const char*>(rawmemchr(at, '\n')) + 1;
+      if (!is_valid(at, static_cast<size_t>(next - at) - 1)) {
+        ++invalid;
+      } else if (file_) {
+        file_->append(at, static_cast<size_t>(next - at));
+      }
+    }
+    return invalid;
   }
 
 #ifdef WITH_SIMDJSON
+  // Whether so many lines are as many documents, all of them parsed at once, in this thread.
+  bool are_valid(const char* lines, size_t length, uint64_t count) {
+    if (count == 0) return true;
+    parser_.threaded = false;
+    simdjson::dom::document_stream documents;
+    if (parser_.parse_many(lines, length, kParseBytes).get(documents)) return false;
+    for (auto document : documents) {
+      if (document.error()) return false;
+      --count;
+    }
+    return count == 0 && documents.truncated_bytes() == 0;
+  }
+
   bool is_valid(const char* line, size_t length) {
     return parser_.parse(line, length, false).error() == simdjson::SUCCESS;
   }
   simdjson::dom::parser parser_;
 #else
+  static bool are_valid(const char*, size_t, uint64_t) { fail("compiled without simdjson"); }
   static bool is_valid(const char*, size_t) { fail("compiled without simdjson"); }
 #endif
 
   const Options& options_;
   Totals& totals_;
   int listener_;
+  long accepted_ = 0;
   std::vector<Connection> connections_;  // by descriptor
   std::unique_ptr<File> file_;
 };
 
-// A socket for each process, all bound before any listens, so that none misses its share.
-std::vector<int> bind_all(int processes, sockaddr_in& address) {
-  std::vector<int> listeners;
-  for (int number = 0; number < processes; ++number) {
-    const int listener = socket(AF_INET, SOCK_STREAM | SOCK_NONBLOCK, 0);
-    const int on = 1;
-    setsockopt(listener, SOL_SOCKET, SO_REUSEPORT, &on, sizeof on);
-    socklen_t length = sizeof address;
-    if (bind(listener, reinterpret_cast<sockaddr*>(&address), length) != 0) fail("bind");
-    getsockname(listener, reinterpret_cast<sockaddr*>(&address), &length);
-    listeners.push_back(listener);
-  }
-  for (const int listener : listeners) {
-    if (listen(listener, SOMAXCONN) != 0) fail("listen");
-  }
-  return listeners;
+int listen_on(sockaddr_in& address) {
+  const int listener = socket(AF_INET, SOCK_STREAM | SOCK_NONBLOCK, 0);
+  socklen_t length = sizeof address;
+  if (bind(listener, reinterpret_cast<sockaddr*>(&address), length) != 0) fail("bind");
+  getsockname(listener, reinterpret_cast<sockaddr*>(&address), &length);
+  if (listen(listener, SOMAXCONN) != 0) fail("listen");
+  return listener;
 }
 
 double seconds(const timeval& time) {
@@ -262,11 +287,11 @@ int main(int count, char** arguments) {
   Totals& totals = *new (shared) Totals{};
   sockaddr_in address{};
   address.sin_family = AF_INET, address.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
-  const std::vector<int> listeners = bind_all(options.processes, address);
+  const int listener = listen_on(address);
   for (int number = 0; number < options.processes; ++number) {
     if (fork() == 0) {
       prctl(PR_SET_PDEATHSIG, SIGKILL);  // whoever ends this program ends its processes
-      Worker(options, totals, listeners[number], number).run();
+      Worker(options, totals, listener, number).run();
       _exit(0);
     }
   }

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-import subprocess
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from functools import partial
+from typing import TypeVar
 
 import msgspec
 
 from bench import page_cache, runs
-from bench.figures import markdown, ratio, spread, summarise
+from bench.figures import ENOUGH_ROUNDS, markdown, spread, summarise
 from bench.limits import build
 from bench.limits.build import Unavailable
 from bench.limits.programs import (
@@ -19,10 +20,9 @@ from bench.limits.programs import (
     PROCESSES,
     LimitRun,
 )
-from bench.runs import Load, Plan, Run
-from bench.server import FailedRunError
+from bench.runs import FAILURES, Load, Plan, Run
 
-CASES = ("none", "reference")
+PIPELINES = ("none", "reference")
 """Pipelines of ours that are held against the limits."""
 
 _TITLE = """
@@ -32,26 +32,49 @@ Programs by hand (`bench/limits/`) that do a part of the job on the same events,
 processes of them over {connections} connections, and our own server, which does all of it and is
 durable: medians of the rounds, least to most in brackets. The last columns are ours as a fraction
 of the limit, of figures of the same round: of its events/s, and its CPU per event of ours.
-
+{few}
 {table}
-{absent}"""
+{notes}"""
+_FEW = """
+Fewer than {enough} rounds show where the time goes; they are too few to claim a fraction.
+"""
+_EVENTS_SHARE = 2
+"""Of the events of a run: what does so little is soon done."""
+_UNKNOWN = "-"
 
 Tell = Callable[[str], None]
+_Done = TypeVar("_Done", LimitRun, Run)
 
 
 class LimitCase(msgspec.Struct, frozen=True):
-    """All runs of a limit, one for each round."""
+    """All runs of a limit."""
 
     name: str
     job: str
-    runs: list[LimitRun]
+    runs: list[LimitRun | None]
+    """One for each round; null where the run failed."""
+    failures: list[str] = []
+    """What went wrong, in which round."""
+
+    @property
+    def completed(self) -> list[LimitRun]:
+        """The runs that did not fail."""
+        return [run for run in self.runs if run is not None]
 
 
 class OurCase(msgspec.Struct, frozen=True):
-    """All runs of our server with a pipeline, one for each round."""
+    """All runs of our server with a pipeline."""
 
     pipeline: str
-    runs: list[Run]
+    runs: list[Run | None]
+    """One for each round; null where the run failed."""
+    failures: list[str] = []
+    """What went wrong, in which round."""
+
+    @property
+    def name(self) -> str:
+        """What it is called on the page."""
+        return f"our `{self.pipeline}`"
 
 
 class LimitsResult(msgspec.Struct, frozen=True):
@@ -62,65 +85,87 @@ class LimitsResult(msgspec.Struct, frozen=True):
     absent: dict[str, str]
     """Limits that could not be measured here, and why."""
 
+    @property
+    def failed(self) -> list[str]:
+        """The cases that failed in some round."""
+        cases: list[LimitCase | OurCase] = [*self.limits, *self.ours]
+        return [case.name for case in cases if case.failures]
+
     def section(self) -> str:
         """Return the part of the page for people."""
         head = ["", "events/s", "CPU-s per million"]
         for case in self.ours:
             head += [f"`{case.pipeline}`: events/s", f"`{case.pipeline}`: CPU"]
-        rows = [self._row(limit) for limit in self.limits]
-        rows += [_our_row(case, len(head)) for case in self.ours]
-        absent = "\n".join(f"\n{name} was not measured: {why}" for name, why in self.absent.items())
+        rows = [
+            [f"{limit.name}: {limit.job}", *_figures(limit.runs), *self._fractions(limit)]
+            for limit in self.limits
+        ]
+        rows += [[case.name, *_figures(case.runs), *[""] * (len(head) - 3)] for case in self.ours]
+        cases: list[LimitCase | OurCase] = [*self.limits, *self.ours]
+        notes = [f"\n{name} was not measured: {why}" for name, why in self.absent.items()]
+        notes += [f"\n{case.name} FAILED: {each}" for case in cases for each in case.failures]
+        rounds = max(len(case.runs) for case in cases)
         return _TITLE.format(
             processes=PROCESSES,
             connections=CONNECTIONS,
+            few=_FEW.format(enough=ENOUGH_ROUNDS) if rounds < ENOUGH_ROUNDS else "",
             table=markdown(head, rows),
-            absent=absent,
+            notes="\n".join(notes),
         )
 
-    def _row(self, limit: LimitCase) -> list[str]:
-        speeds = [run.events_per_second for run in limit.runs]
-        costs = [run.cpu_seconds_per_million for run in limit.runs]
-        cells = [f"{limit.name}: {limit.job}", *_figures(speeds, costs)]
+    def _fractions(self, limit: LimitCase) -> Iterator[str]:
         for case in self.ours:
-            ours = [run.events_per_second for run in case.runs]
-            our_costs = [run.cpu_seconds_per_million for run in case.runs]
-            cells += [
-                spread(ratio(ours, speeds), ".1%"),
-                spread(ratio(costs, our_costs), ".1%"),
+            pairs = [
+                (its, our)
+                for its, our in zip(limit.runs, case.runs, strict=True)
+                if its is not None and our is not None
             ]
-        return cells
+            if not pairs:
+                yield from (_UNKNOWN, _UNKNOWN)
+                continue
+            speeds = (our.events_per_second / its.events_per_second for its, our in pairs)
+            costs = (
+                its.cpu_seconds_per_million / our.cpu_seconds_per_million for its, our in pairs
+            )
+            yield spread(summarise(speeds), ".1%")
+            yield spread(summarise(costs), ".1%")
 
 
 def measure(plan: Plan, tell: Tell) -> LimitsResult:
-    """Measure all limits that can be compiled here, and ours; raise FailedRunError if one fails."""
+    """Measure all limits that can be compiled here, and ours; a failed run is told and kept."""
+    plan = msgspec.structs.replace(plan, events=plan.events * _EVENTS_SHARE)
     absent = _absent()
     for name, why in absent.items():
         tell(f"{name} is not measured: {why}")
-    limits = [
-        LimitCase(limit.name, limit.job, [])
-        for limit in LIMITS.values()
-        if limit.name not in absent
-    ]
-    ours = [OurCase(pipeline, []) for pipeline in CASES]
+    here = [limit for limit in LIMITS.values() if limit.name not in absent]
+    limits = [LimitCase(limit.name, limit.job, [], []) for limit in here]
+    ours = [OurCase(pipeline, [], []) for pipeline in PIPELINES]
     for number in range(1, plan.runs + 1):
-        for case in limits:
-            case.runs.append(done := _once(case.name, plan))
-            tell(_line(number, case.name, done.events_per_second, done.cpu_seconds_per_million))
+        for limit, case in zip(here, limits, strict=True):
+            case.runs.append(_run(plan, case, number, partial(limit.measure, plan), tell))
         for our in ours:
-            page_cache.touch(plan.data_dir, plan.events * EVENT_BYTES)
-            our.runs.append(run := runs.measure(plan, _load(plan, our.pipeline)))
-            tell(_line(number, our.pipeline, run.events_per_second, run.cpu_seconds_per_million))
+            load = _load(plan, our.pipeline)
+            our.runs.append(_run(plan, our, number, partial(runs.measure, plan, load), tell))
     result = LimitsResult(limits, ours, absent)
     tell(result.section())
     return result
 
 
-def _once(name: str, plan: Plan) -> LimitRun:
-    page_cache.touch(plan.data_dir, plan.events * EVENT_BYTES)
+def _run(
+    plan: Plan, case: LimitCase | OurCase, number: int, measure: Callable[[], _Done], tell: Tell
+) -> _Done | None:
     try:
-        return LIMITS[name].measure(plan)
-    except subprocess.SubprocessError as error:
-        raise FailedRunError(f"the limit {name} failed: {error}") from error
+        page_cache.touch(plan.data_dir, plan.events * EVENT_BYTES)
+        run = measure()
+    except FAILURES as error:
+        case.failures.append(f"round {number}: {error}")
+        tell(f"round {number}, {case.name} FAILED: {error}")
+        return None
+    tell(
+        f"round {number}, {case.name}: {run.events_per_second:,.0f} events/s,"
+        f" {run.cpu_seconds_per_million:.2f} CPU-s per million"
+    )
+    return run
 
 
 def _load(plan: Plan, pipeline: str) -> Load:
@@ -147,15 +192,10 @@ def _absent() -> dict[str, str]:
     return absent
 
 
-def _our_row(case: OurCase, width: int) -> list[str]:
-    speeds = [run.events_per_second for run in case.runs]
-    costs = [run.cpu_seconds_per_million for run in case.runs]
-    return [f"our `{case.pipeline}`", *_figures(speeds, costs), *[""] * (width - 3)]
-
-
-def _figures(speeds: Sequence[float], costs: Sequence[float]) -> list[str]:
-    return [spread(summarise(speeds), ",.0f"), spread(summarise(costs), ".2f")]
-
-
-def _line(number: int, name: str, speed: float, cost: float) -> str:
-    return f"round {number}, {name}: {speed:,.0f} events/s, {cost:.2f} CPU-s per million"
+def _figures(of: Sequence[LimitRun | None] | Sequence[Run | None]) -> list[str]:
+    done = [run for run in of if run is not None]
+    if not done:
+        return ["failed", _UNKNOWN]
+    speeds = summarise(run.events_per_second for run in done)
+    costs = summarise(run.cpu_seconds_per_million for run in done)
+    return [spread(speeds, ",.0f"), spread(costs, ".2f")]

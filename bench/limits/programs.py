@@ -12,7 +12,7 @@ import msgspec
 from bench import runs
 from bench.generator import Sending
 from bench.limits import build
-from bench.runs import Plan, check_unbroken
+from bench.runs import DEADLINE_SECONDS, Plan, check_unbroken
 from bench.server import FailedRunError
 
 PROCESSES = 2
@@ -76,7 +76,7 @@ def receive(plan: Plan, mode: str, *, sync: bool = False) -> LimitRun:
     with runs.server_directory(plan) as directory:
         with at_work(build.limit(), mode, directory, sync=sync) as (process, address):
             with Sending("tcp", address, connections=CONNECTIONS, events=plan.events) as sending:
-                sent = check_unbroken(sending.finish())
+                sent = check_unbroken(sending.finish(DEADLINE_SECONDS))
             output, _ = process.communicate(timeout=_STOP_SECONDS)
         received = msgspec.json.decode(output, type=_Received)
         expected = 0 if mode == "discard" else sent.events
@@ -97,7 +97,7 @@ def copy(plan: Plan, *, sync: bool = False) -> LimitRun:
     with runs.server_directory(plan) as directory:
         command = [str(build.copy()), str(PROCESSES), str(size), str(directory)]
         command.append(str(SYNC_MILLISECONDS if sync else 0))
-        done = subprocess.run(command, check=True, stdout=subprocess.PIPE)
+        done = subprocess.run(command, check=True, stdout=subprocess.PIPE, timeout=DEADLINE_SECONDS)
         copied = msgspec.json.decode(done.stdout, type=_Copied)
         _check_written(directory, size)
     return LimitRun(

@@ -94,7 +94,7 @@ def _run(plan: Plan, senders: int, rate: float, seconds: float) -> BalanceRun:
     with runs.warm_server(plan, load) as server:
         with runs.sending(server, load, events) as generator:
             began, first = _look_after(server, generator)
-            runs.check_unbroken(generator.finish())
+            runs.finish(generator, SETTLING_SECONDS + seconds)
         server.await_settled(load.warm_up_events + events, runs.DEADLINE_SECONDS)
         runs.check_ledger(server, load, events)
         ended = server.counts_of(_RECEIVED, "tcp")

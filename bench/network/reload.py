@@ -117,8 +117,7 @@ def _run(network: NetworkPlan, case: ReloadCase, how: str) -> ReloadRun:
                     server.send_signal(HOW[how])
                 if not generator.is_at_work:
                     raise FailedRunError("the sender was done before the last signal")
-                sent = generator.finish()
-            runs.check_unbroken(sent)
+                sent = runs.finish(generator, case.signal_interval_seconds)
             server.await_quiet(runs.DEADLINE_SECONDS)
             _await_replaced(server, before)
             replaced = sum(_generations(server)) - sum(before)

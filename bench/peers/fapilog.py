@@ -10,12 +10,12 @@ from pathlib import Path
 
 import msgspec
 
-from bench import generator
+from bench import generator, settings
 from bench.peers.grounds import GROUNDS
-from bench.peers.peer import CONFIGURATIONS
+from bench.runs import DEADLINE_SECONDS
 from bench.server import FailedRunError
 
-CONFIGURATION = CONFIGURATIONS / "ours" / f"{GROUNDS['json'].pipeline}.toml"
+CONFIGURATION = settings.configuration(GROUNDS["json"].pipeline)
 """Whose stages it runs: those of our own server on the same ground."""
 ENRICHERS = ("runtime_info",)
 """In place of `origin`, which fapilog does not have."""
@@ -43,7 +43,9 @@ def measure(events: int) -> Flushed:
         command += [f"--configuration={os.fspath(CONFIGURATION)}", file.name]
         command += ["--enrichers", *ENRICHERS]
         root = Path(__file__).parents[2]
-        done = subprocess.run(command, check=True, stdout=subprocess.PIPE, cwd=root)
+        done = subprocess.run(
+            command, check=True, stdout=subprocess.PIPE, cwd=root, timeout=DEADLINE_SECONDS
+        )
     flushed = msgspec.json.decode(done.stdout, type=Flushed)
     check(flushed)
     return flushed

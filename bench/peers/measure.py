@@ -17,18 +17,18 @@ from bench.peers.programs import PEERS
 from bench.peers.results import OURS, Entry, GroundResult, PeersResult
 from bench.peers.run import PeerRun
 from bench.peers.running import peer_at_work, server_at_work
-from bench.runs import Plan
-from bench.server import FailedRunError
+from bench.runs import FAILURES, Plan
 
 FAPILOG = "fapilog"
 NAMES = (*PEERS, FAPILOG)
 
-_PEER_SHARE = 0.2
-"""Of the events of a run: peers get fewer, to take about as long."""
 _FAPILOG_SHARE = 0.004
+"""Of the events of a run."""
 _WARM_UP_SHARE = 0.1
 _EVENT_BYTES = 500
 """As written, at most about so many."""
+
+_VERSION_SECONDS = 30.0
 
 Tell = Callable[[str], None]
 
@@ -74,10 +74,10 @@ def _measure_ground(
     entries = [Entry(name, [], []) for name in measures]
     for number in range(1, peers.plan.runs + 1):
         for entry in entries:
-            page_cache.touch(peers.plan.data_dir, peers.plan.events * _EVENT_BYTES)
             try:
+                page_cache.touch(peers.plan.data_dir, peers.plan.events * _EVENT_BYTES)
                 entry.runs.append(done := measures[entry.name]())
-            except (FailedRunError, subprocess.SubprocessError) as error:
+            except FAILURES as error:
                 entry.runs.append(None)
                 notes = " ".join(getattr(error, "__notes__", []))
                 entry.failures.append(f"round {number}: {error} {notes}".strip())
@@ -102,7 +102,8 @@ def _peer(peers: PeersPlan, ground: Ground, peer: Peer, program: Path) -> PeerRu
     with peer_at_work(peers.plan, peer, program, ground) as running:
         if ground.transport == "udp":
             return run.measure_datagrams(running, ground, peers.datagram_seconds)
-        events = max(ground.connections, int(peers.plan.events * _PEER_SHARE))
+        share = ground.peer_share / peer.slowness.get(ground.name, 1)
+        events = max(ground.connections, int(peers.plan.events * share))
         warm_up = max(ground.connections, int(events * _WARM_UP_SHARE))
         return run.measure_stream(running, ground, events, warm_up)
 
@@ -120,12 +121,16 @@ def _fapilog(plan: Plan) -> PeerRun:
 
 
 def _version(peer: Peer, program: Path) -> str:
-    done = subprocess.run(
-        [program, *peer.version],
-        check=False,
-        capture_output=True,
-        text=True,
-        env=environment(program),
-    )
+    try:
+        done = subprocess.run(
+            [program, *peer.version],
+            check=False,
+            capture_output=True,
+            text=True,
+            env=environment(program),
+            timeout=_VERSION_SECONDS,
+        )
+    except (OSError, subprocess.SubprocessError) as error:
+        return f"unknown: {error}"
     lines = (line for line in done.stdout.splitlines() if any(map(str.isdigit, line)))
     return " ".join(next(lines, "unknown").split()).rstrip(",")

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 
-from bench.figures import markdown, ratio, spread, summarise
+from bench.figures import ENOUGH_ROUNDS, markdown, spread, summarise
 from bench.peers.grounds import GROUNDS
 from bench.peers.results import OURS, Entry, GroundResult, PeersResult
 from bench.peers.run import RATES, PeerRun, Step
@@ -17,12 +17,15 @@ _TITLE = """
 
 The same job by others on the same machine, with the same generator, each set as well as we know
 (`bench/peers/configurations/`): medians of the rounds, least to most in brackets. Ratios are of
-figures of the same round. Every event was found in the output, once, and the job done on all of
-them; ours is durable, theirs is handed to the kernel. What is compared, and how fair that is,
-stands in `docs/peers.md`.
-
+figures of the same round. Over TCP every event was found in the output, once, and the job done on
+all of them; of datagrams those that were written, each once. Ours is durable, theirs is handed to
+the kernel. What is compared, and how fair that is, stands in `docs/peers.md`.
+{few}
 {versions}
 {grounds}"""
+_FEW = """
+Fewer than {enough} rounds show which is faster by far; they claim no ratio close to one.
+"""
 _GROUND = """
 ### {name}
 
@@ -38,7 +41,14 @@ _HEAD = (
     "ours: events/s to it",
     "its CPU to ours",
 )
-_DATAGRAM_HEAD = ("program", "lossless up to, /s", "most written, /s", *_HEAD[2:])
+_DATAGRAM_HEAD = (
+    "program",
+    "lossless up to, /s",
+    "most written, /s",
+    "CPU-s per million, all rates",
+    *_HEAD[3:5],
+    "its CPU to ours, where neither lost any",
+)
 _SHARES = """
 What part of the datagrams of each rate was written, in the middle of the rounds; with the rate that
 was really sent, where the machine was too busy for the other:
@@ -53,7 +63,9 @@ def section(result: PeersResult) -> str:
     versions = [f"- {name}: {version}" for name, version in result.versions.items()]
     versions += [f"- {name}: not on this machine" for name in result.absent]
     grounds = "".join(map(_ground, result.grounds))
-    return _TITLE.format(versions="\n".join(versions), grounds=grounds)
+    rounds = max(len(entry.runs) for each in result.grounds for entry in each.entries)
+    few = _FEW.format(enough=ENOUGH_ROUNDS) if rounds < ENOUGH_ROUNDS else ""
+    return _TITLE.format(versions="\n".join(versions), grounds=grounds, few=few)
 
 
 def _ground(result: GroundResult) -> str:
@@ -109,12 +121,21 @@ def _ratios(entry: Entry, ours: Entry) -> list[str]:
     if entry is ours or not pairs:
         return [_UNKNOWN, _UNKNOWN]
 
-    def figures(figure: Callable[[PeerRun], float]) -> tuple[list[float], list[float]]:
-        return [figure(mine) for mine, _ in pairs], [figure(theirs) for _, theirs in pairs]
+    speeds = summarise(mine.events_per_second / theirs.events_per_second for mine, theirs in pairs)
+    return [spread(speeds, ".1f"), _cost_ratio(pairs)]
 
-    mine, theirs = figures(lambda run: run.events_per_second)
-    our_cost, its_cost = figures(lambda run: run.cpu_seconds_per_million)
-    return [spread(ratio(mine, theirs), ".1f"), spread(ratio(its_cost, our_cost), ".1f")]
+
+def _cost_ratio(pairs: Sequence[tuple[PeerRun, PeerRun]]) -> str:
+    """Of datagrams at the highest rate of a round that both took without loss."""
+    ratios = []
+    for mine, theirs in pairs:
+        if not mine.steps:
+            ratios.append(theirs.cpu_seconds_per_million / mine.cpu_seconds_per_million)
+        elif both := list(zip(theirs.lossless, mine.lossless, strict=False)):
+            their_step, my_step = both[-1]
+            if my_step.cpu_seconds:
+                ratios.append(their_step.cpu_seconds / my_step.cpu_seconds)
+    return spread(summarise(ratios), ".1f") if ratios else _UNKNOWN
 
 
 def _shares(entries: Sequence[Entry]) -> str:

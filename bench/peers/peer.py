@@ -5,12 +5,12 @@ from __future__ import annotations
 import os
 import shutil
 import signal
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
 import msgspec
 
-from bench.peers.grounds import Ground
+from bench.peers.grounds import Ground, Name
 
 UNPACKED = Path(__file__).parents[2] / ".clients"
 """Where `make clients` puts Debian's packages."""
@@ -41,6 +41,8 @@ class Peer(msgspec.Struct, frozen=True):
     version: tuple[str, ...] = ("--version",)
     flush_signal: signal.Signals | None = None
     """Makes it write what it holds back for its next write."""
+    slowness: Mapping[Name, int] = {}
+    """On which grounds it would take minutes, and how many times fewer events it gets there."""
 
     def find(self, directories: Sequence[Path]) -> Path | None:
         """Return its program: from these directories, unpacked, or on PATH."""

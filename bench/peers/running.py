@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import os
 import socket
 import subprocess
 import time
-from collections.abc import Iterator
-from contextlib import contextmanager
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Protocol
 
@@ -14,13 +15,16 @@ from bench import processes, runs, settings, stored
 from bench.generator import Sent
 from bench.peers.grounds import SECRET, Ground
 from bench.peers.output import Output
-from bench.peers.peer import CONFIGURATIONS, Peer, Place, environment
+from bench.peers.peer import Peer, Place, environment
 from bench.runs import Plan
 from bench.server import FailedRunError, Server
+from ingest._native import Batch
 
 _START_SECONDS = 60.0
 _STOP_SECONDS = 20.0
 _POLL_SECONDS = 0.01
+ADDED = b'"diagnostics":{'
+"""The member that our server adds to every JSON event."""
 _LISTENING = "0A"
 """The state of a listening socket in /proc/net/tcp."""
 
@@ -34,14 +38,20 @@ class Running(Protocol):
     def pids(self) -> list[int]:
         """All its processes."""
 
+    def size(self) -> int:
+        """Return a number that grows with what is where it belongs, and costs little to get."""
+
     def written(self) -> int:
         """Return how many events are where they belong so far."""
 
     def flush(self) -> None:
         """Make it write what it holds back, if it has a way to be told."""
 
-    def check(self, sent: Sent, total: int, *, may_lose: bool) -> None:
-        """Fail unless it did the job on all events so far, those of one run among them."""
+    def check(self, sent: Sent, total: int, *, may_lose: bool) -> int:
+        """Fail unless it did the job on all events so far, those of one run among them.
+
+        Return how many events of that run there are.
+        """
 
 
 class RunningPeer:
@@ -61,10 +71,14 @@ class RunningPeer:
         """All its processes."""
         return processes.family(self._process.pid)
 
-    def written(self) -> int:
-        """Return how many lines it has written so far."""
+    def size(self) -> int:
+        """Return how many bytes it has written so far."""
         if self._process.poll() is not None:
             raise FailedRunError(f"{self._peer.name} has ended with {self._process.returncode}")
+        return self.output.size()
+
+    def written(self) -> int:
+        """Return how many lines it has written so far."""
         return self.output.look()
 
     def flush(self) -> None:
@@ -72,11 +86,12 @@ class RunningPeer:
         if self._peer.flush_signal is not None:
             self._process.send_signal(self._peer.flush_signal)
 
-    def check(self, sent: Sent, total: int, *, may_lose: bool) -> None:
+    def check(self, sent: Sent, total: int, *, may_lose: bool) -> int:
         """Fail unless its output is as many lines, with each event of the run."""
         findings = self.output.check(self._ground, sent, may_lose=may_lose)
         if findings.events + findings.other_runs != total:
             raise FailedRunError(f"{total} lines were counted, but read back there are {findings}")
+        return findings.events
 
 
 class RunningServer:
@@ -92,6 +107,10 @@ class RunningServer:
         """All its processes."""
         return self._server.pids
 
+    def size(self) -> int:
+        """Return how many events are durable."""
+        return self._server.settled_events()
+
     def written(self) -> int:
         """Return how many events are durable."""
         return self._server.settled_events()
@@ -99,22 +118,27 @@ class RunningServer:
     def flush(self) -> None:
         """Do nothing: it syncs every 25 ms."""
 
-    def check(self, sent: Sent, total: int, *, may_lose: bool) -> None:
+    def check(self, sent: Sent, total: int, *, may_lose: bool) -> int:
         """Fail unless the ledger and the journal have all events."""
         self._server.check_ledger(sent=total, filtered=0)
         findings = stored.check(self._server.data_dir, sent)
         wrong = findings.duplicated + findings.foreign + (0 if may_lose else findings.lost)
         if wrong or findings.events + findings.other_runs != total:
             raise FailedRunError(f"what was stored is not what was sent: {findings}")
-        if self._ground.name == "json" and not all(map(_is_done, self._last_lines())):
-            raise FailedRunError("an event is not masked, or nothing was added to it")
-
-    def _last_lines(self) -> list[bytes]:
-        return [line for line in stored.last_lines(self._server.data_dir) if line]
+        if self._ground.name == "json":
+            check_job(stored.batches(self._server.data_dir))
+        return findings.events
 
 
-def _is_done(line: bytes) -> bool:
-    return SECRET not in line and b'"diagnostics":{' in line
+def check_job(batches: Iterable[Batch]) -> None:
+    """Fail unless the field was masked and one added in every event of the journal."""
+    for batch in batches:
+        added = batch.lines.count(ADDED)
+        if SECRET in batch.lines or added != batch.count:
+            raise FailedRunError(
+                f"of {batch.count} events from {batch.first_sequence} on {added} have what was to"
+                " be added, or one is not masked"
+            )
 
 
 @contextmanager
@@ -156,7 +180,6 @@ def server_at_work(plan: Plan, ground: Ground) -> Iterator[RunningServer]:
             directory,
             ground.pipeline,
             {ground.transport: settings.ANY_PORT},
-            pipelines=CONFIGURATIONS / "ours",
         )
         with Server(directory / "data", directory / "log", configuration, plan.workers) as server:
             yield RunningServer(server, ground)
@@ -178,18 +201,29 @@ def _free_port(ground: Ground) -> int:
 
 
 def _await_port(process: subprocess.Popen[bytes], ground: Ground, port: int) -> None:
-    """Wait until somebody listens on the port, without a connection that would be counted."""
+    """Wait until it listens on the port itself, without a connection that would be counted."""
     deadline = time.monotonic() + _START_SECONDS
-    while not _is_bound(ground, port):
+    while not _bound(ground, port) & _sockets(process.pid):
         if process.poll() is not None or time.monotonic() > deadline:
             raise FailedRunError("it did not start to listen")
         time.sleep(_POLL_SECONDS)
 
 
-def _is_bound(ground: Ground, port: int) -> bool:
+def _bound(ground: Ground, port: int) -> set[str]:
+    """Return the sockets, by inode, that receive what is sent to the port."""
     rows = Path(f"/proc/net/{ground.transport}").read_text().splitlines()[1:]
-    for row in rows:
-        _, local, _, state, *_ = row.split()
-        if local.endswith(f":{port:04X}") and (ground.transport == "udp" or state == _LISTENING):
-            return True
-    return False
+    fields = [row.split() for row in rows]
+    return {
+        inode
+        for _, local, _, state, _, _, _, _, _, inode, *_ in fields
+        if local.endswith(f":{port:04X}") and (ground.transport == "udp" or state == _LISTENING)
+    }
+
+
+def _sockets(pid: int) -> set[str]:
+    """Return the sockets that a process or one of its children has open, by inode."""
+    names = set()
+    for each in processes.family(pid):
+        with suppress(OSError):  # it ended, or closed one, while we looked
+            names |= {os.fspath(entry.readlink()) for entry in Path(f"/proc/{each}/fd").iterdir()}
+    return {name[len("socket:[") : -1] for name in names if name.startswith("socket:[")}

@@ -15,4 +15,5 @@ PEER = Peer(
     origin="`pip install tenzir`, or https://docs.tenzir.com",
     command=_command,
     version=("version",),
+    slowness={"syslog": 20},
 )

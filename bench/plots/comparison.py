@@ -1,78 +1,42 @@
-"""Pictures of the server beside its peers and beside limits written by hand.
-
-They read no more of the results than what they show, whatever else stands there.
-"""
+"""Pictures of the server beside its peers and beside limits written by hand."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 
-import msgspec
-
 from bench.figures import summarise
+from bench.limits.measure import LimitsResult
+from bench.limits.programs import LimitRun
+from bench.peers.results import OURS, PeersResult
+from bench.peers.run import PeerRun
 from bench.plots.bars import Bar, bars
 from bench.plots.picture import COST, RATE, Picture
+from bench.runs import Run
 
-_OURS = "ingest"
-
-
-class Run(msgspec.Struct, frozen=True):
-    """One run of a program."""
-
-    events_per_second: float
-    cpu_seconds_per_million: float
+_Runs = Sequence[Run | None] | Sequence[PeerRun | None] | Sequence[LimitRun | None]
 
 
-class Entry(msgspec.Struct, frozen=True):
-    """All runs of a program that does a job; null where one failed."""
-
-    runs: list[Run | None]
-    name: str = ""
-    pipeline: str = ""
-    """Of ours, where there are several."""
-
-
-class Ground(msgspec.Struct, frozen=True):
-    """All programs that do one job."""
-
-    ground: str
-    entries: list[Entry]
-
-
-class Peers(msgspec.Struct, frozen=True):
-    """All jobs."""
-
-    grounds: list[Ground] = []
-
-
-class Limits(msgspec.Struct, frozen=True):
-    """Programs that do a part of our job, and ours that do all of it."""
-
-    limits: list[Entry] = []
-    ours: list[Entry] = []
-
-
-def of_peers(peers: Peers) -> Iterator[Picture]:
+def of_peers(peers: PeersResult) -> Iterator[Picture]:
     """Yield two pictures for each job."""
     for ground in peers.grounds:
-        entries = {entry.name: entry for entry in ground.entries}
-        yield from _pictures(f"peers-{ground.ground}", f"The job `{ground.ground}`", entries, _OURS)
+        entries: dict[str, _Runs] = {entry.name: entry.runs for entry in ground.entries}
+        yield from _pictures(f"peers-{ground.ground}", f"The job `{ground.ground}`", entries, OURS)
 
 
-def of_limits(limits: Limits) -> Iterator[Picture]:
+def of_limits(limits: LimitsResult) -> Iterator[Picture]:
     """Yield two pictures."""
-    if not limits.limits:
-        return
-    ours = {f"ingest, {entry.pipeline}": entry for entry in limits.ours}
-    entries = {**ours, **{entry.name: entry for entry in limits.limits}}
-    yield from _pictures("limits", "Parts of the job by hand, and all of it", entries, *ours)
+    ours: dict[str, _Runs] = {f"{OURS}, {case.pipeline}": case.runs for case in limits.ours}
+    theirs: dict[str, _Runs] = {case.name: case.runs for case in limits.limits}
+    if theirs:
+        subject = "Parts of the job by hand, and all of it"
+        yield from _pictures("limits", subject, {**ours, **theirs}, *ours)
 
 
-def _pictures(name: str, subject: str, entries: dict[str, Entry], *ours: str) -> Iterator[Picture]:
+def _pictures(name: str, subject: str, entries: dict[str, _Runs], *ours: str) -> Iterator[Picture]:
     measured = {
-        its: runs
-        for its, entry in entries.items()
-        if (runs := [run for run in entry.runs if run is not None])
+        its: completed
+        for its, runs in entries.items()
+        if (completed := [run for run in runs if run is not None])
     }
     if not measured:
         return

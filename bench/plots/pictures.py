@@ -16,9 +16,10 @@ import msgspec
 from bench.case_result import CaseResult
 from bench.distribution import BOUNDS_MS
 from bench.figures import Summary, summarise
+from bench.limits.measure import LimitsResult
+from bench.peers.results import PeersResult
 from bench.plots import comparison
 from bench.plots.bars import Bar, Stack, bars, stacks
-from bench.plots.comparison import Limits, Peers
 from bench.plots.curves import Curve, curves
 from bench.plots.picture import COST, RATE, Picture
 from bench.profile import report
@@ -39,8 +40,8 @@ class Shown(msgspec.Struct, frozen=True):
     cases: list[CaseResult] = []
     profiles: list[Profile] = []
     scaling: list[ScalingCase] = []
-    peers: Peers = Peers()
-    limits: Limits = Limits()
+    peers: PeersResult | None = None
+    limits: LimitsResult | None = None
 
 
 def read(directories: Sequence[Path]) -> Shown:
@@ -57,13 +58,15 @@ def read(directories: Sequence[Path]) -> Shown:
 
 def pictures(shown: Shown) -> Iterator[Picture]:
     """Yield the pictures that there are results for."""
-    yield from comparison.of_peers(shown.peers)
-    yield from comparison.of_limits(shown.limits)
+    if shown.peers is not None:
+        yield from comparison.of_peers(shown.peers)
+    if shown.limits is not None:
+        yield from comparison.of_limits(shown.limits)
     completed = [case for case in shown.cases if case.completed]
     if completed:
         yield from _of_cases(completed)
         yield from _over_a_number(completed)
-    if latencies := [case for case in completed if case.latency is not None]:
+    if latencies := [case for case in completed if case.latencies]:
         yield _latency(latencies)
     if shown.profiles:
         yield _phases(shown.profiles)
@@ -120,11 +123,7 @@ def _over_a_number(cases: Sequence[CaseResult]) -> Iterator[Picture]:
 def _latency(cases: Sequence[CaseResult]) -> Picture:
     preferred = [case for case in cases if case.group in ("pipelines", "connections")]
     chosen = (preferred or list(cases))[:_MOST_CURVES]
-    shares = {
-        case.name: [100 * done / case.latency.milliseconds.samples for done in accumulate(buckets)]
-        for case in chosen
-        if case.latency is not None and (buckets := case.latency.milliseconds.buckets)
-    }
+    shares = {case.name: _durable_within(case) for case in chosen}
     # From the last bound within which nothing was durable to the first within which all was.
     done = list(zip(*shares.values(), strict=True))[: len(BOUNDS_MS)]
     first = max((at for at, each in enumerate(done) if max(each) < _NOTHING), default=0)
@@ -146,6 +145,14 @@ def _latency(cases: Sequence[CaseResult]) -> Picture:
             top=100,
         ),
     )
+
+
+def _durable_within(case: CaseResult) -> list[float]:
+    """Return how many per cent of the events of all rounds were durable within each bound."""
+    rounds = [each.milliseconds for each in case.latencies]
+    samples = sum(each.samples for each in rounds)
+    buckets = map(sum, zip(*(each.buckets for each in rounds), strict=True))
+    return [100 * done / samples for done in accumulate(buckets)]
 
 
 def _phases(profiles: Sequence[Profile]) -> Picture:
@@ -171,7 +178,7 @@ def _phases(profiles: Sequence[Profile]) -> Picture:
 def _scaling(cases: Sequence[ScalingCase]) -> Picture:
     rows = [
         Bar(
-            f"{case.number} {case.dimension}",
+            case.name,
             summarise(run.worker_cpu_seconds_per_million for run in case.runs),
         )
         for case in cases

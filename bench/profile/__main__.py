@@ -11,12 +11,10 @@ import shlex
 import sys
 from datetime import UTC, datetime
 from pathlib import Path
-from subprocess import CalledProcessError
 
-from bench import machine, matrix, rounds
+from bench import machine, matrix, results_directory, rounds
 from bench.profile import breakdown, recording, report
-from bench.runs import Plan
-from bench.server import FailedRunError
+from bench.runs import FAILURES, Plan
 
 _RESULTS = Path(__file__).parents[1] / "results"
 _DEFAULT = ["raw", "reference"]
@@ -33,18 +31,18 @@ def main() -> int:
         workers=options.workers,
         data_dir=options.data_dir,
     )
-    directory = options.directory or _RESULTS / f"{started:%Y-%m-%d}-profile"
     profiles = []
     try:
         recording.check_programs()
         facts = machine.describe(plan.data_dir)
+        directory = options.directory or results_directory.make(_RESULTS, started, "profile")
         for name in options.cases:
             load = rounds.load(plan, matrix.BY_NAME[name])
             profile, samples = recording.profile(plan, name, load)
             profiles.append(profile)
             print(f"{name}\n\n{breakdown.table(profile)}\n", flush=True)
             report.write_stacks(samples, directory, name)
-    except (FailedRunError, CalledProcessError) as error:
+    except FAILURES as error:
         print(f"FAILED: {error}", file=sys.stderr)
         return 1
     report.write(

@@ -55,7 +55,7 @@ def profile(plan: Plan, case: str, load: Load) -> tuple[Profile, list[Sample]]:
         with _sampling(workers, Path(recorded.name)):
             sent = runs.send(server, load, load.events)
             settled_ns, _ = runs.await_settled(server, load, sent)
-            cpu_seconds = processes.cpu_seconds(workers) - before
+            cpu_seconds = runs.cpu_at_rest(workers) - before
         runs.check_ledger(server, load, load.events)
         found = inlining.expand(_read(Path(recorded.name)), native)
     cost = cpu_seconds / (load.events / 1e6)

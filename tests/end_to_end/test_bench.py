@@ -29,8 +29,9 @@ def done(tmp_path_factory: pytest.TempPathFactory) -> tuple[subprocess.Completed
     command += [f"--data-dir={directory}", f"--results={directory}"]
     environment = {**os.environ, "INGEST_LIMITS__LINE_BYTES": "4096"}
     ended = subprocess.run(
-        command, env=environment, check=False, capture_output=True, text=True, timeout=60
+        command, env=environment, check=False, capture_output=True, text=True, timeout=240
     )
+    assert "written to " in ended.stdout, f"{ended.returncode}: {ended.stderr}"
     (results,) = directory.glob("*-a-test")
     return ended, results
 
@@ -40,7 +41,7 @@ def results(directory: Path) -> dict[str, CaseResult]:
     return {case.name: case for case in read.matrix}
 
 
-@pytest.mark.timeout(90)
+@pytest.mark.timeout(270)
 def test_a_case_reports_all_its_figures_and_what_it_stored(
     done: tuple[subprocess.CompletedProcess[str], Path],
 ) -> None:
@@ -51,11 +52,13 @@ def test_a_case_reports_all_its_figures_and_what_it_stored(
     assert (run.events, run.stored_events) == (EVENTS, EVENTS * 4 // 5)
     assert min(run.events_per_second, run.bytes, run.largest_worker_bytes) > 0
     assert {each.split()[0] for each in run.peak_resident_bytes} >= {"supervisor", "worker"}
-    assert case.latency is not None
-    assert 0 < case.latency.milliseconds.p50 <= case.latency.milliseconds.maximum
+    assert not case.failures
+    (latency,) = case.latencies
+    assert 0 < latency.milliseconds.p50 <= latency.milliseconds.maximum
+    assert latency.milliseconds.samples % 4 == 0  # of five, one is dropped
 
 
-@pytest.mark.timeout(90)
+@pytest.mark.timeout(270)
 def test_every_datagram_is_stored_or_counted_as_dropped_by_the_kernel(
     done: tuple[subprocess.CompletedProcess[str], Path],
 ) -> None:
@@ -65,7 +68,7 @@ def test_every_datagram_is_stored_or_counted_as_dropped_by_the_kernel(
     assert 0 <= EVENTS * 4 // 5 - run.stored_events <= run.kernel_dropped
 
 
-@pytest.mark.timeout(90)
+@pytest.mark.timeout(270)
 def test_a_run_that_lost_something_fails_and_the_others_are_reported(
     done: tuple[subprocess.CompletedProcess[str], Path],
 ) -> None:
@@ -73,7 +76,7 @@ def test_a_run_that_lost_something_fails_and_the_others_are_reported(
     assert ended.returncode == 1
     assert "FAILED: bytes-8192;" in ended.stderr
     failed = results(directory)["bytes-8192"]
-    assert (failed.runs, failed.latency) == ([None], None)
+    assert (failed.runs, failed.latency) == ([None], [None])
     assert "the server does not take these events" in failed.failures[0]
     page = (directory / "README.md").read_text()
     assert "**Runs failed**" in page

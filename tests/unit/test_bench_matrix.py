@@ -3,23 +3,43 @@
 from __future__ import annotations
 
 import os
+import signal
 import subprocess
 import sys
+from datetime import UTC, datetime
 from pathlib import Path
 
 import msgspec
 import pytest
 
-from bench import arguments, matrix, matrix_page, report, rounds, runs, settings, switched_off
+from bench import (
+    arguments,
+    half_load,
+    matrix,
+    matrix_page,
+    processes,
+    report,
+    results_directory,
+    rounds,
+    runs,
+    settings,
+    switched_off,
+)
 from bench.arguments import FULL, QUICK
 from bench.case_result import CaseResult, Latency
 from bench.distribution import Distribution
+from bench.limits.measure import LimitCase, LimitsResult
+from bench.limits.programs import LimitRun
 from bench.machine import Disk, Machine
 from bench.matrix import CASES, Case
 from bench.network import reload
 from bench.parameters import Parameters
+from bench.parts import Parts
+from bench.peers.grounds import GROUNDS
 from bench.runs import Plan, Run
+from bench.server import FailedRunError, read_journaled, read_settled
 from chaos.faults.kills import KillWorkerWithPlugin
+from ingest._native import Region
 from tests.measured import RUN
 
 MACHINE = Machine(
@@ -47,9 +67,9 @@ def run(events_per_second: float, cost: float) -> Run:
 
 def result(name: str, *made: Run | None) -> CaseResult:
     case = matrix.BY_NAME[name]
-    latency = Latency(1e6, Distribution.of([5.0]))
+    latency = [Latency(1e6, Distribution.of([number * 5.0])) for number in (1, 2)]
     return CaseResult(
-        case.name, case.group, case.compared_to, case.parameters, list(made), latency, []
+        case.name, case.group, case.compared_to, case.parameters, list(made), [*latency, None], []
     )
 
 
@@ -107,6 +127,7 @@ def test_every_connection_sends_whole_cycles_of_levels(events: int) -> None:
 def test_every_case_has_a_configuration() -> None:
     files = {file.stem for file in settings.configuration("none").parent.iterdir()}
     used = {case.parameters.pipeline for case in CASES}
+    used |= {ground.pipeline for ground in GROUNDS.values()}
     assert files == {*used, reload.PIPELINE, KillWorkerWithPlugin.pipeline}
 
 
@@ -120,6 +141,83 @@ def test_ratios_are_of_one_round_so_that_the_machine_does_not_show() -> None:
         "0.50 (0.50 to 0.50) `reference`",
         "190 (190 to 190)",
     ]
+
+
+def limits(*rates: float) -> LimitsResult:
+    """Return a limit of so many events/s, at a fifth of the CPU of our reference."""
+    limit = LimitCase("parse-write-sync", "job", [LimitRun(100, rate, 0.18) for rate in rates])
+    return LimitsResult([limit], [], {})
+
+
+def test_a_case_is_a_fraction_of_what_the_machine_can_do() -> None:
+    """Of the limit on the same events: others are no part of it."""
+    other = result("bytes-8192", run(1e5, 9.0), run(1e5, 9.0))
+    page = matrix_page.section([*measured(), other], limits(2e6, 3e6, 4e6))
+    _, _, after = page.partition("### Of what the machine can do")
+    part = after.partition("###")[0]
+    assert cells(part, "reference")[1:] == ["50.0%", "20.0%"]
+    assert "bytes-8192" not in part
+    assert "### Of what" not in matrix_page.section(measured(), limits())
+
+
+def test_percentiles_are_medians_of_the_rounds() -> None:
+    _, _, page = matrix_page.section(measured()).partition("### Latency")
+    assert cells(page, "tls")[2:5] == ["7.5 (5.0 to 10.0)"] * 3
+
+
+def test_latency_is_that_of_the_events_that_are_stored() -> None:
+    """What the filter drops is gone at once, and says nothing of the others."""
+    load = runs.Load(events=100, warm_up_events=20)
+    sent = [(0, 50), (1_000_000, 100)]
+    durable = [(-1, 16), (50_000_000, 96)]
+    found = half_load.of_stored(load, sent, durable)
+    assert found == Distribution.of([50.0] * 40 + [49.0] * 40)
+
+
+def test_nothing_is_durable_before_it_is_journaled() -> None:
+    """Whatever of it was filtered already."""
+    region = Region.create(2, ["in", "other"], [], b"")
+    region.set(1, "ingest_events_filtered_total", 5, listener=1)
+    assert (read_journaled(region), read_settled(region)) == (0, 5)
+    region.set(0, "ingest_events_journaled_total", 7, listener=1)
+    assert (read_journaled(region), read_settled(region)) == (7, 12)
+
+
+def test_a_part_that_fails_leaves_what_others_measured() -> None:
+    def fail() -> int:
+        raise FailedRunError("lost")
+
+    def interrupt() -> int:
+        raise KeyboardInterrupt
+
+    parts = Parts(lambda line: None)
+    assert parts.measure("one", True, lambda: 1) == 1
+    assert parts.measure("two", True, fail) is None
+    assert parts.measure("three", [], fail) is None
+    assert parts.measure("four", True, lambda: 4) == 4
+    assert parts.measure("five", True, interrupt) is None
+    assert parts.measure("six", True, lambda: 6) is None
+    assert list(parts.failures) == ["two", "five", "six"]
+    assert parts.failures["two"] == "lost"
+
+
+def test_results_of_the_same_day_and_reason_stand_beside_each_other(tmp_path: Path) -> None:
+    day = datetime(2026, 11, 26, tzinfo=UTC)
+    made = [results_directory.make(tmp_path, day, "Why, not?").name for _ in range(3)]
+    assert made == [f"2026-11-26-why-not{number}" for number in ("", "-2", "-3")]
+
+
+def test_cpu_is_read_when_the_processes_are_at_rest(monkeypatch: pytest.MonkeyPatch) -> None:
+    """One that never rests fails the run."""
+    monkeypatch.setattr(runs, "_REST_SECONDS", 1.6)
+    with subprocess.Popen([sys.executable, "-c", "while True: pass"]) as busy:
+        try:
+            with pytest.raises(FailedRunError, match="still at work"):
+                runs.cpu_at_rest([busy.pid])
+            busy.send_signal(signal.SIGSTOP)
+            assert runs.cpu_at_rest([busy.pid]) == processes.cpu_seconds([busy.pid]) > 0
+        finally:
+            busy.kill()
 
 
 def test_the_largest_worker_is_told_apart_from_the_sum() -> None:
@@ -172,6 +270,9 @@ def test_the_page_shows_what_was_measured_and_no_more() -> None:
     assert "### Transports" in page
     assert "### Sizes" not in page
     assert "Every run ended with a closed ledger" in page
+    failed = msgspec.structs.replace(results, failures={"soak": "it leaked"})
+    assert "- soak: it leaked" in report.page(failed)
+    assert "## Failed" not in page
     assert "## Cases" not in report.page(msgspec.structs.replace(results, matrix=[]))
     decoded = msgspec.json.decode(msgspec.json.encode(results), type=report.Results)
     assert decoded.matrix == measured()

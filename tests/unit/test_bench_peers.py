@@ -11,6 +11,7 @@ from pathlib import Path
 import msgspec
 import pytest
 
+from bench import settings
 from bench.generator import Sending, Sent
 from bench.limits import build, programs
 from bench.limits.build import Unavailable
@@ -72,6 +73,7 @@ def test_datagrams_are_counted_at_every_rate(
     name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(run, "RATES", (1000.0, 2000.0))
+    monkeypatch.setattr(run, "QUIET_SECONDS", 30.0)  # on a busy machine it may have to wait
     with at_work(name, "udp", tmp_path) as running:
         done = run.measure_datagrams(running, GROUNDS["udp"], 0.1)
     assert [(step.sent, step.written) for step in done.steps] == [(100, 100), (200, 200)]
@@ -85,10 +87,29 @@ def test_our_server_does_the_same_job(tmp_path: Path) -> None:
     assert done.events == EVENTS
 
 
+def test_every_event_of_ours_has_to_be_masked(tmp_path: Path) -> None:
+    """Without the stages of the ground the events are all there, and the run fails."""
+    ground = msgspec.structs.replace(GROUNDS["json"], pipeline="none")
+    with (
+        server_at_work(plan(tmp_path), ground) as running,
+        pytest.raises(FailedRunError, match="0 have what was to be added"),
+    ):
+        run.measure_stream(running, ground, EVENTS, WARM_UP)
+
+
+def test_our_server_is_asked_for_its_datagrams_too(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(run, "RATES", (1000.0, 2000.0))
+    with server_at_work(plan(tmp_path), GROUNDS["udp"]) as running:
+        done = run.measure_datagrams(running, GROUNDS["udp"], 0.1)
+    assert [(step.sent, step.written) for step in done.steps] == [(100, 100), (200, 200)]
+
+
 def test_every_ground_has_a_configuration_of_ours_and_of_each_peer() -> None:
     """Tenzir alone cannot write datagrams apart; an unknown placeholder would reach the peer."""
     for ground in GROUNDS.values():
-        assert (CONFIGURATIONS / "ours" / f"{ground.pipeline}.toml").exists()
+        assert settings.configuration(ground.pipeline).exists()
         without = {name for name, peer in PEERS.items() if peer.template(ground) is None}
         assert without == ({"tenzir"} if ground.name == "udp" else set())
     files = [file for name in PEERS for file in (CONFIGURATIONS / name).iterdir()]
@@ -150,6 +171,19 @@ def test_output_is_counted_while_it_grows(tmp_path: Path) -> None:
 def test_the_lossless_rate_is_below_the_first_loss() -> None:
     steps = [Step(1e5, 10, 9e4, 10), Step(2e5, 20, 1.9e5, 19), Step(3e5, 30, 2.8e5, 30)]
     assert peer_run(1.0, 1.0, steps).lossless_rate == 9e4
+
+
+def test_the_cost_of_datagrams_is_that_at_the_highest_rate_that_both_took() -> None:
+    """What a program needs for those that it lost is not held against it."""
+    mine = [Step(1e5, 10, 1e5, 10, 1.0), Step(2e5, 20, 2e5, 20, 2.0), Step(3e5, 30, 3e5, 30, 9.0)]
+    theirs = [Step(1e5, 10, 1e5, 10, 3.0), Step(2e5, 20, 2e5, 20, 8.0), Step(3e5, 30, 3e5, 9, 9.0)]
+    entries = [
+        Entry(OURS, [peer_run(1.0, 1.0, mine)], []),
+        Entry("other", [peer_run(1.0, 50.0, theirs)], []),
+    ]
+    text = page.section(PeersResult({}, {}, [GroundResult("udp", entries)]))
+    assert "| 4.0 (4.0 to 4.0) |" in text
+    assert "Fewer than 5 rounds" in text
 
 
 def peer_run(speed: float, cost: float, steps: list[Step] | None = None) -> PeerRun:

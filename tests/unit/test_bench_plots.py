@@ -14,10 +14,10 @@ from bench.plots import __main__ as plots
 from bench.plots import bars, pictures, tables
 from bench.plots.bars import Bar
 
-RUN = {"events_per_second": 2e6, "cpu_seconds_per_million": 0.5}
+RUN = {"events": 10, "events_per_second": 2e6, "cpu_seconds_per_million": 0.5}
+PEER_RUN = {**RUN, "peak_resident_bytes": None, "generator_cpu_seconds_per_million": 0.1}
 COMPLETE_RUN = {
     **RUN,
-    "events": 10,
     "bytes": 3200,
     "kernel_dropped": 0,
     "stored_events": 10,
@@ -30,20 +30,23 @@ BUCKETS = [0] * 7 + [5, 5] + [0] * 14
 LATENCY = dict.fromkeys(("p50", "p90", "p95", "p99", "p999", "maximum"), 15.0)
 RESULTS: dict[str, Any] = {
     "peers": {
+        "versions": {},
+        "absent": {},
         "grounds": [
             {
                 "ground": "json",
                 "entries": [
-                    {"name": "ingest", "runs": [RUN, None], "failures": ["round 2: <gone>"]},
-                    {"name": "rsyslog", "runs": [RUN, RUN]},
-                    {"name": "absent", "runs": [None]},
+                    {"name": "ingest", "runs": [PEER_RUN, None], "failures": ["round 2: <gone>"]},
+                    {"name": "rsyslog", "runs": [PEER_RUN, PEER_RUN], "failures": []},
+                    {"name": "absent", "runs": [None], "failures": ["round 1: gone"]},
                 ],
             }
-        ]
+        ],
     },
     "limits": {
         "limits": [{"name": "copy", "job": "copies", "runs": [RUN]}],
-        "ours": [{"pipeline": "none", "runs": [RUN]}],
+        "ours": [{"pipeline": "none", "runs": [COMPLETE_RUN]}],
+        "absent": {},
     },
     "scaling": [{"dimension": "listeners", "number": 4, "runs": [RUN | COMPLETE_RUN]}],
 }
@@ -57,10 +60,13 @@ def case(name: str, group: str, **parameters: object) -> dict[str, Any]:
         "compared_to": None,
         "parameters": parameters,
         "runs": [None, COMPLETE_RUN],
-        "latency": {
-            "events_per_second": 1e6,
-            "milliseconds": {"samples": 10, "buckets": BUCKETS, **LATENCY},
-        },
+        "latency": [
+            None,
+            {
+                "events_per_second": 1e6,
+                "milliseconds": {"samples": 10, "buckets": BUCKETS, **LATENCY},
+            },
+        ],
         "failures": ["round 1: none"],
     }
 
@@ -119,7 +125,7 @@ def test_tables_are_written_between_their_marks(tmp_path: Path) -> None:
     lines = first.splitlines()
     assert (lines[0], lines[-1]) == ("before", "behind")
     assert "| old |" not in lines
-    assert sum(line.startswith("| 4 listeners |") for line in lines) == 1
+    assert sum(line.startswith("| listeners: 4 |") for line in lines) == 1
     page.write_text("no marks")
     with pytest.raises(ValueError, match="marks of scaling"):
         tables.write(shown, tmp_path)
