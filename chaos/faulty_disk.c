@@ -254,12 +254,19 @@ static int conclude(enum call call, const char *path, int result) {
 
 /* --- the calls --- */
 
+/* What the kernel says of processors and disks that nobody waits for. */
+static int no_pressure(void) {
+    static const char text[] = "some avg10=0.00 avg60=0.00 avg300=0.00 total=0\n";
+    int descriptor = memfd_create("pressure", MFD_CLOEXEC);
+    if (descriptor >= 0)
+        (void)!syscall(SYS_pwrite64, descriptor, text, sizeof text - 1, 0);
+    return descriptor;
+}
+
 static int open_file(const char *path, int flags, mode_t mode) {
     struct stat status;
-    if (control && strncmp(path, "/proc/pressure/", 15) == 0) {
-        errno = ENOENT;
-        return -1;
-    }
+    if (control && strncmp(path, "/proc/pressure/", 15) == 0)
+        return no_pressure();
     int creates = control && flags & O_CREAT && is_below(path) && stat(path, &status) != 0;
     if (creates && meet(CREATE, BEFORE, path) < 0)
         return -1;

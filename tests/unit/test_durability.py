@@ -24,7 +24,11 @@ IN_PYTHON = {"filters": ["level"], "enrichers": [], "redactors": [], "executor":
 
 @contextmanager
 def worker(tmp_path: Path, **settings: Any) -> Iterator[OneWorker]:  # noqa: ANN401 - as in a file
-    given = {"listeners": [{"kind": "tcp", "address": "127.0.0.1:0"}], "pipeline": NO_STAGES}
+    given = {
+        "listeners": [{"kind": "tcp", "address": "127.0.0.1:0"}],
+        "admin": {"address": "127.0.0.1:0"},
+        "pipeline": NO_STAGES,
+    }
     with one_worker(None, tmp_path / "data", **{**given, **settings}) as (found, _):
         yield found
 
