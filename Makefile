@@ -183,7 +183,7 @@ bench-full: build ## Measure every case, five times, on a machine where nothing 
 .PHONY: bench-peers
 bench-peers: build $(if $(shell command -v apt-get),clients) ## Measure other programs at the same jobs beside the server
 	cargo build --quiet --release $(LOADGEN)
-	$(BIN)/python -m bench --why peers --peers --limits --events 5000000 --runs 3 $(BENCH_ARGUMENTS)
+	$(BIN)/python -m bench --why peers --peers --limits --events 4500000 --runs 3 $(BENCH_ARGUMENTS)
 
 # Runs are kept in .benchmarks; BENCH_MICRO_ARGUMENTS=--benchmark-compare compares with the last one.
 .PHONY: bench-micro

@@ -11,11 +11,11 @@ import tempfile
 from pathlib import Path
 
 _PIECE = bytes(4 * 1024 * 1024)
-_MOST_BYTES = 2**30
+_MOST_BYTES = 2**31
 
 
 def touch(directory: Path, size: int) -> None:
-    """Write so many bytes, up to 1 GiB, to a file in the directory and remove it."""
+    """Write so many bytes, up to 2 GiB, to a file in the directory and remove it."""
     with tempfile.TemporaryFile(dir=directory, buffering=0) as file:
         for _ in range(0, min(size, _MOST_BYTES), len(_PIECE)):
             file.write(_PIECE)

@@ -38,8 +38,6 @@ of the limit, of figures of the same round: of its events/s, and its CPU per eve
 _FEW = """
 Fewer than {enough} rounds show where the time goes; they are too few to claim a fraction.
 """
-_EVENTS_SHARE = 2
-"""Of the events of a run: what does so little is soon done."""
 _UNKNOWN = "-"
 
 Tell = Callable[[str], None]
@@ -133,7 +131,6 @@ class LimitsResult(msgspec.Struct, frozen=True):
 
 def measure(plan: Plan, tell: Tell) -> LimitsResult:
     """Measure all limits that can be compiled here, and ours; a failed run is told and kept."""
-    plan = msgspec.structs.replace(plan, events=plan.events * _EVENTS_SHARE)
     absent = _absent()
     for name, why in absent.items():
         tell(f"{name} is not measured: {why}")
@@ -142,7 +139,8 @@ def measure(plan: Plan, tell: Tell) -> LimitsResult:
     ours = [OurCase(pipeline, [], []) for pipeline in PIPELINES]
     for number in range(1, plan.runs + 1):
         for limit, case in zip(here, limits, strict=True):
-            case.runs.append(_run(plan, case, number, partial(limit.measure, plan), tell))
+            its = msgspec.structs.replace(plan, events=plan.events * limit.times)
+            case.runs.append(_run(plan, case, number, partial(limit.measure, its), tell))
         for our in ours:
             load = _load(plan, our.pipeline)
             our.runs.append(_run(plan, our, number, partial(runs.measure, plan, load), tell))
