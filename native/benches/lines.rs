@@ -4,6 +4,8 @@
 #![allow(clippy::print_stdout, clippy::expect_used, reason = "a program for a terminal")]
 #![allow(clippy::cast_precision_loss, reason = "small numbers")]
 
+mod segments;
+
 use std::hint::black_box;
 use std::time::{Duration, Instant};
 
@@ -20,20 +22,7 @@ const BATCHES: usize = 4;
 const ROUNDS: usize = 2_000;
 
 /// The pipelines of `bench/configurations`.
-const PIPELINES: [(&str, &str); 2] = [
-    ("none", r#"{"stages":[]}"#),
-    (
-        "reference",
-        r#"{"stages":[
-            {"index":0,"kernel":"level","config":{"min_priority":20,"drop_below":true}},
-            {"index":1,"kernel":"origin","config":{}},
-            {"index":2,"kernel":"field_mask","config":{"mask_string":"***","fields_to_mask":
-                ["data.password","data.user.email","context.token","data.card.number"]}},
-            {"index":3,"kernel":"regex_mask","config":{"mask_string":"***","python_patterns":[],
-                "patterns":["(?i).*secret.*","(?i).*api.?key.*"]}},
-            {"index":4,"kernel":"url_credentials","config":{}}]}"#,
-    ),
-];
+const PIPELINES: [(&str, &str); 2] = [("none", segments::NONE), ("reference", segments::REFERENCE)];
 
 /// An event as `bench/loadgen` sends them.
 fn event(number: usize) -> String {
